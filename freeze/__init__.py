@@ -1,0 +1,1 @@
+"""Turns a trained encoder of any format into one frozen graph, and proves it."""

@@ -1,0 +1,103 @@
+"""The contract beside a frozen graph: `encoder.pb` has `encoder.json`. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+
+
+class ContractError(Exception):
+    """A contract that cannot be read, or that does not belong to the graph beside it."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a frozen encoder promises to whoever runs it.
+
+    Attributes
+    ----------
+    graph_sha256 : hexadecimal SHA-256 of the .pb file's bytes.
+    input_dtype : `uint8` or `float32`: what is fed to node `input_name`.
+    input_shape : (height, width, channels) of one crop, pixels; the batch axis is free.
+    colour_order : `bgr` (as OpenCV reads) or `rgb`: the order that the graph expects to be fed.
+    input_range : (low, high) of the values fed, (0, 255) or (0, 1).
+    dimension : length of a feature.
+    l2_normalised : features are unit vectors.
+    crop_rule : how a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened about
+        its centre to the input's aspect first, as the published DeepSORT tools do).
+    precision : `f32`, `bf16` or `f16`: the arithmetic inside the graph.
+    max_cosine_distance : matching threshold calibrated for these features, or None where it is not known.
+    provenance : where the weights come from: kind of source, file names, hashes, network, variables used (for example EMA).
+    repairs : what was mended on the way, each {code, nodes, why}.
+    proof : figures of the proof, for example {max_abs_difference, inputs, batches, ...}.
+    """
+
+    graph_sha256: str
+    input_shape: tuple[int, int, int]
+    dimension: int
+    input_name: str = "images"
+    output_name: str = "features"
+    input_dtype: str = "uint8"
+    colour_order: str = "bgr"
+    input_range: tuple[float, float] = (0.0, 255.0)
+    l2_normalised: bool = True
+    crop_rule: str = "stretch"
+    precision: str = "f32"
+    max_cosine_distance: float | None = None
+    tensorflow_version: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    repairs: list[dict[str, Any]] = field(default_factory=list)
+    proof: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "contract") -> Contract:
+        """Raises ContractError for broken JSON, unknown or missing keys, and a newer format version."""
+        try:
+            data = json.loads(text)
+        except ValueError as e:
+            raise ContractError(f"{where} is not JSON ({e}); freeze the encoder again") from None
+        if not isinstance(data, dict) or data.get("format_version", 0) > FORMAT_VERSION:
+            raise ContractError(f"{where} has format {data.get('format_version') if isinstance(data, dict) else type(data).__name__}; "
+                                f"this version reads up to {FORMAT_VERSION}: update the program or freeze again")
+        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ContractError(f"{where} has unknown keys {', '.join(unknown)}; freeze the encoder again")
+        try:
+            data["input_shape"] = tuple(data["input_shape"])
+            data["input_range"] = tuple(data.get("input_range", (0.0, 255.0)))
+            return cls(**data)
+        except (TypeError, KeyError) as e:
+            raise ContractError(f"{where} is incomplete ({e}); freeze the encoder again") from None
+
+    @classmethod
+    def beside(cls, graph: Path) -> Contract | None:
+        """The contract beside a .pb, checked against its hash; None where there is none."""
+        path = contract_path(graph)
+        if not path.exists():
+            return None
+        contract = cls.from_json(path.read_text(), str(path))
+        digest = sha256(graph)
+        if digest != contract.graph_sha256:
+            raise ContractError(f"{graph} has SHA-256 {digest[:12]}…, its contract {path.name} was written for "
+                                f"{contract.graph_sha256[:12]}…; freeze again, or remove {path.name} to load the bare graph")
+        return contract
+
+
+def contract_path(graph: Path) -> Path:
+    """`X.json` for `X.pb`."""
+    return Path(graph).with_suffix(".json")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,28 @@
+"""Multi-object tracking from video to numbered tracks.
+
+    from tracker import DeepSort, Detections
+    tracker = DeepSort.from_preset("paper")
+    tracks = tracker.update(Detections(xyxy, score, class_id), features)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracker.deepsort import DeepSort
+    from tracker.detections import Detections, Frame
+    from tracker.encoder import FrozenEncoder
+    from tracker.tracks import Tracks
+
+__all__ = ["DeepSort", "Detections", "Frame", "FrozenEncoder", "Tracks"]
+__version__ = "0.1.0"
+
+_HOME = {"DeepSort": "deepsort", "Detections": "detections", "Frame": "detections", "FrozenEncoder": "encoder", "Tracks": "tracks"}
+
+
+def __getattr__(name: str) -> Any:
+    """Names load on first use, so that `python -m tracker --help` imports neither SciPy nor TensorFlow."""
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(f"tracker.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'tracker' has no attribute {name!r}")

@@ -1,0 +1,60 @@
+"""Box arithmetic on arrays of corners; every function takes N = 0."""
+
+import numpy as np
+
+
+def xyxy_to_xyah(xyxy: np.ndarray) -> np.ndarray:
+    """Corners (N,4) to centre x, centre y, aspect w/h, height (N,4) float64, pixels.
+
+    Heights must be positive: `Detections` has refused others.
+    """
+    xyxy = np.asarray(xyxy, np.float64).reshape(-1, 4)
+    size = xyxy[:, 2:] - xyxy[:, :2]
+    return np.column_stack([xyxy[:, :2] + size / 2, size[:, 0] / size[:, 1], size[:, 1]])
+
+
+def xyah_to_xyxy(xyah: np.ndarray) -> np.ndarray:
+    """Centre, aspect, height (N,4) to corners (N,4) float64, pixels."""
+    xyah = np.asarray(xyah, np.float64).reshape(-1, 4)
+    half = np.column_stack([xyah[:, 2] * xyah[:, 3], xyah[:, 3]]) / 2
+    return np.hstack([xyah[:, :2] - half, xyah[:, :2] + half])
+
+
+def xyxy_to_tlwh(xyxy: np.ndarray) -> np.ndarray:
+    """Corners (N,4) to left, top, width, height (N,4), pixels."""
+    xyxy = np.asarray(xyxy).reshape(-1, 4)
+    return np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]])
+
+
+def tlwh_to_xyxy(tlwh: np.ndarray) -> np.ndarray:
+    """Left, top, width, height (N,4) to corners (N,4), pixels."""
+    tlwh = np.asarray(tlwh).reshape(-1, 4)
+    return np.hstack([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]])
+
+
+def area(xyxy: np.ndarray) -> np.ndarray:
+    """Areas (N,) of corners (N,4), square pixels."""
+    xyxy = np.asarray(xyxy).reshape(-1, 4)
+    return np.prod(np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0), axis=1)
+
+
+def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection areas (N,M) of corners (N,4) and (M,4), square pixels."""
+    a, b = np.asarray(a).reshape(-1, 4), np.asarray(b).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.prod(np.maximum(high - low, 0), axis=2)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (N,M) of corners (N,4) and (M,4)."""
+    inter = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - inter
+    return np.divide(inter, union, out=np.zeros_like(inter, dtype=np.float64), where=union > 0)
+
+
+def clip(xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Corners (N,4) cut to a frame of width x height pixels; a box outside becomes empty, not negative."""
+    xyxy = np.asarray(xyxy).reshape(-1, 4)
+    limit = np.array([width, height, width, height], xyxy.dtype)
+    return np.clip(xyxy, 0, limit)

@@ -1,0 +1,37 @@
+"""The project's errors: one tree, and every message says what was met, what was expected and what to do."""
+
+
+class TrackerError(Exception):
+    """Base of all errors a user can cause or mend; the command line prints its text as one line and exits 1."""
+
+
+class SourceError(TrackerError):
+    """A video, camera, image folder or sequence cannot be read."""
+
+
+class DetectionsError(TrackerError, ValueError):
+    """Boxes, scores or class ids that no detector may return, or a detections file with a broken line."""
+
+
+class DetectorError(TrackerError):
+    """A detector's model cannot be loaded or run."""
+
+
+class EncoderError(TrackerError):
+    """An encoder graph or its contract cannot be loaded or run."""
+
+
+class DeviceError(TrackerError):
+    """The device asked for is not there or cannot be used."""
+
+
+class BackendMissingError(TrackerError):
+    """A package or program that a part needs is not installed; the message names the command that installs it."""
+
+
+class OutputError(TrackerError):
+    """Results cannot be written."""
+
+
+class ConfigError(TrackerError, ValueError):
+    """A configuration key is unknown or a value is out of range."""

@@ -1,0 +1,1 @@
+"""Sample clips: made by a script, or fetched with a pinned hash."""
