@@ -28,11 +28,11 @@ class Contract:
     input_range : (low, high) of the values fed, (0, 255) or (0, 1).
     dimension : length of a feature.
     l2_normalised : features are unit vectors.
-    crop_rule : how a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened about
-        its centre to the input's aspect first, as the published DeepSORT tools do).
+    crop_rule : how a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened
+        about its centre to the input's aspect first, as the published DeepSORT tools do).
     precision : `f32`, `bf16` or `f16`: the arithmetic inside the graph.
     max_cosine_distance : matching threshold calibrated for these features, or None where it is not known.
-    provenance : where the weights come from: kind of source, file names, hashes, network, variables used (for example EMA).
+    provenance : where the weights come from: kind of source, file names, hashes, network, which variables.
     repairs : what was mended on the way, each {code, nodes, why}.
     proof : figures of the proof, for example {max_abs_difference, inputs, batches, ...}.
     """
@@ -65,9 +65,13 @@ class Contract:
             data = json.loads(text)
         except ValueError as e:
             raise ContractError(f"{where} is not JSON ({e}); freeze the encoder again") from None
-        if not isinstance(data, dict) or data.get("format_version", 0) > FORMAT_VERSION:
-            raise ContractError(f"{where} has format {data.get('format_version') if isinstance(data, dict) else type(data).__name__}; "
-                                f"this version reads up to {FORMAT_VERSION}: update the program or freeze again")
+        if not isinstance(data, dict):
+            raise ContractError(f"{where} holds a {type(data).__name__}, not an object; freeze the encoder again")
+        if data.get("format_version", 0) > FORMAT_VERSION:
+            raise ContractError(
+                f"{where} has format {data['format_version']}; this version reads up to {FORMAT_VERSION}: "
+                "update the program or freeze again"
+            )
         unknown = sorted(set(data) - {f.name for f in fields(cls)})
         if unknown:
             raise ContractError(f"{where} has unknown keys {', '.join(unknown)}; freeze the encoder again")
@@ -87,8 +91,10 @@ class Contract:
         contract = cls.from_json(path.read_text(), str(path))
         digest = sha256(graph)
         if digest != contract.graph_sha256:
-            raise ContractError(f"{graph} has SHA-256 {digest[:12]}…, its contract {path.name} was written for "
-                                f"{contract.graph_sha256[:12]}…; freeze again, or remove {path.name} to load the bare graph")
+            raise ContractError(
+                f"{graph} has SHA-256 {digest[:12]}…, its contract {path.name} was written for "
+                f"{contract.graph_sha256[:12]}…; freeze again, or remove {path.name} to load the bare graph"
+            )
         return contract
 
 

@@ -9,13 +9,35 @@ ROOT = Path(__file__).parents[1]
 
 # Left to right; a module may import any module to its left in its own package.
 ORDER = {
-    "tracker": ["errors", "config", "boxes", "detections", "motion", "appearance", "assignment", "tracks", "deepsort", "stages",
-                "crops", "encoder", "sources", "mot", "draw", "sinks", "channel", "timing", "pipeline", "cli"],
+    "tracker": [
+        "errors",
+        "cache",
+        "config",
+        "boxes",
+        "detections",
+        "motion",
+        "appearance",
+        "assignment",
+        "tracks",
+        "deepsort",
+        "stages",
+        "crops",
+        "encoder",
+        "sources",
+        "mot",
+        "draw",
+        "sinks",
+        "channel",
+        "timing",
+        "pipeline",
+        "cli",
+    ],
 }
 # What crosses package borders: importer -> modules it may import besides its own package.
 CROSSING = {
-    "detectors": {"tracker.boxes", "tracker.detections", "tracker.errors"},
-    "freeze": {"tracker.errors"},
+    "detectors": {"tracker.boxes", "tracker.cache", "tracker.detections", "tracker.errors"},
+    "freeze": {"tracker.cache", "tracker.errors"},
+    "videos": {"tracker.cache", "tracker.errors"},
     "tracker.encoder": {"freeze.contract"},
 }
 # Composition roots may import anything.
@@ -32,8 +54,12 @@ def modules():
 def imports(path):
     """Project modules imported anywhere in a file, `if TYPE_CHECKING` aside: types carry no run-time coupling."""
     tree = ast.parse(path.read_text())
-    skipped = {id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-               for n in ast.walk(node)}
+    skipped = {
+        id(n)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for n in ast.walk(node)
+    }
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue

@@ -1,8 +1,8 @@
 """Multi-object tracking from video to numbered tracks.
 
-    from tracker import DeepSort, Detections
-    tracker = DeepSort.from_preset("paper")
-    tracks = tracker.update(Detections(xyxy, score, class_id), features)
+from tracker import DeepSort, Detections
+tracker = DeepSort.from_preset("paper")
+tracks = tracker.update(Detections(xyxy, score, class_id), features)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["DeepSort", "Detections", "Frame", "FrozenEncoder", "Tracks"]
 __version__ = "0.1.0"
 
-_HOME = {"DeepSort": "deepsort", "Detections": "detections", "Frame": "detections", "FrozenEncoder": "encoder", "Tracks": "tracks"}
+_HOME = {
+    "DeepSort": "deepsort",
+    "Detections": "detections",
+    "Frame": "detections",
+    "FrozenEncoder": "encoder",
+    "Tracks": "tracks",
+}
 
 
 def __getattr__(name: str) -> Any:

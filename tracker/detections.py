@@ -56,11 +56,11 @@ class Detections:
         scores = np.ones(n, np.float32) if score is None else np.asarray(score, np.float32).reshape(-1)
         classes = np.zeros(n, np.int32) if class_id is None else np.asarray(class_id).reshape(-1).astype(np.int32)
         if len(scores) != n or len(classes) != n:
-            raise DetectionsError(f"{n} boxes with {len(scores)} scores and {len(classes)} class ids; expected {n} of each")
+            raise DetectionsError(f"{n} boxes, {len(scores)} scores, {len(classes)} class ids; expected {n} of each")
         bad = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise DetectionsError(f"box {row} is {boxes[row].tolist()} with score {scores[row]}; expected finite numbers")
+            raise DetectionsError(f"box {row} is {boxes[row].tolist()}, score {scores[row]}; expected finite numbers")
         inverted = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
         if inverted.any():
             row = int(np.flatnonzero(inverted)[0])

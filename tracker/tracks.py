@@ -45,6 +45,11 @@ class Tracks:
     @classmethod
     def empty(cls) -> Tracks:
         return cls(
-            np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.int32),
-            np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros((0, 4)),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int64),
+            np.zeros(0, bool),
+            np.zeros(0, np.int64),
         )
