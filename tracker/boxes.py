@@ -58,3 +58,11 @@ def clip(xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
     xyxy = np.asarray(xyxy).reshape(-1, 4)
     limit = np.array([width, height, width, height], xyxy.dtype)
     return np.clip(xyxy, 0, limit)
+
+
+def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (P,) of corners (P,4) and (P,4), row by row; 0 where either is empty."""
+    side = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
+    inter = side[:, 0] * side[:, 1]
+    union = area(a) + area(b) - inter
+    return np.divide(inter, union, out=np.zeros(len(a)), where=union > 0)

@@ -1,10 +1,12 @@
-"""Tracks as arrays: the immutable snapshot that sinks and library users see."""
+"""Tracks as arrays: the bank of live tracks, and the immutable snapshot of it that sinks and library users see."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from tracker.appearance import Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Tracks:
     class_id : (T,) int32, by votes.
     detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
     confirmed : (T,) bool.
-    time_since_update : (T,) int64, frames since the last match.
+    time_since_update : (T,) int64, frames since the last match; those on which the detector did not run are not counted.
     """
 
     id: np.ndarray
@@ -53,3 +55,94 @@ class Tracks:
             np.zeros(0, bool),
             np.zeros(0, np.int64),
         )
+
+
+class TrackBank:
+    """The live tracks, T of them in the order of their birth, as arrays that share axis 0, and their gallery.
+
+    Attributes (besides those of `Tracks`)
+    --------------------------------------
+    mean, covariance : state of the filter, (T,8) and (T,4,3) float64 (see `motion`).
+    hits : (T,) int64, matches so far, the detection of the birth included.
+    age : (T,) int64, frames since birth.
+    votes : (T,C) int64, matched detections by class; column c counts class `classes[c]`.
+    slot : (T,) int64, of the track in `gallery`.
+    """
+
+    id: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+    hits: np.ndarray
+    age: np.ndarray
+    time_since_update: np.ndarray
+    confirmed: np.ndarray
+    score: np.ndarray
+    class_id: np.ndarray
+    detection_index: np.ndarray
+    votes: np.ndarray
+    slot: np.ndarray
+
+    def __init__(self, budget: int) -> None:
+        self.gallery = Gallery(budget)
+        self.classes = np.zeros(0, np.int32)
+        self.next_id = 1
+        self._fields = dict(
+            id=np.zeros(0, np.int64), mean=np.zeros((0, 8)), covariance=np.zeros((0, 4, 3)), hits=np.zeros(0, np.int64),
+            age=np.zeros(0, np.int64), time_since_update=np.zeros(0, np.int64), confirmed=np.zeros(0, bool),
+            score=np.zeros(0, np.float32), class_id=np.zeros(0, np.int32), detection_index=np.zeros(0, np.int64),
+            votes=np.zeros((0, 0), np.int64), slot=np.zeros(0, np.int64),
+        )  # fmt: skip
+        for name, empty in self._fields.items():
+            setattr(self, name, empty)
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def add(
+        self, mean: np.ndarray, covariance: np.ndarray, score: np.ndarray, class_id: np.ndarray, index: np.ndarray
+    ) -> np.ndarray:
+        """New tracks, tentative, numbered in the order given; returns their rows (K,)."""
+        count, first = len(mean), len(self)
+        new = {name: np.zeros((count, *empty.shape[1:]), empty.dtype) for name, empty in self._fields.items()}
+        new["id"] = np.arange(self.next_id, self.next_id + count)
+        new.update(mean=mean, covariance=covariance, score=score, class_id=class_id, detection_index=index)
+        new["hits"] += 1
+        new["age"] += 1
+        new["slot"] = self.gallery.take(count)
+        new["votes"] = np.zeros((count, len(self.classes)), np.int64)
+        self.next_id += count
+        for name in self._fields:
+            setattr(self, name, np.concatenate([getattr(self, name), new[name]]))
+        rows = np.arange(first, first + count)
+        self.vote(rows, class_id)
+        return rows
+
+    def vote(self, rows: np.ndarray, class_id: np.ndarray) -> None:
+        """Counts a detection's class (K,) for each track (K,); a track changes class only for one with more votes."""
+        if len(rows) == 0:
+            return
+        fresh = np.setdiff1d(class_id, self.classes)
+        if len(fresh):
+            self.classes = np.concatenate([self.classes, fresh])
+            self.votes = np.hstack([self.votes, np.zeros((len(self), len(fresh)), np.int64)])
+        order = np.argsort(self.classes)
+        self.votes[rows, order[np.searchsorted(self.classes, class_id, sorter=order)]] += 1
+        current = order[np.searchsorted(self.classes, self.class_id[rows], sorter=order)]
+        best = self.votes[rows].argmax(axis=1)
+        more = self.votes[rows, best] > self.votes[rows, current]
+        self.class_id[rows[more]] = self.classes[best[more]]
+
+    def keep(self, alive: np.ndarray) -> None:
+        """Drops the tracks that are not in the mask (T,); their numbers are gone for good."""
+        if alive.all():
+            return
+        self.gallery.free(self.slot[~alive])
+        for name in self._fields:
+            setattr(self, name, getattr(self, name)[alive])
+
+    def snapshot(self, xyxy: np.ndarray) -> Tracks:
+        """Copies of what users see, with the boxes (T,4) that the filter gives."""
+        return Tracks(
+            self.id.copy(), xyxy, self.score.copy(), self.class_id.copy(), self.detection_index.copy(),
+            self.confirmed.copy(), self.time_since_update.copy(),
+        )  # fmt: skip

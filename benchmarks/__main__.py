@@ -1,0 +1,40 @@
+"""`python -m benchmarks NAME ...`: dispatches to benchmarks/NAME.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from tracker.errors import TrackerError
+
+BENCHMARKS = {
+    "association": "ms per frame of motion and association, by number of objects, beside the peers",
+    "accuracy": "HOTA, IDF1, MOTA and identity switches on sequences with ground truth, beside the peers",
+    "encoder": "re-identification accuracy and speed of encoders",
+    "fps": "end-to-end frames per second and the share of each stage",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    listing = "\n".join(f"  {name:12} {text}" for name, text in BENCHMARKS.items())
+    top = argparse.ArgumentParser(
+        prog="python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"benchmarks:\n{listing}"
+    )
+    top.add_argument("name", choices=BENCHMARKS, metavar="NAME", help="which benchmark; NAME --help shows its options")
+    name = top.parse_args(argv[:1]).name
+    module = import_module(f"benchmarks.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=BENCHMARKS[name])
+    module.add_arguments(parser)
+    try:
+        return module.main(parser.parse_args(argv[1:]))
+    except TrackerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

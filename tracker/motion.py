@@ -1,0 +1,108 @@
+"""The Kalman filter of DeepSORT (arXiv 1703.07402, section 2.1) for all tracks at once, in closed form.
+
+The state is (x, y, a, h) and its velocities: the centre, the aspect ratio w/h and the height of a box, in pixels and pixels per
+frame. Every noise of the model is diagonal and the velocity of one component drives that component only, so that the 8x8
+covariance is exactly four 2x2 blocks for ever: it is stored and stepped as `covariance (T,4,3)`, of each component its variance,
+its covariance with its velocity, and the variance of that velocity. Nothing is inverted but numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from filterpy.common import kinematic_kf
+
+from tracker import boxes
+
+GATE = 9.4877
+"""The 0.95 quantile of the chi-squared distribution with 4 degrees of freedom: a bound on squared Mahalanobis distances."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The model's noise; all methods take T = 0 and leave their arguments as they are.
+
+    Standard deviations scale with the height of the box, except those of the aspect ratio, which are absolute.
+    """
+
+    position_weight: float = 1 / 20
+    """Standard deviation of a position, of process and of measurement, over the height."""
+    velocity_weight: float = 1 / 160
+    """Standard deviation of a velocity over the height, per frame."""
+    aspect: tuple[float, float, float] = (1e-2, 1e-5, 1e-1)
+    """Standard deviations of the aspect ratio, of its velocity, and of its measurement."""
+
+    def measure(self, xyxy: np.ndarray) -> np.ndarray:
+        """Corners (N,4) to measurements (N,4) float64."""
+        return boxes.xyxy_to_xyah(xyxy)
+
+    def box(self, mean: np.ndarray) -> np.ndarray:
+        """Means (T,8) to corners (T,4) float64, pixels."""
+        return boxes.xyah_to_xyxy(mean[:, :4])
+
+    def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (N,8) and covariance (N,4,3) of new tracks, at rest where they were measured (N,4)."""
+        mean = np.hstack([measurement, np.zeros_like(measurement)])
+        covariance = np.zeros((len(mean), 4, 3))
+        covariance[..., 0] = self._deviation(measurement, 2 * self.position_weight, self.aspect[0]) ** 2
+        covariance[..., 2] = self._deviation(measurement, 10 * self.velocity_weight, self.aspect[1]) ** 2
+        return mean, covariance
+
+    def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Means (T,8) and covariances (T,4,3) `dt` frames later: x = F x, P = F P F' + Q dt."""
+        position = self._deviation(mean, self.position_weight, self.aspect[0])
+        velocity = self._deviation(mean, self.velocity_weight, self.aspect[1])
+        moved = mean.copy()
+        moved[:, :4] += dt * mean[:, 4:]
+        p, q, r = np.moveaxis(covariance, -1, 0)
+        spread = np.empty_like(covariance)
+        spread[..., 0] = p + dt * (2 * q + dt * r) + dt * position**2
+        spread[..., 1] = q + dt * r
+        spread[..., 2] = r + dt * velocity**2
+        return moved, spread
+
+    def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """Diagonal (T,4) of the innovation covariance S = H P H' + R; the rest of it is zero."""
+        return covariance[..., 0] + self._deviation(mean, self.position_weight, self.aspect[2]) ** 2
+
+    def update(
+        self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior of means (T,8) and covariances (T,4,3) given one measurement (T,4) each: P = P - K S K'."""
+        s = self.innovation(mean, covariance)
+        p, q, r = np.moveaxis(covariance, -1, 0)
+        residual = measurement - mean[:, :4]
+        posterior = mean + np.hstack([p / s * residual, q / s * residual])
+        narrowed = np.empty_like(covariance)
+        narrowed[..., 0] = p - p * p / s
+        narrowed[..., 1] = q - p * q / s
+        narrowed[..., 2] = r - q * q / s
+        return posterior, narrowed
+
+    def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
+        """Standard deviations (T,4) of x, y, a, h: `weight` heights each, and `aspect` for the ratio."""
+        deviation = np.repeat(weight * mean[:, 3:4], 4, axis=1)
+        deviation[:, 2] = aspect
+        return deviation
+
+
+def squared_mahalanobis(residual: np.ndarray, innovation: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distances (P,) of residuals (P,4) under diagonal covariances (P,4) (DeepSORT, equation 1)."""
+    return (residual * residual / innovation).sum(axis=1)
+
+
+def matrices(dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Transition F (8,8) and observation H (4,8) of the same model as dense matrices, from filterpy."""
+    model = kinematic_kf(dim=4, order=1, dt=dt, order_by_dim=False)
+    return model.F, model.H
+
+
+def dense(covariance: np.ndarray) -> np.ndarray:
+    """Blocks (T,4,3) as full covariance matrices (T,8,8)."""
+    full = np.zeros((len(covariance), 8, 8))
+    i = np.arange(4)
+    full[:, i, i] = covariance[..., 0]
+    full[:, i, i + 4] = full[:, i + 4, i] = covariance[..., 1]
+    full[:, i + 4, i + 4] = covariance[..., 2]
+    return full
