@@ -1,0 +1,84 @@
+"""Detections read from a file in MOT format: `frame,-1,left,top,width,height,score,-1,-1,-1`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tracker.detections import Detections, Frame
+from tracker.errors import DetectionsError, DetectorError
+
+_NONE = Detections.empty()
+
+
+class Precomputed:
+    """Rows of a MOT detections file by frame number; frames without rows hold no object.
+
+    Parameters
+    ----------
+    path : the file; columns past the 7th are ignored, a missing 7th means score 1.
+    confidence : rows scoring lower are left out; None keeps all, since public detectors' scores have any scale.
+
+    Raises
+    ------
+    DetectionsError : a line that is not numbers or too short, with its number.
+    DetectorError : the file cannot be read.
+    """
+
+    runtime = "file"
+    class_names: tuple[str, ...] = ("object",)
+
+    def __init__(self, path: str | Path, *, confidence: float | None = None) -> None:
+        self.path, self.name = str(path), Path(path).name
+        self.warnings: list[str] = []
+        rows = _read(Path(path))
+        xyxy = np.hstack([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]])
+        # NaN boxes are dropped here, and their frame numbers with them, so that rows and frames stay in step.
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(rows).all(axis=1) & (rows[:, 3:5] > 0).all(axis=1)
+            good &= (xyxy[:, 2:].astype(np.float32) > xyxy[:, :2].astype(np.float32)).all(axis=1)
+        if dropped := int((~good).sum()):
+            why = "not finite, or a width or height not above 0"
+            self.warnings.append(f"{path}: {dropped} of {len(rows)} rows dropped: {why}")
+        if confidence is not None:
+            good &= rows[:, 5] >= confidence
+        rows, xyxy = rows[good], xyxy[good]
+        order = np.argsort(rows[:, 0], kind="stable")
+        frames, starts = np.unique(rows[order, 0].astype(np.int64), return_index=True)
+        blocks = np.split(order, starts[1:])
+        self._by_frame = {int(f): Detections(xyxy[b], rows[b, 5]) for f, b in zip(frames, blocks, strict=False)}
+        if not self._by_frame:
+            self.warnings.append(f"{path}: holds no usable detections; every frame counts as empty")
+
+    def __call__(self, frame: Frame) -> Detections:
+        return self._by_frame.get(frame.index, _NONE)
+
+    def close(self) -> None:
+        self._by_frame.clear()
+
+
+def _read(path: Path) -> np.ndarray:
+    """Rows (R,6) float64: frame, left, top, width, height, score."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DetectorError(f"{path}: no such file; expected detections in MOT format") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DetectorError(f"{path}: cannot be read as text ({error}); expected detections in MOT format") from None
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        fields = line.split("," if "," in line else None)
+        try:
+            values = [float(v) for v in fields[:7]]
+        except ValueError:
+            values = []
+        if len(values) < 6 or not (values[0] >= 1 and values[0].is_integer()):
+            raise DetectionsError(
+                f"{path}, line {number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score "
+                "with a whole frame number from 1; mend or remove the line"
+            )
+        rows.append([values[0], *values[2:6], values[6] if len(values) > 6 else 1.0])
+    return np.array(rows, np.float64).reshape(-1, 6)

@@ -1,0 +1,94 @@
+"""Names and files to detectors: the one door through which the application gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracker.detections import Detections, Frame
+from tracker.errors import DetectorError
+
+NAMES = ("auto", "ssdlite", "coco", "motion")
+SUFFIXES = (".onnx", ".pb", ".txt")
+
+
+class OpenDetector(Protocol):
+    """What `open_detector` returns: `tracker.stages.Detector` and the warnings that gather while it runs."""
+
+    name: str
+    path: str
+    runtime: str
+    class_names: tuple[str, ...]
+    warnings: list[str]
+
+    def __call__(self, frame: Frame) -> Detections | None: ...
+    def close(self) -> None: ...
+
+
+def open_detector(
+    spec: str | Path,
+    *,
+    confidence: float | None = None,
+    nms: float | None = None,
+    tiles: str = "auto",
+    classes: Sequence[str] | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    offline: bool = False,
+) -> OpenDetector:
+    """Open a detector by name or by its file; `auto` is `detectors.auto.choose_auto`, which needs frames to look at.
+
+    Parameters
+    ----------
+    confidence, nms : thresholds, 0 to 1; None: the detector's own.
+    tiles : off, auto or COLUMNSxROWS (networks only).
+    classes : names to keep; None keeps all.
+    device : auto, cpu, gpu or gpu:N.
+    runtime, precision, threads : see `detectors.runtime.open_runner`.
+    offline : nothing may be fetched.
+
+    Raises
+    ------
+    DetectorError, DetectionsError, DeviceError, BackendMissingError, ConfigError
+    """
+    for name, value in (("confidence", confidence), ("nms", nms)):
+        if value is not None and not 0 <= value <= 1:
+            raise DetectorError(f"{name} {value}; expected a number from 0 to 1")
+    text = str(spec)
+    family = text if text in NAMES else Path(text).suffix.lower()
+    if family not in _FAMILIES:
+        known, files = ", ".join(NAMES), ", ".join(SUFFIXES)
+        raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {files}")
+    options = {
+        "confidence": confidence, "nms": nms, "tiles": tiles, "classes": classes, "device": device,
+        "runtime": runtime, "precision": precision, "threads": threads,
+    }  # fmt: skip
+    return _FAMILIES[family](text, options, offline)
+
+
+def _ssdlite(_: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+    from detectors.tf_graph import TFObjectDetector, ssdlite_path
+
+    return TFObjectDetector(ssdlite_path(), name="ssdlite", class_names=("person",), **options)
+
+
+def _graph(path: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+    from detectors.tf_graph import TFObjectDetector
+
+    return TFObjectDetector(Path(path), **options)
+
+
+def _file(path: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+    from detectors.precomputed import Precomputed
+
+    return Precomputed(path, confidence=options["confidence"])
+
+
+_FAMILIES: dict[str, Callable[[str, dict[str, Any], bool], OpenDetector]] = {
+    "ssdlite": _ssdlite,
+    ".pb": _graph,
+    ".txt": _file,
+}

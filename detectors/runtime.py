@@ -1,0 +1,193 @@
+"""Runs a frozen TensorFlow graph on batches of images: OpenVINO on the CPU where it is installed, else a TF session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tracker.errors import BackendMissingError, DetectorError, DeviceError
+
+
+class Runner(Protocol):
+    """One input, several outputs; not shared between threads."""
+
+    name: str
+    """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]: ...
+    def close(self) -> None: ...
+
+
+def open_runner(
+    path: Path,
+    input_name: str,
+    outputs: Sequence[str],
+    *,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Runner:
+    """Open a frozen graph.
+
+    Parameters
+    ----------
+    path : GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
+    device : auto, cpu, gpu or gpu:N; a GPU means the TF session.
+    runtime : auto, openvino or tensorflow.
+    precision : auto, f32 or bf16 (OpenVINO); auto is bf16 where the processor computes it in hardware.
+    threads : within one inference; None: half of the processors, at least 1, since the other stages need theirs.
+
+    Raises
+    ------
+    DeviceError, BackendMissingError, DetectorError
+    """
+    if runtime not in ("auto", "openvino", "tensorflow"):
+        raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
+    threads = threads or max(1, (os.cpu_count() or 2) // 2)
+    gpu = pick_gpu(device)
+    if gpu is None and runtime != "tensorflow" and (has_openvino() or runtime == "openvino"):
+        return OpenVINORunner(path, input_name, outputs, precision=precision, threads=threads)
+    if gpu is not None and runtime == "openvino":
+        raise DeviceError(f"device {device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
+    return TFRunner(path, input_name, outputs, gpu=gpu, threads=threads)
+
+
+def has_openvino() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("openvino") is not None
+
+
+def pick_gpu(device: str) -> int | None:
+    """The number of the GPU to use, or None for the CPU.
+
+    `auto` asks TensorFlow only where a driver is present, because importing it takes seconds.
+    """
+    driver = Path("/proc/driver/nvidia").exists() or Path("/dev/kfd").exists()
+    if device == "cpu" or (device == "auto" and not driver):
+        return None
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "gpu") or (number and not number.isdigit()):
+        raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
+    found = len(import_tensorflow().config.list_physical_devices("GPU"))
+    index = int(number or 0)
+    if index < found:
+        return index
+    if device == "auto":
+        return None
+    raise DeviceError(f"device {device!r}: TensorFlow sees {found} GPUs; use --device cpu, or mend the CUDA set-up")
+
+
+def import_tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise BackendMissingError(f"this detector needs TensorFlow ({error}); run `pip install tensorflow`") from None
+    return tf
+
+
+def read_graph(path: Path) -> Any:
+    """A frozen graph's GraphDef.
+
+    Raises
+    ------
+    DetectorError : the bytes are no GraphDef, or hold no node.
+    """
+    from detectors.files import model_bytes
+
+    data = model_bytes(path)
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
+        raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
+    if not graph.node:
+        raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+    return graph
+
+
+class TFRunner:
+    """A graph in a session of its own, placed on the CPU or one GPU (memory growth on), called without feed dicts."""
+
+    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
+        tf = import_tensorflow()
+        definition = read_graph(path)
+        graph = tf.Graph()
+        config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
+        config.allow_soft_placement = True
+        config.gpu_options.allow_growth = True
+        if gpu is None:
+            config.device_count["GPU"] = 0
+        try:
+            with graph.as_default(), graph.device("/CPU:0" if gpu is None else f"/GPU:{gpu}"):
+                tf.import_graph_def(definition, name="")
+            self._session = tf.compat.v1.Session(graph=graph, config=config)
+            self._call = self._session.make_callable(
+                [f"{name}:0" for name in outputs], feed_list=[graph.get_tensor_by_name(f"{input_name}:0")]
+            )
+        except (ValueError, KeyError, tf.errors.OpError) as error:
+            raise DetectorError(f"{path}: TensorFlow cannot load the graph: {_first_line(error)}") from None
+        self._path, self._error = path, tf.errors.OpError
+        self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            return list(self._call(batch))
+        except self._error as error:
+            raise DetectorError(f"{self._path}: TensorFlow failed on {batch.shape}: {_first_line(error)}") from None
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class OpenVINORunner:
+    """The same graph read by OpenVINO; compiled once for each batch size met."""
+
+    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, precision: str, threads: int) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
+        self._core = ov.Core()
+        if precision == "auto":
+            precision = "bf16" if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+        self._options = {
+            "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY",
+        }  # fmt: skip
+        self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
+        self._requests: dict[tuple[int, ...], Any] = {}
+        try:
+            self._model = self._core.read_model(path)
+        except RuntimeError as error:
+            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {_first_line(error)}") from None
+        self.name = f"openvino cpu {precision}"
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            request = self._requests.get(batch.shape) or self._compile(batch.shape)
+            request.infer([batch], share_inputs=True)
+            # Copies: the request's own buffers are overwritten by the next call.
+            return [request.get_tensor(name).data.copy() for name in self._outputs]
+        except RuntimeError as error:
+            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {_first_line(error)}") from None
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        model = self._model.clone()
+        model.reshape({f"{self._input}:0": list(shape)})
+        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        self._requests[shape] = request
+        return request
+
+    def close(self) -> None:
+        self._requests.clear()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

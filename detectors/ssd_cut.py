@@ -1,0 +1,113 @@
+"""Cuts an SSD graph of the TensorFlow Object Detection API before its while-loop post-processing.
+
+What is left takes uint8 RGB images at the network's own size and gives box encodings and class scores; resizing before
+and decoding after are a few array operations. Cuts are kept in the user's cache, keyed by the graph's hash, so that a
+later run on OpenVINO need not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.files import cache_folder, sha256, write_atomic
+from detectors.runtime import import_tensorflow, read_graph
+
+FORMAT = 1
+"""Part of the cached file's name: raise it when the cut changes."""
+
+INPUT, BOXES, SCORES = "image", "encodings", "scores"
+
+_ENCODINGS_OF = ("Postprocessor/raw_box_encodings", "Squeeze")
+_SCORES_OF = ("Postprocessor/raw_box_scores", "Postprocessor/convert_scores")
+_NORMALISED, _GRID, _SIZE = "Preprocessor/sub", "Concatenate/concat", "Preprocessor/map/while/ResizeImage/stack"
+_CONSTANTS = {
+    "multiply": "Preprocessor/mul/x",
+    "subtract": "Preprocessor/sub/y",
+    "scale_y": "Postprocessor/Decode/truediv/y",
+    "scale_x": "Postprocessor/Decode/truediv_1/y",
+    "scale_h": "Postprocessor/Decode/truediv_2/y",
+    "scale_w": "Postprocessor/Decode/truediv_3/y",
+}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut graph.
+
+    Attributes
+    ----------
+    path : GraphDef from `image` uint8 (N,size,size,3) RGB to `encodings` (N,A,4) and `scores` (N,A,1+classes).
+    size : side of the input, pixels.
+    anchors : (A,4) float32, y centre, x centre, height, width as shares of the input.
+    scales : (4,) float32, the box coder's divisors of y, x, h, w.
+    """
+
+    path: Path
+    size: int
+    anchors: np.ndarray
+    scales: np.ndarray
+
+    def decode(self, encodings: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Corners (K,4) x1, y1, x2, y2 as shares of the input, of encodings (K,4) of anchors `rows`.
+
+        Faster R-CNN's box coder (arXiv 1506.01497, eq. 2).
+        """
+        t, anchor = encodings / self.scales, self.anchors[rows]
+        centre = t[:, :2] * anchor[:, 2:] + anchor[:, :2]
+        half = np.exp(t[:, 2:]) * anchor[:, 2:] / 2
+        return np.hstack([centre - half, centre + half])[:, [1, 0, 3, 2]]
+
+
+def cut_ssd(path: Path) -> Cut | None:
+    """The cut of a graph, from the cache or made now; None where the graph is no SSD of the known build."""
+    target = cache_folder() / "detectors" / f"ssd-{sha256(path)[:16]}-v{FORMAT}.pb"
+    side = target.with_suffix(".npz")
+    if not target.exists():
+        made = _build(read_graph(path))
+        if made is None:
+            return None
+        graph, arrays = made
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_atomic(side, buffer.getvalue())
+        write_atomic(target, graph.SerializeToString())
+    with np.load(side, allow_pickle=False) as arrays:
+        return Cut(target, int(arrays["size"]), arrays["anchors"], arrays["scales"])
+
+
+def _build(graph: Any) -> tuple[Any, dict[str, np.ndarray]] | None:
+    """GraphDef of the cut and the arrays beside it, or None."""
+    tf = import_tensorflow()
+    nodes = {n.name: n for n in graph.node}
+    encodings, scores = (next((n for n in known if n in nodes), None) for known in (_ENCODINGS_OF, _SCORES_OF))
+    constants = {key: _constant(tf, nodes.get(name)) for key, name in _CONSTANTS.items()}
+    size = _constant(tf, nodes.get(_SIZE))
+    if encodings is None or scores is None or _NORMALISED not in nodes or _GRID not in nodes or size is None:
+        return None
+    if any(v is None for v in constants.values()) or len(set(size.tolist())) != 1:
+        return None
+    side = int(size[0])
+    with tf.Graph().as_default() as whole:
+        image = tf.compat.v1.placeholder(tf.uint8, (None, side, side, 3), name=INPUT)
+        fed = tf.cast(image, tf.float32) * constants["multiply"] - constants["subtract"]
+        found = tf.import_graph_def(
+            graph, {f"{_NORMALISED}:0": fed}, [f"{n}:0" for n in (encodings, scores, _GRID)], name="net"
+        )
+        # The anchors depend on nothing but shapes: evaluate them once and keep the numbers.
+        with tf.compat.v1.Session(graph=whole, config=tf.compat.v1.ConfigProto(device_count={"GPU": 0})) as session:
+            grid = session.run(found[2], {image: np.zeros((1, side, side, 3), np.uint8)})
+        tf.identity(found[0], name=BOXES)
+        tf.identity(found[1], name=SCORES)
+        cut = tf.compat.v1.graph_util.extract_sub_graph(whole.as_graph_def(), [BOXES, SCORES])
+    anchors = np.hstack([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]])
+    scales = np.array([constants[f"scale_{k}"] for k in "yxhw"], np.float32)
+    return cut, {"size": np.array(side), "anchors": anchors.astype(np.float32), "scales": scales}
+
+
+def _constant(tf: Any, node: Any) -> np.ndarray | None:
+    return tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None

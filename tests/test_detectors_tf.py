@@ -1,0 +1,92 @@
+import cv2
+import numpy as np
+import pytest
+
+from detectors.registry import open_detector
+from detectors.tf_graph import ssdlite_path
+from tracker.detections import Frame
+from tracker.errors import DetectorError, DeviceError
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"<!DOCTYPE html><html>not found</html>", "HTML page"),
+        (b"\n  <html>", "HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "git lfs pull"),
+        (b"", "empty"),
+        (b"garbage \xff\x00 bytes", "not a frozen TensorFlow graph"),
+    ],
+)
+def test_a_pb_that_is_none(tmp_path, data, words):
+    path = tmp_path / "model.pb"
+    path.write_bytes(data)
+    with pytest.raises(DetectorError, match=words) as caught:
+        open_detector(path, device="cpu")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_pb(tmp_path):
+    with pytest.raises(DetectorError, match="no such file"):
+        open_detector(tmp_path / "none.pb", device="cpu")
+
+
+def test_a_graph_that_detects_nothing(tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.constant(1.0, name="one")
+    path = tmp_path / "one.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(DetectorError, match=r"no node image_tensor.*Object Detection API"):
+        open_detector(path, device="cpu")
+
+
+def test_an_unknown_class_shows_the_list():
+    with pytest.raises(DetectorError, match="'car'.*knows: person"):
+        open_detector("ssdlite", classes=["car"], device="cpu")
+
+
+def test_the_wrong_device():
+    with pytest.raises(DeviceError, match="cpu, gpu or gpu:N"):
+        open_detector("ssdlite", device="tpu")
+
+
+def test_a_frame_without_pixels():
+    detector = open_detector("ssdlite", device="cpu")
+    with pytest.raises(DetectorError, match="no pixels"):
+        detector(Frame(1, 0.0, None, (640, 480)))
+    detector.close()
+
+
+def scene():
+    """A noisy frame with person-like figures; what matters is that the network answers with many weak boxes."""
+    rng = np.random.default_rng(3)
+    image = cv2.GaussianBlur(rng.integers(0, 255, (300, 300, 3), np.uint8), (0, 0), 3)
+    for x in (60, 150, 230):
+        cv2.ellipse(image, (x, 90), (9, 11), 0, 0, 360, (120, 150, 200), -1)
+        cv2.rectangle(image, (x - 16, 100), (x + 16, 170), (60, 40, 90 + x // 2), -1)
+        cv2.rectangle(image, (x - 14, 170), (x + 14, 240), (40, 30, 20), -1)
+    return image
+
+
+def test_cut_and_whole_graph_in_both_runtimes_give_the_same_boxes():
+    from detectors.tf_graph import TFObjectDetector
+
+    image = scene()
+    frame = Frame(1, 0.0, image, (300, 300))
+    common = {"tiles": "off", "confidence": 0.02, "nms": 0.6, "device": "cpu"}
+    whole = TFObjectDetector(ssdlite_path(), name="ssdlite", class_names=("person",), whole=True, **common)
+    expected = whole(frame)
+    assert len(expected) > 5 and whole.runtime == "tensorflow cpu"
+    for runtime in ("tensorflow", "openvino"):
+        if runtime == "openvino":
+            pytest.importorskip("openvino")
+        detector = open_detector("ssdlite", runtime=runtime, precision="f32", **common)
+        found = detector(frame)
+        assert detector.runtime.startswith(runtime)
+        assert len(found) == len(expected)
+        np.testing.assert_allclose(found.score, expected.score, atol=2e-5)
+        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.02)
+        detector.close()
+    whole.close()
