@@ -1,27 +1,11 @@
-"""Model files checked before a parser meets them, and the user's cache folder."""
+"""Model files: checked before a parser meets them, and written whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 from tracker.errors import DetectorError
-
-
-def cache_folder() -> Path:
-    """Where fetched and derived models are kept: $TRACKER_CACHE, else the user's cache folder."""
-    if override := os.environ.get("TRACKER_CACHE"):
-        return Path(override).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("deepsort-tracker", appauthor=False)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_bytes(path: Path) -> bytes:
@@ -49,7 +33,6 @@ def model_bytes(path: Path) -> bytes:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write beside the target, then rename: a reader never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)

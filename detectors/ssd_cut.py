@@ -7,6 +7,7 @@ later run on OpenVINO need not import TensorFlow.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from detectors.files import cache_folder, sha256, write_atomic
+from detectors.files import model_bytes, write_atomic
 from detectors.runtime import import_tensorflow, read_graph
+from tracker.cache import cache_folder
 
 FORMAT = 1
 """Part of the cached file's name: raise it when the cut changes."""
@@ -65,7 +67,8 @@ class Cut:
 
 def cut_ssd(path: Path) -> Cut | None:
     """The cut of a graph, from the cache or made now; None where the graph is no SSD of the known build."""
-    target = cache_folder() / "detectors" / f"ssd-{sha256(path)[:16]}-v{FORMAT}.pb"
+    digest = hashlib.sha256(model_bytes(path)).hexdigest()
+    target = cache_folder("detectors") / f"ssd-{digest[:16]}-v{FORMAT}.pb"
     side = target.with_suffix(".npz")
     if not target.exists():
         made = _build(read_graph(path))

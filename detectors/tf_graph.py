@@ -102,15 +102,14 @@ class TFObjectDetector:
         boxes = [b * np.tile(r[2:] - r[:2], 2) + np.tile(r[:2], 2) for (b, _, _), r in zip(parts, rects, strict=True)]
         cut = np.concatenate([cut_by_tile(b, r, width, height) for b, r in zip(boxes, rects, strict=True)])
         part = np.repeat(np.arange(len(rects)), [len(b) for b in boxes])
-        xyxy: np.ndarray = clip(np.concatenate(boxes), width, height).astype(np.float32)
+        xyxy: np.ndarray = np.concatenate(boxes)
         score: np.ndarray = np.concatenate([p[1] for p in parts])
         class_id: np.ndarray = np.concatenate([p[2] for p in parts])
-        good = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
-        if self._wanted is not None:
-            good &= np.isin(class_id, self._wanted)
-        xyxy, score, class_id, part, cut = (a[good] for a in (xyxy, score, class_id, part, cut))
         kept = nms(xyxy, score, class_id, self._nms, part=part, cut=cut)
-        return Detections(xyxy[kept], score[kept], class_id[kept])
+        if self._wanted is not None:
+            kept = kept[np.isin(class_id[kept], self._wanted)]
+        # Clipped after the suppression, as the whole graph does; a box outside the frame becomes empty and goes.
+        return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
 
     def _tile(self, width: int, height: int) -> np.ndarray:
         if self._rects is None or self._rects[0] != (width, height):
