@@ -19,9 +19,8 @@ BENCHMARKS = {
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     listing = "\n".join(f"  {name:12} {text}" for name, text in BENCHMARKS.items())
-    top = argparse.ArgumentParser(
-        prog="python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"benchmarks:\n{listing}"
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="python -m benchmarks", formatter_class=raw, epilog=f"benchmarks:\n{listing}")
     top.add_argument("name", choices=BENCHMARKS, metavar="NAME", help="which benchmark; NAME --help shows its options")
     name = top.parse_args(argv[:1]).name
     module = import_module(f"benchmarks.{name}")

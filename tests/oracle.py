@@ -85,16 +85,18 @@ class Oracle:
 
     def update(self, boxes, features=None):
         boxes = [np.asarray(b, float) for b in boxes]
-        looks = [None] * len(boxes) if features is None else [f / np.linalg.norm(f) for f in np.asarray(features, float)]
+        looks = [None] * len(boxes)
+        if features is not None:
+            looks = [f / np.linalg.norm(f) for f in np.asarray(features, float)]
         for track in self.tracks:
             track.predict()
         left = list(range(len(boxes)))
         matches = []
         confirmed = [t for t in range(len(self.tracks)) if self.tracks[t].confirmed]
-        if features is not None:
+        if features is not None and len(boxes):
             for age in range(1, self.max_age + 1):
                 level = [t for t in confirmed if self.tracks[t].missed == age]
-                found, left = self.assign(level, left, self.cosine, lambda t, d: self.cosine_cost(t, boxes[d], looks[d]))
+                found, left = self.assign(level, left, self.cosine, lambda t, d: self.looks_cost(t, boxes[d], looks[d]))
                 matches += found
         lost = [t for t in set(confirmed) - {t for t, _ in matches} if self.tracks[t].missed == 1]
         rows = [t for t in range(len(self.tracks)) if not self.tracks[t].confirmed] + lost
@@ -111,7 +113,7 @@ class Oracle:
             self.next_id += 1
         return self.tracks
 
-    def cosine_cost(self, t, box, look):
+    def looks_cost(self, t, box, look):
         if look is None or not self.tracks[t].features or self.tracks[t].squared_distance(measure(box)) > GATE:
             return np.inf
         return min(1 - f @ look for f in self.tracks[t].features[-self.budget:])

@@ -22,7 +22,7 @@ def normalise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Gallery:
     """The latest `budget` features of each track (DeepSORT, section 2.2: R_k with L_k = 100).
 
-    `ring (S,B,D)` float32 holds a slot per track; slots are handed out by `take` and given back by `free`, features never move.
+    `ring (S,B,D)` float32 holds a slot per track; `take` hands slots out, `free` takes them back, features never move.
     The first feature of a track fills its whole slot, so that the rest of the code need not ask how full a slot is.
     """
 

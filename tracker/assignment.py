@@ -1,6 +1,7 @@
 """Which track takes which detection: candidate pairs, the Hungarian step, and the matching cascade.
 
-Feasible pairs are a list, never a full matrix of magic costs: most of the T x N pairs of a frame are far apart and cost nothing.
+Feasible pairs are a list, never a full matrix of magic costs: most of the T x N pairs of a frame are far apart and cost
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Feasible pairs, P of them, sorted by track and then by detection: row of the track (P,), of the detection (P,), cost (P,)."""
+    """P feasible pairs, sorted by track, then by detection: row of the track (P,), of the detection (P,), cost (P,)."""
 
     track: np.ndarray
     detection: np.ndarray
@@ -51,7 +52,7 @@ class Matches:
 
 
 def near(centre: np.ndarray, reach: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of points whose distance along each axis is within reach: rows (P,) of `centre` and (P,) of `others`, sorted.
+    """Pairs of points that are within reach along each axis: rows (P,) of `centre` and (P,) of `others`, sorted.
 
     Parameters
     ----------
@@ -85,9 +86,9 @@ def assign_whole(
 ) -> tuple[Matches, np.ndarray]:
     """The Hungarian step of the original: over the whole matrix of `rows` x `columns`, impossible pairs included.
 
-    Costs above the threshold stand in the matrix as threshold + 1e-5; what the solver gives such a pair is taken back. The best
-    feasible matches are those of `assign`; but the solver's choice among the impossible ones decides the order in
-    which detections are left over, and with it the numbers of new tracks.
+    Costs above the threshold stand in the matrix as threshold + 1e-5; what the solver gives such a pair is taken back.
+    The best feasible matches are those of `assign`; but the solver's choice among the impossible ones decides the order
+    in which detections are left over, and with it the numbers of new tracks.
 
     Parameters
     ----------
@@ -118,8 +119,8 @@ def assign_whole(
 def assign(pairs: Pairs, threshold: float) -> Matches:
     """Cheapest one-to-one matches among the pairs, where leaving a pair out costs `threshold`.
 
-    Equal to `assign_whole` up to ties: components of the graph of pairs cannot influence each other, most are a single pair,
-    and only the tracks and detections of the others meet the Hungarian step, one component at a time.
+    Equal to `assign_whole` up to ties: components of the graph of pairs cannot influence each other, most are a single
+    pair, and only the tracks and detections of the others meet the Hungarian step, one component at a time.
     """
     pairs = pairs[pairs.cost <= threshold]
     if len(pairs) == 0:
@@ -132,7 +133,8 @@ def assign(pairs: Pairs, threshold: float) -> Matches:
     rows, r = np.unique(rest.track, return_inverse=True)
     columns, c = np.unique(rest.detection, return_inverse=True)
     size = len(rows) + len(columns)
-    _, label = connected_components(coo_array((np.ones(len(r)), (r, c + len(rows))), shape=(size, size)), directed=False)
+    graph = coo_array((np.ones(len(r)), (r, c + len(rows))), shape=(size, size))
+    _, label = connected_components(graph, directed=False)
     matched = [matches]
     for part in np.split(np.argsort(label[r], kind="stable"), np.cumsum(np.bincount(label[r]))[:-1]):
         matched.append(_component(rest[part], threshold))

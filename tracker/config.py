@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -53,10 +54,11 @@ class TrackerConfig:
         ------
         ConfigError : no such preset or field, or a value out of range.
         """
-        presets = {"default": cls, "paper": cls.paper}
+        presets: dict[str, Callable[..., TrackerConfig]] = {"default": cls, "paper": cls.paper}
         if name not in presets:
             raise ConfigError(f"preset {name!r}; expected one of {', '.join(presets)}")
-        unknown = sorted(set(overrides) - {f.name for f in fields(cls)})
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(overrides) - set(known))
         if unknown:
-            raise ConfigError(f"unknown tracker setting {unknown[0]!r}; expected one of {', '.join(f.name for f in fields(cls))}")
+            raise ConfigError(f"unknown tracker setting {unknown[0]!r}; expected one of {', '.join(known)}")
         return presets[name](**overrides)

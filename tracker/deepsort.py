@@ -1,54 +1,24 @@
 """DeepSORT (arXiv 1703.07402) on arrays; read it next to the paper.
 
-A frame takes three steps: every track is predicted (`_predict`), tracks and detections are matched (`_associate`), and the matches
-are written into the bank (`_correct`, `_miss`, `_begin`). What the presets switch is in `TrackerConfig`.
+A frame takes three steps: every track is predicted (`_predict`), tracks and detections are matched (`_associate`), and
+the matches are written into the bank (`_correct`, `_miss`, `_begin`). What the presets switch is in `TrackerConfig`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracker import boxes
-from tracker.appearance import normalise
 from tracker.assignment import Matches, Pairs, assign, assign_whole, near
 from tracker.config import TrackerConfig
 from tracker.detections import Detections
-from tracker.errors import DetectionsError
 from tracker.motion import GATE, Motion, squared_mahalanobis
+from tracker.observation import ClassGroups, Observation, check_features, inside_frame, observe
 from tracker.tracks import TrackBank, Tracks
-
-ALIKE = (("car", "truck", "bus", "van"), ("bicycle", "motorcycle", "motorbike"))
-"""Classes that detectors take for each other from frame to frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """The detections of a frame as association sees them: N boxes, measurements and features, row by row.
-
-    Attributes
-    ----------
-    index : (N,) int64, row in the caller's `Detections`.
-    xyxy, score, class_id : as in `Detections`; xyxy float64.
-    measurement : (N,4) float64, see `Motion.measure`.
-    feature : (N,D) float32 unit vectors; zero where there is none.
-    embedded : (N,) bool, which rows have a feature.
-    """
-
-    index: np.ndarray
-    xyxy: np.ndarray
-    score: np.ndarray
-    class_id: np.ndarray
-    measurement: np.ndarray
-    feature: np.ndarray
-    embedded: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.index)
 
 
 class DeepSort:
@@ -69,8 +39,8 @@ class DeepSort:
         self.motion = Motion()
         self.bank = TrackBank(self.config.budget)
         self.warnings: Counter[str] = Counter()
+        self._groups = ClassGroups(class_names)
         self._time_s: float | None = None
-        self._class_group = _class_groups(class_names)
 
     @classmethod
     def from_preset(cls, name: str = "default", *, class_names: Sequence[str] = (), **overrides: Any) -> DeepSort:
@@ -94,12 +64,12 @@ class DeepSort:
     ) -> Tracks:
         """Takes the detections of the next frame and returns the live tracks, confirmed and tentative.
 
-        Without features, matching rests on motion alone: no track can be recognised by its looks, so that in the `paper` preset
-        the cascade finds nothing and a confirmed track that is missed for longer than a frame is not found again.
+        Without features, matching rests on motion alone: no track can be recognised by its looks, so that in the
+        `paper` preset the cascade is left out and a confirmed track missed for longer than a frame is not found again.
 
         Parameters
         ----------
-        detections : None if the detector did not run on this frame: tracks are predicted, and nobody has missed anything.
+        detections : None if the detector did not run on this frame: tracks are predicted, and none has missed anything.
         features : (N,D), one row per detection, of any length but zero; None without an encoder.
         embedded : (N,) bool, which rows of `features` hold one; None: all.
         time_s : time of the frame, seconds.
@@ -108,8 +78,8 @@ class DeepSort:
 
         Raises
         ------
-        DetectionsError : features or `embedded` do not fit the detections, or features those of earlier frames. The tracks are then
-            as they were.
+        DetectionsError : features or `embedded` do not fit the detections or the features of earlier frames. The tracks
+            are then as they were.
         """
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
         self._predict(time_s)
@@ -124,45 +94,22 @@ class DeepSort:
         """Which detections (N,) bool of the next frame need a feature; changes nothing."""
         return np.ones(len(detections), bool)
 
-    # ---- the frame's input -------------------------------------------------------------------------------------------------
-
     def _observe(
-        self, detections: Detections, features: np.ndarray | None, embedded: np.ndarray | None, frame_size: tuple[int, int] | None
+        self,
+        detections: Detections,
+        features: np.ndarray | None,
+        embedded: np.ndarray | None,
+        frame_size: tuple[int, int] | None,
     ) -> Observation:
-        feature, has = self._features(len(detections), features, embedded)
-        index = np.arange(len(detections))
+        feature, has = check_features(len(detections), features, embedded, self.bank.gallery.dimension, self.warnings)
+        rows = None
         if frame_size is not None:
-            inside = (boxes.area(boxes.clip(detections.xyxy, *frame_size)) > 0)
+            inside = inside_frame(detections.xyxy, frame_size)
             self.warnings["boxes outside the frame"] += int((~inside).sum())
-            index = index[inside] if self.config.drop_outside else index
-        xyxy = detections.xyxy[index].astype(np.float64)
-        return Observation(index, xyxy, detections.score[index], detections.class_id[index], self.motion.measure(xyxy),
-                           feature[index], has[index])
+            rows = np.flatnonzero(inside) if self.config.drop_outside else None
+        return observe(detections, feature, has, self.motion, rows)
 
-    def _features(self, n: int, features: np.ndarray | None, embedded: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Unit features (N,D) and which rows (N,) have one."""
-        d = self.bank.gallery.dimension
-        if features is None:
-            return np.zeros((n, d), np.float32), np.zeros(n, bool)
-        features = np.asarray(features)
-        if n == 0 and features.size == 0:
-            return np.zeros((0, d), np.float32), np.zeros(0, bool)
-        if features.ndim != 2 or len(features) != n or features.shape[1] == 0:
-            raise DetectionsError(f"features have shape {features.shape} for {n} detections; expected ({n}, D), a row for each")
-        if d and features.shape[1] != d:
-            raise DetectionsError(f"features have length {features.shape[1]}, those of earlier frames {d}; "
-                                  "expected one encoder for the whole run")
-        unit, has = normalise(features)
-        if embedded is not None:
-            mask = np.asarray(embedded)
-            if mask.dtype != bool or mask.shape != (n,):
-                raise DetectionsError(f"embedded is {mask.dtype} {mask.shape}; expected a bool for each of {n} detections")
-            self.warnings["features without direction"] += int((mask & ~has).sum())
-            return unit, mask & has
-        self.warnings["features without direction"] += int((~has).sum())
-        return unit, has
-
-    # ---- predict -----------------------------------------------------------------------------------------------------------
+    # ---- predict -----------------------------------------------------------------------------------------------------
 
     def _predict(self, time_s: float | None) -> None:
         if time_s is not None:
@@ -174,7 +121,7 @@ class DeepSort:
         bank.age += 1
         bank.detection_index[:] = -1
 
-    # ---- associate ---------------------------------------------------------------------------------------------------------
+    # ---- associate ---------------------------------------------------------------------------------------------------
 
     def _associate(self, seen: Observation) -> tuple[Matches, np.ndarray]:
         """Matches, and the detections left over in the order in which they become tracks."""
@@ -201,7 +148,9 @@ class DeepSort:
         rows_in_order = np.fromiter(rows, np.int64, len(rows))
         return rows_in_order[missed[rows_in_order] == 1]
 
-    def _assign(self, pairs: Pairs, rows: np.ndarray, left: np.ndarray, threshold: float) -> tuple[Matches, np.ndarray]:
+    def _assign(
+        self, pairs: Pairs, rows: np.ndarray, left: np.ndarray, threshold: float
+    ) -> tuple[Matches, np.ndarray]:
         """Matches of the tracks `rows` with the detections `left`, and the detections left then."""
         if self.config.whole_matrix:
             return assign_whole(pairs, rows, left, threshold)
@@ -219,41 +168,29 @@ class DeepSort:
         columns = np.flatnonzero(seen.embedded)
         spread = self.motion.innovation(bank.mean[rows], bank.covariance[rows])
         t, d = near(bank.mean[rows, :2], np.sqrt(GATE * spread[:, :2]), seen.measurement[columns, :2])
-        gate = squared_mahalanobis(seen.measurement[columns[d]] - bank.mean[rows[t], :4], spread[t])
-        t, d = rows[t[gate <= GATE]], columns[d[gate <= GATE]]
-        t, d = self._same_class(t, d, seen)
+        residual = seen.measurement[columns[d]] - bank.mean[rows[t], :4]
+        gated = squared_mahalanobis(residual, spread[t]) <= GATE
+        t, d = rows[t[gated]], columns[d[gated]]
+        same = self._same_class(t, d, seen)
+        t, d = t[same], d[same]
         return Pairs(t, d, bank.gallery.distance(bank.slot, seen.feature, (t, d)))
 
     def _overlap_pairs(self, seen: Observation, rows: np.ndarray) -> Pairs:
         """Tracks `rows` with what overlaps their predicted box, at 1 - IoU."""
         rows = np.sort(rows)
         xyxy = self.motion.box(self.bank.mean[rows])
-        size = xyxy[:, 2:] - xyxy[:, :2]
         largest = (seen.xyxy[:, 2:] - seen.xyxy[:, :2]).max(axis=0, initial=0)
-        t, d = near(self.bank.mean[rows, :2], (size + largest) / 2, seen.measurement[:, :2])
-        cost = 1 - boxes.iou_of_pairs(xyxy[t], seen.xyxy[d])
-        t, d, cost = t[cost < 1], d[cost < 1], cost[cost < 1]
-        same = self._same(rows[t], d, seen)
-        return Pairs(rows[t[same]], d[same], cost[same])
+        t, d = near(self.bank.mean[rows, :2], (xyxy[:, 2:] - xyxy[:, :2] + largest) / 2, seen.measurement[:, :2])
+        pairs = Pairs(rows[t], d, 1 - boxes.iou_of_pairs(xyxy[t], seen.xyxy[d]))
+        return pairs[(pairs.cost < 1) & self._same_class(pairs.track, d, seen)]
 
-    def _same_class(self, track: np.ndarray, detection: np.ndarray, seen: Observation) -> tuple[np.ndarray, np.ndarray]:
-        same = self._same(track, detection, seen)
-        return track[same], detection[same]
-
-    def _same(self, track: np.ndarray, detection: np.ndarray, seen: Observation) -> np.ndarray:
+    def _same_class(self, track: np.ndarray, detection: np.ndarray, seen: Observation) -> np.ndarray:
         """Pairs (P,) bool whose classes may be one object's."""
         if not self.config.class_aware:
             return np.ones(len(track), bool)
-        return self._group(self.bank.class_id)[track] == self._group(seen.class_id)[detection]
+        return self._groups(self.bank.class_id)[track] == self._groups(seen.class_id)[detection]
 
-    def _group(self, class_id: np.ndarray) -> np.ndarray:
-        table = self._class_group
-        known = (class_id >= 0) & (class_id < len(table))
-        group = class_id.astype(np.int64)
-        group[known] = table[class_id[known]]
-        return group
-
-    # ---- write -------------------------------------------------------------------------------------------------------------
+    # ---- write -------------------------------------------------------------------------------------------------------
 
     def _correct(self, matches: Matches, seen: Observation) -> None:
         """Matched tracks take their detections: posterior, gallery, hits."""
@@ -267,7 +204,7 @@ class DeepSort:
         bank.vote(t, seen.class_id[d])
 
     def _miss(self, matches: Matches) -> None:
-        """The others are missed: at once the end of a tentative track, and of a confirmed one after `max_age` frames."""
+        """The others are missed: a tentative track ends at once, a confirmed one after `max_age` frames."""
         bank = self.bank
         bank.time_since_update += 1
         bank.time_since_update[matches.track] = 0
@@ -283,12 +220,3 @@ class DeepSort:
         has = seen.embedded[left]
         self.bank.gallery.add(self.bank.slot[rows[has]], seen.feature[left[has]])
         self.bank.confirmed[rows] = self.config.n_init <= 1
-
-
-def _class_groups(class_names: Sequence[str]) -> np.ndarray:
-    """Class id to the smallest class id that may be the same object's, (C,)."""
-    group = np.arange(len(class_names))
-    for alike in ALIKE:
-        members = [i for i, name in enumerate(class_names) if name in alike]
-        group[members] = min(members, default=0)
-    return group

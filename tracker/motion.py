@@ -1,9 +1,9 @@
 """The Kalman filter of DeepSORT (arXiv 1703.07402, section 2.1) for all tracks at once, in closed form.
 
-The state is (x, y, a, h) and its velocities: the centre, the aspect ratio w/h and the height of a box, in pixels and pixels per
-frame. Every noise of the model is diagonal and the velocity of one component drives that component only, so that the 8x8
-covariance is exactly four 2x2 blocks for ever: it is stored and stepped as `covariance (T,4,3)`, of each component its variance,
-its covariance with its velocity, and the variance of that velocity. Nothing is inverted but numbers.
+The state is (x, y, a, h) and its velocities: the centre, the aspect ratio w/h and the height of a box, in pixels and
+pixels per frame. Every noise of the model is diagonal and the velocity of one component drives that component only, so
+that the 8x8 covariance is exactly four 2x2 blocks for ever: it is stored and stepped as `covariance (T,4,3)`, of each
+component its variance, its covariance with its velocity, and that velocity's variance. Only numbers are inverted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from filterpy.common import kinematic_kf
 from tracker import boxes
 
 GATE = 9.4877
-"""The 0.95 quantile of the chi-squared distribution with 4 degrees of freedom: a bound on squared Mahalanobis distances."""
+"""The 0.95 quantile of chi-squared at 4 degrees of freedom: bounds squared Mahalanobis distances."""
 
 
 @dataclass(frozen=True)
