@@ -19,6 +19,7 @@ ORDER = {
         "appearance",
         "assignment",
         "tracks",
+        "observation",
         "deepsort",
         "stages",
         "crops",
