@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class SourceInfo:
     """How many frames it will yield; None where unknown (live sources, broken indexes)."""
     live: bool
     """True for cameras and network streams: the newest frame wins."""
+    pixels: bool = True
+    """False for a MOT sequence whose images are missing: frames hold no image."""
 
 
 class Source(Protocol):
@@ -36,6 +38,8 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
 
 
 class Detector(Protocol):

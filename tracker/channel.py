@@ -1,0 +1,90 @@
+"""Bounded channels between the threads of a pipeline: nothing grows without limit and an ending never hangs a reader."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The channel was closed: nothing more can be put, or everything was taken."""
+
+
+class Channel(Generic[T]):
+    """A queue of one or several lanes, one per stream, each with its own bound.
+
+    A lane is first in, first out. `take` visits the lanes in turn, so that a fast stream cannot starve a slow one.
+
+    Parameters
+    ----------
+    lanes : how many.
+    capacity : items a lane holds before `put` waits.
+    newest : lanes (by number) that hold one item and replace it instead of waiting: live sources, where an old frame is
+        worth less than none. What was replaced is counted in `dropped`.
+    """
+
+    def __init__(self, lanes: int = 1, capacity: int = 2, newest: frozenset[int] = frozenset()) -> None:
+        if lanes < 1 or capacity < 1:
+            raise ValueError(f"channel of {lanes} lanes with room for {capacity}; expected at least 1 of each")
+        self.dropped = [0] * lanes
+        self._lanes: list[deque[T]] = [deque() for _ in range(lanes)]
+        self._ended = [False] * lanes
+        self._capacity, self._newest = capacity, newest
+        self._next = 0
+        self._changed = threading.Condition()
+
+    def put(self, item: T, lane: int = 0) -> None:
+        """Append to a lane, waiting for room; raises Closed when the lane has ended."""
+        with self._changed:
+            queue = self._lanes[lane]
+            if lane in self._newest:
+                if queue and not self._ended[lane]:
+                    queue.clear()
+                    self.dropped[lane] += 1
+            else:
+                self._changed.wait_for(lambda: self._ended[lane] or len(queue) < self._capacity)
+            if self._ended[lane]:
+                raise Closed
+            queue.append(item)
+            self._changed.notify_all()
+
+    def end(self, lane: int = 0, last: T | None = None) -> bool:
+        """Refuse further items in a lane, after `last`, for which there is always room; False if it had ended before."""
+        with self._changed:
+            if self._ended[lane]:
+                return False
+            self._ended[lane] = True
+            if last is not None:
+                self._lanes[lane].append(last)
+            self._changed.notify_all()
+            return True
+
+    def abort(self) -> None:
+        """End every lane and forget what waits in them."""
+        with self._changed:
+            for lane, queue in enumerate(self._lanes):
+                self._ended[lane] = True
+                queue.clear()
+            self._changed.notify_all()
+
+    def take(self) -> list[T]:
+        """Wait for something, then take the oldest item of every lane that has one.
+
+        Raises Closed when all lanes have ended and are empty.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: any(self._lanes) or all(self._ended))
+            if not any(self._lanes):
+                raise Closed
+            count = len(self._lanes)
+            items = [queue.popleft() for i in range(count) if (queue := self._lanes[(self._next + i) % count])]
+            self._next = (self._next + 1) % count
+            self._changed.notify_all()
+            return items
+
+    def __len__(self) -> int:
+        with self._changed:
+            return sum(len(queue) for queue in self._lanes)

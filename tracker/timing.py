@@ -1,0 +1,82 @@
+"""Where time goes: durations per stage in bounded memory, and heartbeats that show which stage is stuck."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+STAGES = ("decode", "detect", "motion", "crop", "encode", "associate", "draw", "write")
+"""A frame's way, in order; `motion` is the estimate of the camera's."""
+
+
+class Histogram:
+    """Durations counted in bins that grow by 2%: quantiles within 1%, the same memory after a minute and a month."""
+
+    LOW, GROWTH, BINS = 1e-6, 1.02, 1000
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(self.BINS, np.int64)
+        self.total = 0.0
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        bin_ = int(np.log(max(seconds, self.LOW) / self.LOW) / np.log(self.GROWTH))
+        self.counts[min(bin_, self.BINS - 1)] += 1
+        self.total += seconds
+        self.count += 1
+
+    def quantile(self, q: float) -> float:
+        """Seconds below which a share q of the durations lies; 0 where nothing was added."""
+        if not self.count:
+            return 0.0
+        bin_ = int(np.searchsorted(np.cumsum(self.counts), q * self.count))
+        return float(self.LOW * self.GROWTH ** (min(bin_, self.BINS - 1) + 0.5))
+
+
+class Timing:
+    """Durations per stage and, for each thread's current work, since when it has been at it."""
+
+    def __init__(self) -> None:
+        self.stages = {name: Histogram() for name in STAGES}
+        self.latency = Histogram()
+        self._busy: dict[int, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measure(self, stage: str, count: int = 1) -> Iterator[None]:
+        """Time a block as one stage's work on `count` frames, and show it as busy meanwhile."""
+        start = time.perf_counter()
+        key = threading.get_ident()
+        self._busy[key] = (stage, start)
+        try:
+            yield
+        finally:
+            self._busy.pop(key, None)
+            self.add(stage, (time.perf_counter() - start) / max(count, 1), count)
+
+    def add(self, stage: str, seconds: float, count: int = 1) -> None:
+        with self._lock:
+            for _ in range(count):
+                self.stages[stage].add(seconds)
+
+    def stalled(self, limit_s: float) -> dict[str, float]:
+        """Stages that have worked on one frame for longer than `limit_s`, with seconds since they began."""
+        now = time.perf_counter()
+        return {stage: now - since for stage, since in list(self._busy.values()) if now - since > limit_s}
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Per stage: p50 and p95 in milliseconds, and the share of the time of all stages together."""
+        total = sum(h.total for h in self.stages.values()) or 1.0
+        return {
+            name: {
+                "p50_ms": round(h.quantile(0.5) * 1e3, 3),
+                "p95_ms": round(h.quantile(0.95) * 1e3, 3),
+                "share": round(h.total / total, 4),
+            }
+            for name, h in self.stages.items()
+            if h.count
+        }
