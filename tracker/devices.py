@@ -17,8 +17,8 @@ from tracker.errors import BackendMissingError, DeviceError
 @cache
 def _load() -> tuple[Any, str]:
     """The module, and what it printed about GPUs while it looked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    with _captured_stderr() as lines:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    with captured_stderr() as lines:
         try:
             import tensorflow as tf
         except ImportError as e:
@@ -99,7 +99,7 @@ def cores() -> int:
 
 
 @contextmanager
-def _captured_stderr() -> Iterator[list[str]]:
+def captured_stderr() -> Iterator[list[str]]:
     """What native code writes to file descriptor 2 meanwhile, as lines."""
     lines: list[str] = []
     sys.stderr.flush()

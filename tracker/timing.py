@@ -47,8 +47,8 @@ class Timing:
         self._lock = threading.Lock()
 
     @contextmanager
-    def measure(self, stage: str, count: int = 1) -> Iterator[None]:
-        """Time a block as one stage's work on `count` frames, and show it as busy meanwhile."""
+    def measure(self, stage: str, count: int = 1, extra_s: float = 0.0) -> Iterator[None]:
+        """Time a block as one stage's work on `count` frames, with what it spent before, and show it as busy meanwhile."""
         start = time.perf_counter()
         key = threading.get_ident()
         self._busy[key] = (stage, start)
@@ -56,7 +56,7 @@ class Timing:
             yield
         finally:
             self._busy.pop(key, None)
-            self.add(stage, (time.perf_counter() - start) / max(count, 1), count)
+            self.add(stage, (time.perf_counter() - start + extra_s) / count, count)
 
     def add(self, stage: str, seconds: float, count: int = 1) -> None:
         with self._lock:

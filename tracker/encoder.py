@@ -1,0 +1,285 @@
+"""The frozen encoder at work: its own graph and session, uint8 crops in padded batches, features out.
+
+`python -m tracker.encoder FILE.pb` loads a graph in a fresh process as a run does, checks it on test crops, prints JSON and exits 0.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freeze.contract import Contract, ContractError, sha256
+from tracker.crops import CropBuffer
+from tracker.devices import captured_stderr, cores, import_tensorflow, pick_device, session_config
+from tracker.errors import EncoderError
+
+BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
+"""Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
+
+
+class FrozenEncoder:
+    """A frozen graph that turns crops into features.
+
+    Open with `FrozenEncoder.open`. Calls from several threads are run one after the other.
+
+    Attributes
+    ----------
+    contract : what the graph promises; inferred from the graph where no contract file stands beside it.
+    dimension : length of a feature.
+    input_shape : (height, width, channels) of a crop, pixels.
+    device : `cpu` or `gpu:n`, where the graph runs.
+    precision : `f32`, `bf16` or `f16`, of the arithmetic inside the graph.
+    path, sha256 : the .pb file and its hash.
+    warnings : what went wrong and was survived.
+    """
+
+    def __init__(self, path: Path, contract: Contract, graph_def: Any, *, place: str, precision: str, threads: int) -> None:
+        self.path, self.contract, self.precision = path, contract, precision
+        self.sha256 = contract.graph_sha256
+        self.dimension, self.input_shape = contract.dimension, contract.input_shape
+        self.device = place.strip("/").lower().replace("cpu:0", "cpu")
+        self.warnings: list[str] = []
+        self._tf = import_tensorflow()
+        self._lock = threading.Lock()
+        self._crops = CropBuffer(self.input_shape, contract.crop_rule)
+        self._graph = self._tf.Graph()
+        with captured_stderr():
+            self._connect(graph_def, place, threads)
+            fixed = self._graph.get_tensor_by_name(f"{contract.input_name}:0").shape[0]
+            self._buckets = (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else BUCKETS[::2]
+            self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, device: str = "auto", precision: str | None = None, *, threads: int | None = None
+    ) -> FrozenEncoder:
+        """Load a frozen graph and check it against its contract.
+
+        Parameters
+        ----------
+        path : GraphDef (.pb); its contract is the .json beside it.
+        device : auto, cpu, gpu or gpu:N.
+        precision : arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what was measured as better here.
+        threads : within one operation; None: half of the processors, since the other stages need theirs.
+
+        Raises
+        ------
+        EncoderError : no such file, no graph, or one that breaks its contract or gives no features.
+        DeviceError : the device is not there.
+        """
+        path = Path(path)
+        graph_def = read_graph(path)
+        try:
+            contract = Contract.beside(path) or infer_contract(path, graph_def)
+        except (ContractError, OSError, UnicodeDecodeError) as e:
+            raise EncoderError(str(e)) from None
+        place = pick_device(device)
+        encoder = cls(path, contract, graph_def, place=place, precision=precision or contract.precision,
+                      threads=threads or max(1, cores() // 2))
+        encoder.self_check()
+        return encoder
+
+    def _connect(self, graph_def: Any, place: str, threads: int) -> None:
+        """Import the graph, make the session and the callable, and compare tensors with the contract."""
+        tf, contract = self._tf, self.contract
+        try:
+            with self._graph.as_default(), self._graph.device(place):
+                tf.import_graph_def(graph_def, name="")
+            given = self._graph.get_tensor_by_name(f"{contract.input_name}:0")
+            features = self._graph.get_tensor_by_name(f"{contract.output_name}:0")
+            self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(place, threads))
+            self._call = self._session.make_callable(features, feed_list=[given])
+        except (ValueError, KeyError, tf.errors.OpError) as e:
+            raise EncoderError(f"{self.path}: TensorFlow cannot load the graph ({first_line(e)}); freeze the encoder again") from None
+        if given.dtype.name != contract.input_dtype or given.shape.rank != 4:
+            raise EncoderError(
+                f"{self.path}: input {contract.input_name} is {given.dtype.name} {given.shape}; expected "
+                f"{contract.input_dtype} of rank 4 (batch, height, width, channels)"
+            )
+        if features.shape.rank not in (None, 2):
+            raise EncoderError(
+                f"{self.path}: output {contract.output_name} has rank {features.shape.rank} {features.shape}; "
+                "expected rank 2 (batch, dimension)"
+            )
+
+    def self_check(self) -> dict[str, Any]:
+        """Run test crops through every batch size; doubles as warm-up. Returns what was seen.
+
+        Raises
+        ------
+        EncoderError : features of a wrong shape, not finite, equal for different crops, or of a norm other than promised.
+        """
+        crops = np.random.default_rng(0).integers(0, 256, (self._buckets[-1], *self.input_shape), np.uint8)
+        crops[0], crops[-1] = 0, 255
+        for bucket in self._buckets:
+            features = self.encode(crops[:bucket])
+        where = f"{self.path}: output {self.contract.output_name}"
+        if not np.isfinite(features).all():
+            raise EncoderError(f"{where} is not finite on test crops; freeze the encoder again")
+        norms = np.linalg.norm(features, axis=1)
+        if self.contract.l2_normalised and np.abs(norms - 1).max() > 1e-2:
+            raise EncoderError(f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors")
+        spread = float(np.ptp(features, axis=0).max())
+        if len(features) > 1 and spread == 0:
+            raise EncoderError(f"{where} is the same for different crops; the output does not depend on the input")
+        return {"dimension": self.dimension, "min_norm": float(norms.min()), "max_norm": float(norms.max()), "spread": spread}
+
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Crops (N,H,W,C) uint8 of several frames' boxes (see `CropBuffer.cut`); valid until the next call."""
+        return self._crops.cut(frames)
+
+    def embed(self, image: np.ndarray, xyxy: np.ndarray) -> np.ndarray:
+        """Features (N, dimension) float32 of the boxes (N,4) in a uint8 (H,W,3) BGR image."""
+        return self.encode(self.crops([(image, xyxy)]))
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        """Features (N, dimension) float32 of crops (N,H,W,C) uint8 in BGR order, as `cut` gives them.
+
+        Raises
+        ------
+        EncoderError : crops of another shape, or TensorFlow failed.
+        """
+        crops = np.asarray(crops)
+        if crops.shape[1:] != self.input_shape or crops.dtype != np.uint8:
+            raise EncoderError(f"crops are {crops.dtype} {crops.shape}; expected uint8 (N, {', '.join(map(str, self.input_shape))})")
+        out = np.empty((len(crops), self.dimension), np.float32)
+        with self._lock:
+            start = 0
+            while start < len(crops):
+                part = crops[start : start + self._buckets[-1]]
+                features = self._run(part)
+                if features is not None:
+                    out[start : start + len(part)] = features
+                    start += len(part)
+        return out
+
+    def _run(self, crops: np.ndarray) -> np.ndarray | None:
+        """Features of at most a batch of crops; None when memory ran out and the batch was halved for a new try."""
+        n = len(crops)
+        bucket = next(b for b in self._buckets if b >= n)
+        batch = self._batch[:bucket]
+        batch[:n] = crops
+        try:
+            features = np.asarray(self._call(self._prepared(batch)), np.float32)
+        except self._tf.errors.ResourceExhaustedError as e:
+            if len(self._buckets) == 1:
+                raise EncoderError(f"{self.path}: no memory for a batch of {bucket} on {self.device} ({first_line(e)})") from None
+            self._buckets = self._buckets[:-1]
+            self.warnings.append(f"encoder: no memory for a batch of {bucket} on {self.device}; went on with {self._buckets[-1]}")
+            return None
+        except (self._tf.errors.OpError, ValueError) as e:
+            raise EncoderError(f"{self.path}: TensorFlow failed on a batch of {bucket} ({first_line(e)})") from None
+        if features.shape != (bucket, self.dimension):
+            raise EncoderError(f"{self.path}: features have shape {features.shape}; expected {(bucket, self.dimension)}")
+        return features[:n]
+
+    def _prepared(self, batch: np.ndarray) -> np.ndarray:
+        """A batch in the colour order, type and range that the graph is fed."""
+        contract = self.contract
+        if contract.colour_order == "rgb" and self.input_shape[2] == 3:
+            batch = batch[..., ::-1]
+        if contract.input_dtype == "uint8":
+            return batch
+        low, high = contract.input_range
+        scaled = batch.astype(np.float32)
+        return scaled if (low, high) == (0.0, 255.0) else scaled * ((high - low) / 255) + low
+
+    def close(self) -> None:
+        self._session.close()
+
+    def __enter__(self) -> FrozenEncoder:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def read_graph(path: Path) -> Any:
+    """The GraphDef in a .pb file.
+
+    Raises
+    ------
+    EncoderError : missing, empty, a web page, a git-lfs pointer, or no frozen graph.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise EncoderError(f"{path}: cannot be read ({e.strerror}); expected a frozen graph (.pb)") from None
+    head = data[:200].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise EncoderError(f"{path}: is a web page, not a frozen graph; the download went wrong: fetch the raw file")
+    if head.startswith(b"version https://git-lfs"):
+        raise EncoderError(f"{path}: is a git-lfs pointer of {len(data)} bytes, not the graph itself; run `git lfs pull`")
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except Exception as e:  # protobuf's DecodeError has moved between modules over its releases
+        raise EncoderError(f"{path}: not a frozen graph, or cut off ({first_line(e)}); expected a binary GraphDef") from None
+    if not graph.node:
+        raise EncoderError(f"{path}: a graph without nodes ({len(data)} bytes); expected a frozen encoder")
+    return graph
+
+
+def infer_contract(path: Path, graph_def: Any) -> Contract:
+    """The contract of a bare graph, such as the published one: one placeholder for images and one output of rank 2.
+
+    The crop rule is `aspect` and the colour order `bgr`, as the published tools feed it.
+
+    Raises
+    ------
+    EncoderError : no such placeholder or output, or several.
+    """
+    tf = import_tensorflow()
+    graph = tf.Graph()
+    try:
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+    except ValueError as e:
+        raise EncoderError(f"{path}: TensorFlow cannot load the graph ({first_line(e)})") from None
+    inputs = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
+    images = [t for t in inputs if t.shape.rank == 4 and None not in t.shape.as_list()[1:]]
+    if len(inputs) != 1 or len(images) != 1 or images[0].dtype.name not in ("uint8", "float32"):
+        met = ", ".join(f"{t.op.name} {t.dtype.name} {t.shape}" for t in inputs) or "none"
+        raise EncoderError(f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels)")
+    ends = [op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs]
+    outputs = [op.outputs[0] for op in ends if op.outputs[0].dtype.is_floating]
+    flat = [t for t in outputs if t.shape.rank == 2 and t.shape[1] is not None]
+    if len(flat) != 1:
+        met = ", ".join(f"{t.op.name} {t.shape}" for t in outputs) or "none"
+        raise EncoderError(f"{path}: outputs: {met}; expected one of rank 2 (batch, dimension)")
+    image = images[0]
+    return Contract(
+        graph_sha256=sha256(path), input_shape=tuple(image.shape.as_list()[1:]), dimension=int(flat[0].shape[1]),
+        input_name=image.op.name, output_name=flat[0].op.name, input_dtype=image.dtype.name, crop_rule="aspect",
+        l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
+    )  # fmt: skip
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def main(arguments: list[str]) -> int:
+    """Load FILE.pb as a run does and print what its check saw."""
+    if len(arguments) != 1:
+        print("usage: python -m tracker.encoder FILE.pb", file=sys.stderr)
+        return 2
+    try:
+        with FrozenEncoder.open(arguments[0], device="cpu") as encoder:
+            seen = encoder.self_check()
+            print(json.dumps({"path": str(encoder.path), "sha256": encoder.sha256, "device": encoder.device, **seen}))
+    except EncoderError as e:
+        print(e, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

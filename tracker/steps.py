@@ -1,0 +1,212 @@
+"""What happens to a frame on its way, step by step; which thread takes a step is `pipeline`'s business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from tracker.deepsort import DeepSort
+from tracker.detections import Detections, Frame
+from tracker.outputs import StreamOutput
+from tracker.stages import Detector, Source
+from tracker.timing import Timing
+from tracker.tracks import Tracks
+
+
+class CropEncoder(Protocol):
+    """The two halves of an encoder, timed apart: cut all boxes, then turn all crops into features."""
+
+    dimension: int
+
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray: ...
+    def encode(self, crops: np.ndarray) -> np.ndarray: ...
+
+
+Camera = Callable[[Frame, Detections | None], np.ndarray | None]
+"""Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
+
+
+@dataclass(eq=False)
+class Stream:
+    """One source with everything that belongs to it alone, and the counts of its run."""
+
+    number: int
+    source: Source
+    detector: Detector
+    tracker: DeepSort
+    output: StreamOutput
+    camera: Camera | None = None
+    frames: int = 0
+    """Frames written."""
+    detected: int = 0
+    """Frames handed to the detect step."""
+    objects: int = 0
+    """Detections, all frames together."""
+    embedded: int = 0
+    """Detections that got a feature."""
+    rows: int = 0
+    """Boxes written."""
+    class_of: dict[int, int] = field(default_factory=dict)
+    """Class id by track id, as last written."""
+    last_index: int = 0
+    error: BaseException | None = None
+    finished: bool = False
+    started_s: float = 0.0
+    elapsed_s: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """A frame on its way through the steps. A frame of None ends its stream, with `error` where something failed."""
+
+    stream: Stream
+    frame: Frame | None
+    arrived_s: float = 0.0
+    error: BaseException | None = None
+    detections: Detections | None = None
+    warp: np.ndarray | None = None
+    select_s: float = 0.0
+    embedded: np.ndarray | None = None
+    features: np.ndarray | None = None
+    tracks: Tracks | None = None
+
+
+class Steps:
+    """The steps, each taking a list with at most one item of every stream.
+
+    A step that fails marks the item's stream: its later items pass by unprocessed and the pipeline ends it.
+
+    Parameters
+    ----------
+    encoder : shared by all streams; None: motion alone.
+    appearance : `always`, `auto` (ask the tracker which detections need a feature) or `off`.
+    detect_every : run the detector on every n-th frame.
+    timing : where durations are counted.
+    """
+
+    def __init__(
+        self, encoder: CropEncoder | None, timing: Timing, *, appearance: str = "always", detect_every: int = 1
+    ) -> None:
+        self.encoder = None if appearance == "off" else encoder
+        self.timing, self.appearance, self.detect_every = timing, appearance, detect_every
+
+    def detect(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._detect)
+
+    def _detect(self, item: Item) -> None:
+        stream, frame = item.stream, item.frame
+        due = stream.detected % self.detect_every == 0
+        stream.detected += 1
+        if due and frame is not None:
+            with self.timing.measure("detect"):
+                item.detections = stream.detector(frame)
+
+    def camera(self, items: list[Item]) -> None:
+        for item in items:
+            if item.stream.camera is not None:
+                self._guarded(item, self._camera)
+
+    def _camera(self, item: Item) -> None:
+        with self.timing.measure("motion"):
+            item.warp = item.stream.camera(item.frame, item.detections)  # type: ignore[misc, arg-type]
+
+    def select(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._select)
+
+    def _select(self, item: Item) -> None:
+        """Which detections get a feature."""
+        found = item.detections
+        if self.encoder is None or found is None:
+            return
+        if self.appearance == "auto" and len(found):
+            start = time.perf_counter()
+            item.embedded = item.stream.tracker.wanted(found, self._time(item), item.warp)
+            item.select_s = time.perf_counter() - start
+        else:
+            item.embedded = np.ones(len(found), bool)
+
+    def encode(self, items: list[Item]) -> None:
+        """Cut and encode the crops of all items in one batch; where that fails, item by item, to find whose fault it is."""
+        encoder = self.encoder
+        wanted = [i for i in items if i.error is None and i.stream.error is None and i.embedded is not None]
+        if encoder is None or not wanted:
+            return
+        try:
+            self._encode(encoder, wanted)
+        except Exception as e:
+            if len(wanted) == 1:
+                wanted[0].error = wanted[0].stream.error = e
+                return
+            for item in wanted:
+                self.encode([item])
+
+    def _encode(self, encoder: CropEncoder, items: list[Item]) -> None:
+        pairs = [(i.frame.image, i.detections.xyxy[i.embedded]) for i in items]  # type: ignore[union-attr, index]
+        if any(image is None and len(boxes) for image, boxes in pairs):
+            raise ValueError("boxes to encode in a frame without pixels")
+        counts = [len(boxes) for _, boxes in pairs]
+        if sum(counts):
+            with self.timing.measure("crop", len(items)):
+                crops = encoder.crops(pairs)  # type: ignore[arg-type]
+            with self.timing.measure("encode", len(items)):
+                features = encoder.encode(crops)
+        else:
+            features = np.zeros((0, encoder.dimension), np.float32)
+        for item, part in zip(items, np.split(features, np.cumsum(counts)[:-1]), strict=True):
+            item.features = np.zeros((len(item.embedded), encoder.dimension), np.float32)  # type: ignore[arg-type]
+            item.features[item.embedded] = part
+            item.stream.embedded += len(part)
+
+    def associate(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._associate)
+
+    def _associate(self, item: Item) -> None:
+        stream, found = item.stream, item.detections
+        with self.timing.measure("associate", extra_s=item.select_s):
+            tracks = stream.tracker.update(
+                found, item.features, embedded=item.embedded if item.features is not None else None,
+                time_s=self._time(item), warp=item.warp, frame_size=item.frame.size,  # type: ignore[union-attr]
+            )  # fmt: skip
+            # Where the detector did not run, tracks that it saw when it last did are shown where the filter has them.
+            item.tracks = tracks.seen if found is not None else tracks[tracks.confirmed & (tracks.time_since_update == 0)]
+        stream.objects += len(found) if found is not None else 0
+
+    def write(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._write)
+
+    def _write(self, item: Item) -> None:
+        stream, frame, tracks = item.stream, item.frame, item.tracks
+        if frame is None or tracks is None:
+            return
+        image = None
+        if stream.output.draws:
+            with self.timing.measure("draw"):
+                image = stream.output.painter.draw(frame, tracks)
+        with self.timing.measure("write"):
+            stream.output.write(frame, tracks, image)
+        stream.frames += 1
+        stream.last_index = frame.index
+        stream.rows += len(tracks)
+        stream.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
+        self.timing.latency.add(time.perf_counter() - item.arrived_s)
+
+    def _time(self, item: Item) -> float | None:
+        """Seconds for the filter: told for live sources, where frames are dropped; a file's frames follow each other."""
+        return item.frame.time_s if item.frame is not None and item.stream.source.info.live else None
+
+    def _guarded(self, item: Item, step: Callable[[Item], None]) -> None:
+        """Take a step unless the item's stream has failed or ends; an error stays with its stream."""
+        if item.frame is None or item.error is not None or item.stream.error is not None:
+            return
+        try:
+            step(item)
+        except Exception as e:
+            item.error = item.stream.error = e
