@@ -13,6 +13,7 @@ ORDER = {
         "errors",
         "cache",
         "config",
+        "runconfig",
         "boxes",
         "detections",
         "motion",
@@ -22,15 +23,22 @@ ORDER = {
         "observation",
         "deepsort",
         "stages",
+        "devices",
         "crops",
         "encoder",
-        "sources",
         "mot",
+        "footage",
+        "live",
+        "sources",
         "draw",
         "sinks",
-        "channel",
+        "outputs",
         "timing",
+        "steps",
+        "channel",
         "pipeline",
+        "report",
+        "assemble",
         "cli",
     ],
 }
@@ -42,7 +50,7 @@ CROSSING = {
     "tracker.encoder": {"freeze.contract"},
 }
 # Composition roots may import anything.
-ROOTS = {"tracker.cli", "tracker.__main__", "freeze.cli", "freeze.__main__"}
+ROOTS = {"tracker.assemble", "tracker.cli", "tracker.__main__", "freeze.cli", "freeze.__main__"}
 PACKAGES = ("tracker", "freeze", "detectors", "videos")
 
 

@@ -20,7 +20,7 @@ def colour(track_id: int) -> tuple[int, int, int]:
     """A BGR colour for an id: neighbouring ids lie far apart on the colour circle."""
     hue = int(track_id * 0.61803398875 % 1 * 180)
     value, saturation = (255, 200) if track_id % 2 else (225, 255)
-    b, g, r = cv2.cvtColor(np.uint8([[[hue, saturation, value]]]), cv2.COLOR_HSV2BGR)[0, 0].tolist()  # type: ignore[arg-type]
+    b, g, r = cv2.cvtColor(np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
     return b, g, r
 
 
@@ -74,7 +74,9 @@ class Painter:
         if len(points) > 1:
             cv2.polylines(image, [np.array(points, np.int32)], False, colour(track_id), width)
 
-    def _draw_label(self, image: np.ndarray, text: str, box: list[int], background: tuple[int, int, int], scale: float) -> None:
+    def _draw_label(
+        self, image: np.ndarray, text: str, box: list[int], background: tuple[int, int, int], scale: float
+    ) -> None:
         """Text on a bar above the box, or inside it at the frame's top, kept within the frame."""
         (w, h), below = text_size(text, scale)
         pad = max(2, h // 4)

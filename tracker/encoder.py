@@ -38,7 +38,9 @@ class FrozenEncoder:
     warnings : what went wrong and was survived.
     """
 
-    def __init__(self, path: Path, contract: Contract, graph_def: Any, *, place: str, precision: str, threads: int) -> None:
+    def __init__(
+        self, path: Path, contract: Contract, graph_def: Any, *, place: str, precision: str, threads: int
+    ) -> None:
         self.path, self.contract, self.precision = path, contract, precision
         self.sha256 = contract.graph_sha256
         self.dimension, self.input_shape = contract.dimension, contract.input_shape
@@ -51,7 +53,9 @@ class FrozenEncoder:
         with captured_stderr():
             self._connect(graph_def, place, threads)
             fixed = self._graph.get_tensor_by_name(f"{contract.input_name}:0").shape[0]
-            self._buckets = (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else BUCKETS[::2]
+            self._buckets: tuple[int, ...] = (
+                (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else BUCKETS[::2]
+            )
             self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
 
     @classmethod
@@ -79,8 +83,14 @@ class FrozenEncoder:
         except (ContractError, OSError, UnicodeDecodeError) as e:
             raise EncoderError(str(e)) from None
         place = pick_device(device)
-        encoder = cls(path, contract, graph_def, place=place, precision=precision or contract.precision,
-                      threads=threads or max(1, cores() // 2))
+        encoder = cls(
+            path,
+            contract,
+            graph_def,
+            place=place,
+            precision=precision or contract.precision,
+            threads=threads or max(1, cores() // 2),
+        )
         encoder.self_check()
         return encoder
 
@@ -95,7 +105,9 @@ class FrozenEncoder:
             self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(place, threads))
             self._call = self._session.make_callable(features, feed_list=[given])
         except (ValueError, KeyError, tf.errors.OpError) as e:
-            raise EncoderError(f"{self.path}: TensorFlow cannot load the graph ({first_line(e)}); freeze the encoder again") from None
+            raise EncoderError(
+                f"{self.path}: TensorFlow cannot load the graph ({first_line(e)}); freeze the encoder again"
+            ) from None
         if given.dtype.name != contract.input_dtype or given.shape.rank != 4:
             raise EncoderError(
                 f"{self.path}: input {contract.input_name} is {given.dtype.name} {given.shape}; expected "
@@ -123,11 +135,18 @@ class FrozenEncoder:
             raise EncoderError(f"{where} is not finite on test crops; freeze the encoder again")
         norms = np.linalg.norm(features, axis=1)
         if self.contract.l2_normalised and np.abs(norms - 1).max() > 1e-2:
-            raise EncoderError(f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors")
+            raise EncoderError(
+                f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors"
+            )
         spread = float(np.ptp(features, axis=0).max())
         if len(features) > 1 and spread == 0:
             raise EncoderError(f"{where} is the same for different crops; the output does not depend on the input")
-        return {"dimension": self.dimension, "min_norm": float(norms.min()), "max_norm": float(norms.max()), "spread": spread}
+        return {
+            "dimension": self.dimension,
+            "min_norm": float(norms.min()),
+            "max_norm": float(norms.max()),
+            "spread": spread,
+        }
 
     def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Crops (N,H,W,C) uint8 of several frames' boxes (see `CropBuffer.cut`); valid until the next call."""
@@ -146,7 +165,9 @@ class FrozenEncoder:
         """
         crops = np.asarray(crops)
         if crops.shape[1:] != self.input_shape or crops.dtype != np.uint8:
-            raise EncoderError(f"crops are {crops.dtype} {crops.shape}; expected uint8 (N, {', '.join(map(str, self.input_shape))})")
+            raise EncoderError(
+                f"crops are {crops.dtype} {crops.shape}; expected uint8 (N, {', '.join(map(str, self.input_shape))})"
+            )
         out = np.empty((len(crops), self.dimension), np.float32)
         with self._lock:
             start = 0
@@ -168,14 +189,20 @@ class FrozenEncoder:
             features = np.asarray(self._call(self._prepared(batch)), np.float32)
         except self._tf.errors.ResourceExhaustedError as e:
             if len(self._buckets) == 1:
-                raise EncoderError(f"{self.path}: no memory for a batch of {bucket} on {self.device} ({first_line(e)})") from None
+                raise EncoderError(
+                    f"{self.path}: no memory for a batch of {bucket} on {self.device} ({first_line(e)})"
+                ) from None
             self._buckets = self._buckets[:-1]
-            self.warnings.append(f"encoder: no memory for a batch of {bucket} on {self.device}; went on with {self._buckets[-1]}")
+            self.warnings.append(
+                f"encoder: no memory for a batch of {bucket} on {self.device}; went on with {self._buckets[-1]}"
+            )
             return None
         except (self._tf.errors.OpError, ValueError) as e:
             raise EncoderError(f"{self.path}: TensorFlow failed on a batch of {bucket} ({first_line(e)})") from None
         if features.shape != (bucket, self.dimension):
-            raise EncoderError(f"{self.path}: features have shape {features.shape}; expected {(bucket, self.dimension)}")
+            raise EncoderError(
+                f"{self.path}: features have shape {features.shape}; expected {(bucket, self.dimension)}"
+            )
         return features[:n]
 
     def _prepared(self, batch: np.ndarray) -> np.ndarray:
@@ -214,13 +241,17 @@ def read_graph(path: Path) -> Any:
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise EncoderError(f"{path}: is a web page, not a frozen graph; the download went wrong: fetch the raw file")
     if head.startswith(b"version https://git-lfs"):
-        raise EncoderError(f"{path}: is a git-lfs pointer of {len(data)} bytes, not the graph itself; run `git lfs pull`")
+        raise EncoderError(
+            f"{path}: is a git-lfs pointer of {len(data)} bytes, not the graph itself; run `git lfs pull`"
+        )
     tf = import_tensorflow()
     graph = tf.compat.v1.GraphDef()
     try:
         graph.ParseFromString(data)
     except Exception as e:  # protobuf's DecodeError has moved between modules over its releases
-        raise EncoderError(f"{path}: not a frozen graph, or cut off ({first_line(e)}); expected a binary GraphDef") from None
+        raise EncoderError(
+            f"{path}: not a frozen graph, or cut off ({first_line(e)}); expected a binary GraphDef"
+        ) from None
     if not graph.node:
         raise EncoderError(f"{path}: a graph without nodes ({len(data)} bytes); expected a frozen encoder")
     return graph
@@ -246,8 +277,12 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     images = [t for t in inputs if t.shape.rank == 4 and None not in t.shape.as_list()[1:]]
     if len(inputs) != 1 or len(images) != 1 or images[0].dtype.name not in ("uint8", "float32"):
         met = ", ".join(f"{t.op.name} {t.dtype.name} {t.shape}" for t in inputs) or "none"
-        raise EncoderError(f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels)")
-    ends = [op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs]
+        raise EncoderError(
+            f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels)"
+        )
+    ends = [
+        op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs
+    ]
     outputs = [op.outputs[0] for op in ends if op.outputs[0].dtype.is_floating]
     flat = [t for t in outputs if t.shape.rank == 2 and t.shape[1] is not None]
     if len(flat) != 1:

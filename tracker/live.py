@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.detections import Frame
 from tracker.errors import SourceError
-from tracker.sources import FrameSource, VideoFile, Window
+from tracker.footage import FrameSource, VideoFile, Window
 from tracker.stages import Source, SourceInfo
 
 OPEN_S, READ_S = 10.0, 5.0
@@ -36,7 +36,9 @@ class CameraFeed:
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             self._capture.release()
-            raise SourceError(f"camera {index}: cannot be opened; check that it is connected and not in use by another program")
+            raise SourceError(
+                f"camera {index}: cannot be opened; check that it is connected and not in use by another program"
+            )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
 
@@ -65,7 +67,9 @@ class AddressFeed:
             self._frames = self._container.decode(self._container.streams.video[0])
         except (av.FFmpegError, OSError, IndexError, ValueError) as e:
             reason = str(getattr(e, "strerror", None) or e).splitlines()[0]
-            raise SourceError(f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network") from None
+            raise SourceError(
+                f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network"
+            ) from None
         rate = float(self._container.streams.video[0].average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
 
@@ -97,7 +101,9 @@ class LiveSource(FrameSource):
             raise SourceError(f"{hide_password(text)}: opened, but no frame came; check that it is sending")
         self.reconnects = 0
         size = (self._head.shape[1], self._head.shape[0])
-        frames = window.count(window.start - 1 + (window.max_frames or 0) * window.stride) if window.max_frames else None
+        frames = (
+            window.count(window.start - 1 + (window.max_frames or 0) * window.stride) if window.max_frames else None
+        )
         self.info = SourceInfo(stem(text), size, self._feed.fps / window.stride, frames, live=True)
 
     def _open(self) -> Feed:
@@ -134,7 +140,9 @@ class LiveSource(FrameSource):
                 return image
             self._release()
         if not self._stop.is_set():
-            self.warnings.append(f"lost after frame {index} and not back within {self._reconnect_s:g} s: the run ends here")
+            self.warnings.append(
+                f"lost after frame {index} and not back within {self._reconnect_s:g} s: the run ends here"
+            )
         return None
 
     def _release(self) -> None:
@@ -166,7 +174,9 @@ def _served_file(address: str, window: Window) -> VideoFile | None:
         with av.open(address, timeout=(OPEN_S, READ_S)) as container:
             known = bool(container.duration) and container.size > 0
     except (av.FFmpegError, OSError, ValueError) as e:
-        raise SourceError(f"{hide_password(address)}: cannot be opened ({e}); check the address and the network") from None
+        raise SourceError(
+            f"{hide_password(address)}: cannot be opened ({e}); check the address and the network"
+        ) from None
     return VideoFile(address, stem(address), window) if known else None
 
 
@@ -181,5 +191,3 @@ def stem(text: str) -> str:
         return f"camera{text}"
     bare = re.sub(r"^[a-z0-9+.-]+://", "", hide_password(text), flags=re.IGNORECASE).split("?")[0]
     return re.sub(r"[^A-Za-z0-9]+", "_", re.sub(r"\.[A-Za-z0-9]{2,4}$", "", bare)).strip("_") or "stream"
-
-

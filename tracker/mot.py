@@ -52,7 +52,9 @@ def read_seqinfo(folder: Path) -> SequenceInfo:
             f"{path} cannot be read ({reason}); expected a section [Sequence] with frameRate, seqLength, imWidth, imHeight"
         ) from None
     if info.frames < 1 or info.fps <= 0 or min(info.size) < 1:
-        raise SourceError(f"{path} states {info.frames} frames of {info.size} at {info.fps} fps; expected positive numbers")
+        raise SourceError(
+            f"{path} states {info.frames} frames of {info.size} at {info.fps} fps; expected positive numbers"
+        )
     return info
 
 
@@ -76,7 +78,9 @@ def read_rows(path: Path) -> np.ndarray:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise DetectionsError(f"{path} cannot be read ({e}); expected MOT rows frame,id,left,top,width,height,score") from None
+        raise DetectionsError(
+            f"{path} cannot be read ({e}); expected MOT rows frame,id,left,top,width,height,score"
+        ) from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -85,6 +89,8 @@ def read_rows(path: Path) -> np.ndarray:
         except ValueError:
             values = []
         if len(values) < 6:
-            raise DetectionsError(f"{path}:{number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score")
-        rows.append((values + [1.0])[:7])
+            raise DetectionsError(
+                f"{path}:{number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score"
+            )
+        rows.append([*values, 1.0][:7])
     return np.array(rows, np.float64).reshape(-1, 7)

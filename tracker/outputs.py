@@ -120,7 +120,9 @@ class StreamOutput:
         OutputError : a file could not be finished, or a stuck write holds the files for longer than `timeout_s`.
         """
         if not self._lock.acquire(timeout=timeout_s):
-            raise OutputError(f"{self.folder}: a write has been stuck for {timeout_s:g} s; the files are left unfinished")
+            raise OutputError(
+                f"{self.folder}: a write has been stuck for {timeout_s:g} s; the files are left unfinished"
+            )
         try:
             if self._closed:
                 return

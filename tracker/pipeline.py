@@ -54,8 +54,14 @@ class Pipeline:
         self._channels += [Channel(lanes, room) for _ in groups[1:]]
         self._outlets: list[Channel[Item]] = [Channel(1, room) for _ in streams]
         self._workers = [
-            *(threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True) for s in streams),
-            *(threading.Thread(target=self._work, args=(n, g), name=f"steps {n}", daemon=True) for n, g in enumerate(groups)),
+            *(
+                threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True)
+                for s in streams
+            ),
+            *(
+                threading.Thread(target=self._work, args=(n, g), name=f"steps {n}", daemon=True)
+                for n, g in enumerate(groups)
+            ),
             *(threading.Thread(target=self._finish, args=(s,), name=f"write {s.number}", daemon=True) for s in streams),
         ]
         if not threads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -58,7 +58,7 @@ class RunConfig:
     """Give each stage a thread; the tracks are the same without."""
     reconnect: float = 30.0
     """Seconds to go on trying after a live source was lost."""
-    tracker: TrackerConfig = TrackerConfig()
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
     """Parameters of motion and association."""
 
     def __post_init__(self) -> None:
@@ -92,7 +92,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} cannot be read ({getattr(e, 'strerror', None) or e}); expected a TOML file") from None
+        raise ConfigError(
+            f"{path} cannot be read ({getattr(e, 'strerror', None) or e}); expected a TOML file"
+        ) from None
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{path} is not TOML: {e}") from None
     tables: dict[str, type] = {"run": RunConfig, "tracker": TrackerConfig}

@@ -36,8 +36,10 @@ def write_whole(path: Path, text: str) -> None:
         raise failed(path, e) from None
 
 
-def failed(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another --output folder")
+def failed(path: Path, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); free space or choose another --output folder"
+    )
 
 
 class FileSink:
@@ -163,7 +165,9 @@ class VideoSink:
         """Append a uint8 (H,W,3) BGR image shown from `time_s` on; raises OutputError when the disk is full."""
         width, height = self._stream.width, self._stream.height
         if image.shape[1] != width or image.shape[0] != height:
-            image = cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_REPLICATE)
+            image = cv2.copyMakeBorder(
+                image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_REPLICATE
+            )
         frame = self._av.VideoFrame.from_ndarray(image, format="bgr24")
         self._first = time_s if self._first is None else self._first
         frame.pts = max(self._last_pts + 1, round((time_s - self._first) * self.CLOCK))
@@ -279,7 +283,11 @@ class WindowSink:
         self._title = title
         self.warning = ""
         self.stop_wanted = False
-        if os.name == "posix" and os.uname().sysname == "Linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if (
+            os.name == "posix"
+            and os.uname().sysname == "Linux"
+            and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        ):
             self.warning = "--show: no display here; the run goes on without a window"
 
     def show(self, image: np.ndarray) -> None:

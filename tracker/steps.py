@@ -40,6 +40,8 @@ class Stream:
     tracker: DeepSort
     output: StreamOutput
     camera: Camera | None = None
+    text: str = ""
+    """The source as it was given."""
     frames: int = 0
     """Frames written."""
     detected: int = 0
@@ -48,11 +50,12 @@ class Stream:
     """Detections, all frames together."""
     embedded: int = 0
     """Detections that got a feature."""
-    rows: int = 0
-    """Boxes written."""
     class_of: dict[int, int] = field(default_factory=dict)
     """Class id by track id, as last written."""
-    last_index: int = 0
+    visible: int = 0
+    """Boxes written in the last frame."""
+    first_time_s: float = 0.0
+    last_time_s: float = 0.0
     error: BaseException | None = None
     finished: bool = False
     started_s: float = 0.0
@@ -175,7 +178,9 @@ class Steps:
                 time_s=self._time(item), warp=item.warp, frame_size=item.frame.size,  # type: ignore[union-attr]
             )  # fmt: skip
             # Where the detector did not run, tracks that it saw when it last did are shown where the filter has them.
-            item.tracks = tracks.seen if found is not None else tracks[tracks.confirmed & (tracks.time_since_update == 0)]
+            item.tracks = (
+                tracks.seen if found is not None else tracks[tracks.confirmed & (tracks.time_since_update == 0)]
+            )
         stream.objects += len(found) if found is not None else 0
 
     def write(self, items: list[Item]) -> None:
@@ -192,9 +197,10 @@ class Steps:
                 image = stream.output.painter.draw(frame, tracks)
         with self.timing.measure("write"):
             stream.output.write(frame, tracks, image)
+        stream.first_time_s = stream.first_time_s if stream.frames else frame.time_s
+        stream.last_time_s = frame.time_s
         stream.frames += 1
-        stream.last_index = frame.index
-        stream.rows += len(tracks)
+        stream.visible = len(tracks)
         stream.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
         self.timing.latency.add(time.perf_counter() - item.arrived_s)
 
