@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -23,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     top = argparse.ArgumentParser(prog="python -m benchmarks", formatter_class=raw, epilog=f"benchmarks:\n{listing}")
     top.add_argument("name", choices=BENCHMARKS, metavar="NAME", help="which benchmark; NAME --help shows its options")
     name = top.parse_args(argv[:1]).name
+    if name == "association":  # one thread of linear algebra for all: on small matrices more only wait for each other
+        for library in ("OPENBLAS", "MKL", "OMP"):
+            os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     module = import_module(f"benchmarks.{name}")
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=BENCHMARKS[name])
     module.add_arguments(parser)
