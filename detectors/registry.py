@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
+
+from detectors.network import NetworkOptions
 from tracker.detections import Detections, Frame
 from tracker.errors import DetectorError
 
@@ -38,6 +41,7 @@ def open_detector(
     precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
+    frames: Sequence[np.ndarray] = (),
 ) -> OpenDetector:
     """Open a detector by name or by its file; `auto` is `detectors.auto.choose_auto`, which needs frames to look at.
 
@@ -49,6 +53,8 @@ def open_detector(
     device : auto, cpu, gpu or gpu:N.
     runtime, precision, threads : see `detectors.runtime.open_runner`.
     offline : nothing may be fetched.
+    frames : uint8 (H,W,3) pictures spread over the first seconds, where the source can give them (files can): `motion`
+        takes its first background from them.
 
     Raises
     ------
@@ -62,33 +68,50 @@ def open_detector(
     if family not in _FAMILIES:
         known, files = ", ".join(NAMES), ", ".join(SUFFIXES)
         raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {files}")
-    options = {
-        "confidence": confidence, "nms": nms, "tiles": tiles, "classes": classes, "device": device,
-        "runtime": runtime, "precision": precision, "threads": threads,
-    }  # fmt: skip
-    return _FAMILIES[family](text, options, offline)
+    options = NetworkOptions(
+        confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,
+        precision=precision, threads=threads,
+    )  # fmt: skip
+    return _FAMILIES[family](text, options, offline, frames)
 
 
-def _ssdlite(_: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+def _ssdlite(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
     from detectors.tf_graph import TFObjectDetector, ssdlite_path
 
-    return TFObjectDetector(ssdlite_path(), name="ssdlite", class_names=("person",), **options)
+    return TFObjectDetector(ssdlite_path(), options, name="ssdlite", class_names=("person",))
 
 
-def _graph(path: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+def _coco(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
+    from detectors import store
+    from detectors.centernet import CenterNet
+
+    if offline and not store.is_kept("coco"):
+        raise DetectorError("detector coco is not in the cache, and --offline forbids fetching it; run without it once")
+    return CenterNet(store.fetch("coco"), options)
+
+
+def _motion(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
+    from detectors.motion import MotionDetector
+
+    return MotionDetector(confidence=options.confidence, classes=options.classes, frames=frames)
+
+
+def _graph(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
     from detectors.tf_graph import TFObjectDetector
 
-    return TFObjectDetector(Path(path), **options)
+    return TFObjectDetector(Path(path), options)
 
 
-def _file(path: str, options: dict[str, Any], offline: bool) -> OpenDetector:
+def _file(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
     from detectors.precomputed import Precomputed
 
-    return Precomputed(path, confidence=options["confidence"])
+    return Precomputed(path, confidence=options.confidence)
 
 
-_FAMILIES: dict[str, Callable[[str, dict[str, Any], bool], OpenDetector]] = {
+_FAMILIES: dict[str, Callable[[str, NetworkOptions, bool, Sequence[np.ndarray]], OpenDetector]] = {
     "ssdlite": _ssdlite,
+    "coco": _coco,
+    "motion": _motion,
     ".pb": _graph,
     ".txt": _file,
 }

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tracker.errors import BackendMissingError, DetectorError, DeviceError
 
+if TYPE_CHECKING:
+    from detectors.network import NetworkOptions
+
 
 class Runner(Protocol):
-    """One input, several outputs; not shared between threads."""
+    """One input, several outputs, which are valid until the next call; not shared between threads."""
 
     name: str
     """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
@@ -23,37 +26,31 @@ class Runner(Protocol):
 
 
 def open_runner(
-    path: Path,
-    input_name: str,
-    outputs: Sequence[str],
-    *,
-    device: str = "auto",
-    runtime: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
+    path: Path, input_name: str, outputs: Sequence[str], options: NetworkOptions, *, runtime: str | None = None
 ) -> Runner:
     """Open a frozen graph.
 
     Parameters
     ----------
     path : GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
-    device : auto, cpu, gpu or gpu:N; a GPU means the TF session.
-    runtime : auto, openvino or tensorflow.
-    precision : auto, f32 or bf16 (OpenVINO); auto is bf16 where the processor computes it in hardware.
-    threads : within one inference; None: half of the processors, at least 1, since the other stages need theirs.
+    options : of them, `device` is auto, cpu, gpu or gpu:N (a GPU means the TF session); `runtime` auto, openvino or
+        tensorflow; `precision` auto, f32 or bf16 (OpenVINO only; auto measures once and remembers); `threads` within
+        one inference, None: half of the processors, at least 1, since the other stages need theirs.
+    runtime : in place of the options' own.
 
     Raises
     ------
     DeviceError, BackendMissingError, DetectorError
     """
+    runtime = runtime or options.runtime
     if runtime not in ("auto", "openvino", "tensorflow"):
         raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
-    threads = threads or max(1, (os.cpu_count() or 2) // 2)
-    gpu = pick_gpu(device)
-    if gpu is None and runtime != "tensorflow" and (has_openvino() or runtime == "openvino"):
-        return OpenVINORunner(path, input_name, outputs, precision=precision, threads=threads)
+    threads = options.threads or max(1, (os.cpu_count() or 2) // 2)
+    gpu = pick_gpu(options.device)
+    if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
+        return OpenVINORunner(path, input_name, outputs, precision=options.precision, threads=threads)
     if gpu is not None and runtime == "openvino":
-        raise DeviceError(f"device {device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
+        raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
     return TFRunner(path, input_name, outputs, gpu=gpu, threads=threads)
 
 
@@ -172,9 +169,8 @@ class OpenVINORunner:
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         try:
             request = self._requests.get(batch.shape) or self._compile(batch.shape)
-            request.infer([batch], share_inputs=True)
-            # Copies: the request's own buffers are overwritten by the next call.
-            return [request.get_tensor(name).data.copy() for name in self._outputs]
+            request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+            return [request.get_tensor(name).data for name in self._outputs]
         except RuntimeError as error:
             raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {_first_line(error)}") from None
 

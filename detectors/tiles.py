@@ -31,6 +31,17 @@ def parse_tiles(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
+def auto_grid(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """(columns, rows) for a frame of width x height pixels and a network input of `size`.
+
+    About 0.9 of the input's side for a tile, so that it is shrunk by a quarter at most, but never more than 3x2: seven
+    inferences a frame. Networks of 480 pixels and more see enough without.
+    """
+    if size is None or size >= 480:
+        return (1, 1)
+    return min(3, max(1, round(width / (0.9 * size)))), min(2, max(1, round(height / (0.9 * size))))
+
+
 def tile_rects(width: int, height: int, columns: int, rows: int) -> np.ndarray:
     """Corners (T,4) int64 of overlapping tiles, row by row; with more than one, the whole frame comes last.
 

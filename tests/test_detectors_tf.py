@@ -75,9 +75,11 @@ def test_cut_and_whole_graph_in_both_runtimes_give_the_same_boxes():
 
     image = scene()
     frame = Frame(1, 0.0, image, (300, 300))
+    from detectors.network import NetworkOptions
+
     common = {"tiles": "off", "confidence": 0.003, "device": "cpu"}
     # The graph has done its own suppression at IoU 0.6; ours stays out of it there.
-    whole = TFObjectDetector(ssdlite_path(), name="ssdlite", class_names=("person",), whole=True, nms=1.0, **common)
+    whole = TFObjectDetector(ssdlite_path(), NetworkOptions(nms=1.0, **common), whole=True)
     expected = whole(frame)
     assert len(expected) > 5 and whole.runtime == "tensorflow cpu"
     for runtime in ("tensorflow", "openvino"):

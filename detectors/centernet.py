@@ -1,0 +1,61 @@
+"""`coco`: CenterNet (Objects as Points, arXiv 1904.07850) with 80 classes, its graph cut before TopK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detectors.base import COCO
+from detectors.network import Candidates, Network, NetworkOptions
+from detectors.runtime import import_tensorflow, open_runner
+
+SIZE, STRIDE = 512, 4
+INPUT, PEAKS, EXTENTS = "image", "peaks", "extents"
+CUT = "cut.pb"
+"""File name of the cut beside the whole graph."""
+
+
+def cut_centernet(graph: Any) -> Any:
+    """GraphDef from `image` uint8 (N,512,512,3) RGB to `peaks` (N,128,128,80), scores where they are the greatest of
+    their 3x3 neighbourhood and else 0, and `extents` (N,128,128,4), distances to left, top, right, bottom in pixels.
+
+    TopK over a million scores, most of them 0, costs more than comparing them with a threshold afterwards.
+    """
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as cut:
+        image = tf.compat.v1.placeholder(tf.uint8, (None, SIZE, SIZE, 3), name=INPUT)
+        found = tf.import_graph_def(
+            graph, {"tower_0/images:0": tf.cast(image, tf.float32)}, ["tower_0/mul_1:0", "tower_0/wh:0"], name="net"
+        )
+        tf.identity(found[0], name=PEAKS)
+        tf.identity(found[1], name=EXTENTS)
+        return tf.compat.v1.graph_util.extract_sub_graph(cut.as_graph_def(), [PEAKS, EXTENTS])
+
+
+class CenterNet(Network):
+    """The fetched network; `path` is the whole frozen graph, its cut stands beside it."""
+
+    def __init__(self, path: Path, options: NetworkOptions) -> None:
+        super().__init__("coco", str(path), COCO, options, SIZE)
+        self._run = open_runner(path.with_name(CUT), INPUT, (PEAKS, EXTENTS), options)
+        self.runtime = self._run.name
+
+    def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+        batch = np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for image in images])
+        peaks, extents = self._run(batch[..., ::-1])
+        return [decode(p, e, confidence) for p, e in zip(peaks, extents, strict=True)]
+
+    def close(self) -> None:
+        self._run.close()
+
+
+def decode(peaks: np.ndarray, extents: np.ndarray, confidence: float) -> Candidates:
+    """Candidates of one picture from `peaks` (S,S,C) and `extents` (S,S,4)."""
+    flat = np.flatnonzero(peaks.ravel() >= max(confidence, 1e-6))
+    y, x, class_id = np.unravel_index(flat, peaks.shape)
+    left, top, right, bottom = extents[y, x].T
+    xyxy = np.column_stack([x * STRIDE - left, y * STRIDE - top, x * STRIDE + right, y * STRIDE + bottom]) / SIZE
+    return Candidates(xyxy, peaks.ravel()[flat], class_id.astype(np.int32))

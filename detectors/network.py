@@ -1,0 +1,100 @@
+"""What every detector network shares: tiles of a frame in, one set of boxes in the frame's pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.base import nms, wanted_classes
+from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
+from tracker.boxes import clip
+from tracker.detections import Detections, Frame
+from tracker.errors import DetectorError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What a user can say of any detector network; None: the network's own default.
+
+    Attributes
+    ----------
+    confidence, nms : least score and most IoU between two boxes of a class, 0 to 1.
+    tiles : off, auto or COLUMNSxROWS.
+    classes : names of the classes to keep.
+    device, runtime, precision, threads : see `detectors.runtime.open_runner`.
+    """
+
+    confidence: float | None = None
+    nms: float | None = None
+    tiles: str = "auto"
+    classes: Sequence[str] | None = None
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a network sees in one picture: corners (K,4) as shares of the picture, scores (K,), class ids (K,)."""
+
+    xyxy: np.ndarray
+    score: np.ndarray
+    class_id: np.ndarray
+
+
+class Network:
+    """A detector over the tiles of a frame; subclasses look at pictures, this one cuts, merges and filters."""
+
+    CONFIDENCE = 0.15
+    """Low on purpose: a tracker's second association stage lives on weak boxes, which need not start tracks."""
+    NMS = 0.5
+
+    name: str
+    path: str
+    runtime: str
+    class_names: tuple[str, ...]
+
+    def __init__(
+        self, name: str, path: str, class_names: Sequence[str], options: NetworkOptions, size: int | None
+    ) -> None:
+        """`size`: side of the network's input in pixels, or None where it takes any."""
+        self.name, self.path, self.class_names = name, path, tuple(class_names)
+        self.warnings: list[str] = []
+        self._confidence = self.CONFIDENCE if options.confidence is None else options.confidence
+        self._nms = self.NMS if options.nms is None else options.nms
+        self._wanted = wanted_classes(options.classes, self.class_names, name)
+        self._grid, self._size = parse_tiles(options.tiles), size
+        self._rects: tuple[tuple[int, int], np.ndarray] | None = None
+
+    def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+        """Candidates of each uint8 BGR picture that score at least `confidence`."""
+        raise NotImplementedError
+
+    def __call__(self, frame: Frame) -> Detections:
+        if frame.image is None:
+            raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; give detections by file")
+        width, height = frame.size
+        rects = self._tile(width, height)
+        seen = self.look([frame.image[y0:y1, x0:x1] for x0, y0, x1, y1 in rects], self._confidence)
+        boxes = [c.xyxy * np.tile(r[2:] - r[:2], 2) + np.tile(r[:2], 2) for c, r in zip(seen, rects, strict=True)]
+        cut = np.concatenate([cut_by_tile(b, r, width, height) for b, r in zip(boxes, rects, strict=True)])
+        part = np.repeat(np.arange(len(rects)), [len(b) for b in boxes])
+        xyxy, score = np.concatenate(boxes), np.concatenate([c.score for c in seen])
+        class_id = np.concatenate([c.class_id for c in seen])
+        kept = nms(xyxy, score, class_id, self._nms, part=part, cut=cut)
+        if self._wanted is not None:
+            kept = kept[np.isin(class_id[kept], self._wanted)]
+        # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
+        return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+
+    def _tile(self, width: int, height: int) -> np.ndarray:
+        if self._rects is None or self._rects[0] != (width, height):
+            grid = self._grid or auto_grid(width, height, self._size)
+            self._rects = (width, height), tile_rects(width, height, *grid)
+        return self._rects[1]
+
+    def close(self) -> None:
+        """Free the network."""

