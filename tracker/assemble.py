@@ -98,7 +98,7 @@ class Run:
         return folders
 
     def _detector(self, text: str) -> Detector:
-        """The detector for a source; streams share one unless it remembers what it saw, as background subtraction does."""
+        """A source's detector; streams share one, unless it remembers what it saw as background subtraction does."""
         from detectors.registry import open_detector
 
         c, name = self.config, self.config.detector
@@ -143,7 +143,8 @@ class Run:
         encoder = FrozenEncoder.open(path, device=c.device)
         self._open.callback(encoder.close)
         self._say(
-            f"encoder: {c.encoder}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}{_why(encoder.device, c.device)}"
+            f"encoder: {c.encoder}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
+            f"{_why(encoder.device, c.device)}"
         )
         return encoder
 

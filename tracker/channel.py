@@ -1,4 +1,4 @@
-"""Bounded channels between the threads of a pipeline: nothing grows without limit and an ending never hangs a reader."""
+"""Bounded channels between a pipeline's threads: nothing grows without limit, and an ending never hangs a reader."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def end(self, lane: int = 0, last: T | None = None) -> bool:
-        """Refuse further items in a lane, after `last`, for which there is always room; False if it had ended before."""
+        """Refuse further items in a lane, after `last`, for which there is room; False if it had ended before."""
         with self._changed:
             if self._ended[lane]:
                 return False

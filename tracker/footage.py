@@ -76,7 +76,8 @@ class FrameSource:
         if self._resized:
             width, height = self.info.size
             self.warnings.append(
-                f"{self._resized} frames from frame {self._first_resized} on had another size and were scaled to {width}x{height}"
+                f"{self._resized} frames from frame {self._first_resized} on had another size "
+                f"and were scaled to {width}x{height}"
             )
             self._resized = 0
 

@@ -86,7 +86,7 @@ class AddressFeed:
 class LiveSource(FrameSource):
     """Frames from a feed as they come, with the seconds since the first by the clock.
 
-    A lost feed is opened again after 0.5, 1, 2, 4, 8, 8, ... seconds; after `reconnect_s` without a frame the source ends.
+    A lost feed is opened again after 0.5, 1, 2, 4, 8, 8, ... seconds; after `reconnect_s` without one the source ends.
     Frames are numbered as they are received; those that the pipeline has no time for are dropped by its channel.
     """
 

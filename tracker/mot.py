@@ -49,7 +49,8 @@ def read_seqinfo(folder: Path) -> SequenceInfo:
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError, ValueError) as e:
         reason = f"no key {e}" if isinstance(e, KeyError) else str(e).splitlines()[0]
         raise SourceError(
-            f"{path} cannot be read ({reason}); expected a section [Sequence] with frameRate, seqLength, imWidth, imHeight"
+            f"{path} cannot be read ({reason}); "
+            "expected a section [Sequence] with frameRate, seqLength, imWidth, imHeight"
         ) from None
     if info.frames < 1 or info.fps <= 0 or min(info.size) < 1:
         raise SourceError(

@@ -13,9 +13,10 @@ import numpy as np
 from tracker.detections import Frame
 from tracker.draw import Painter
 from tracker.errors import OutputError, TrackerError
-from tracker.sinks import CsvSink, MotSink, VideoSink, WindowSink, failed, part_of
+from tracker.sinks import CsvSink, MotSink, WindowSink, failed, part_of
 from tracker.stages import SourceInfo
 from tracker.tracks import Tracks
+from tracker.video import VideoSink
 
 FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "summary.json", "config.toml")
 

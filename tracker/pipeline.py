@@ -1,8 +1,8 @@
 """Runs the steps, each group of them in a thread of its own or all in one; the tracks are the same.
 
-Decoders (one thread per stream) put frames into the first channel; each group of steps takes from one channel and puts into the
-next; every stream has a thread that draws and writes. All channels are bounded, and first in, first out within a stream. A stream
-ends by an item without a frame, which carries the error where there was one.
+Decoders (one thread per stream) put frames into the first channel; each group of steps takes from one channel and puts
+into the next; every stream has a thread that draws and writes. All channels are bounded, and first in, first out within
+a stream. A stream ends by an item without a frame, which carries the error where there was one.
 """
 
 from __future__ import annotations
@@ -68,18 +68,19 @@ class Pipeline:
             self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
 
     def _groups(self) -> list[tuple[Step, ...]]:
-        """Steps that share a thread. Asking the tracker what to encode waits for its last update: one thread for both."""
+        """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
         s = self.steps
         if s.encoder is not None and s.appearance == "auto":
             return [(s.detect,), (s.camera, s.select, s.encode, s.associate)]
         return [(s.detect,), (s.camera, s.select, s.encode), (s.associate,)]
 
-    # ---- from outside ------------------------------------------------------------------------------------------------------
+    # ---- from outside ---------------------------------------------------------------------------
 
     def run(self, watch: Callable[[], None] | None = None, every_s: float = 0.1) -> None:
         """Run to the end of all streams, or until stopped; errors stand in each stream's `error`.
 
-        `watch` is called about every `every_s` seconds from the calling thread, which otherwise only waits, so that signals reach it.
+        `watch` is called about every `every_s` seconds from the calling thread, which otherwise only waits, so that
+        signals reach it.
         """
         for stream in self.streams:
             stream.started_s = time.perf_counter()
@@ -127,7 +128,7 @@ class Pipeline:
         """A thread is still at work after the end: only leaving the process ends it."""
         return any(w.is_alive() for w in self._workers)
 
-    # ---- threads -----------------------------------------------------------------------------------------------------------
+    # ---- threads --------------------------------------------------------------------------------
 
     def _decode(self, stream: Stream) -> None:
         error: BaseException | None = None
@@ -208,7 +209,7 @@ class Pipeline:
         except Exception as e:
             return Item(stream, None, error=e)
 
-    # ---- endings -----------------------------------------------------------------------------------------------------------
+    # ---- endings --------------------------------------------------------------------------------
 
     def _close(self, stream: Stream, error: BaseException | None) -> None:
         """Finish a stream's files, once."""

@@ -39,9 +39,11 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         bar = RichProgress(
-            TextColumn("{task.completed:.0f}" + (f"/{self._total}" if self._total else "") + " frames"), BarColumn(bar_width=30),
+            TextColumn("{task.completed:.0f}" + (f"/{self._total}" if self._total else "") + " frames"),
+            BarColumn(bar_width=30),
             TaskProgressColumn(), TextColumn("{task.fields[fps]:.1f} FPS  {task.fields[objects]} objects"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=5, transient=True,
+            TimeElapsedColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), refresh_per_second=5, transient=True,
         )  # fmt: skip
         self._task = bar.add_task("run", total=self._total, fps=0.0, objects=0)
         return bar

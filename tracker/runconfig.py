@@ -1,4 +1,4 @@
-"""What a run depends on: one frozen dataclass, the truth for the defaults of `python -m tracker run`, and its TOML form."""
+"""What a run depends on: one frozen dataclass, the truth for the defaults of `run`, and its TOML form."""
 
 from __future__ import annotations
 

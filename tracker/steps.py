@@ -135,7 +135,7 @@ class Steps:
             item.embedded = np.ones(len(found), bool)
 
     def encode(self, items: list[Item]) -> None:
-        """Cut and encode the crops of all items in one batch; where that fails, item by item, to find whose fault it is."""
+        """Cut and encode all items' crops in one batch; where that fails, item by item, to find whose fault it is."""
         encoder = self.encoder
         wanted = [i for i in items if i.error is None and i.stream.error is None and i.embedded is not None]
         if encoder is None or not wanted:
@@ -205,7 +205,7 @@ class Steps:
         self.timing.latency.add(time.perf_counter() - item.arrived_s)
 
     def _time(self, item: Item) -> float | None:
-        """Seconds for the filter: told for live sources, where frames are dropped; a file's frames follow each other."""
+        """Seconds for the filter: told for live sources, where frames are dropped; a file's follow each other."""
         return item.frame.time_s if item.frame is not None and item.stream.source.info.live else None
 
     def _guarded(self, item: Item, step: Callable[[Item], None]) -> None:

@@ -48,7 +48,7 @@ class Timing:
 
     @contextmanager
     def measure(self, stage: str, count: int = 1, extra_s: float = 0.0) -> Iterator[None]:
-        """Time a block as one stage's work on `count` frames, with what it spent before, and show it as busy meanwhile."""
+        """Time a block as one stage's work on `count` frames, with `extra_s` spent before, and show it as busy."""
         start = time.perf_counter()
         key = threading.get_ident()
         self._busy[key] = (stage, start)
