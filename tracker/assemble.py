@@ -47,7 +47,7 @@ class Run:
         sources = self._sources()
         self._check_pixels(sources)
         folders = self._folders([s for _, s in sources], output, overwrite)
-        detectors = [self._detector(text) for text, _ in sources]
+        detectors = [self._detector(text, source) for text, source in sources]
         self.encoder = self._encoder()
         self.tracker_config = self._tracker_config()
         self.streams = [
@@ -97,7 +97,7 @@ class Run:
             folders.append(folder)
         return folders
 
-    def _detector(self, text: str) -> Detector:
+    def _detector(self, text: str, source: Source) -> Detector:
         """A source's detector; streams share one, unless it remembers what it saw as background subtraction does."""
         from detectors.registry import open_detector
 
@@ -105,7 +105,7 @@ class Run:
         if name == "auto":
             from detectors.auto import choose_auto
 
-            name, why = choose_auto(sample(text), classes=c.classes or None, device=c.device, offline=c.offline)
+            name, why = choose_auto(sample(text, source), classes=c.classes or None, device=c.device, offline=c.offline)
             self._say(f"detector: {name}: {why}")
         if name in self._detectors and name != "motion":
             return self._detectors[name]

@@ -94,14 +94,14 @@ class FrameSource:
 class VideoFile(FrameSource):
     """A video file through PyAV: container timestamps, rotation applied, broken packets skipped and counted."""
 
-    def __init__(self, path: str, name: str, window: Window, options: dict[str, str] | None = None) -> None:
+    def __init__(self, path: str, name: str, window: Window, container: Any = None) -> None:
         super().__init__()
         import av
 
         self._path, self._window, self._av = path, window, av
         self._broken, self._first_broken = 0, 0
         try:
-            self._container = av.open(path, options=options or {}, metadata_errors="replace", timeout=(10.0, 10.0))
+            self._container = container or av.open(path, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as e:
             raise SourceError(f"{path}: not a video that can be read ({_reason(e)})") from None
         if not self._container.streams.video:

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from tracker.errors import SourceError
 from tracker.footage import FrameSource, VideoFile, Window
 from tracker.stages import Source, SourceInfo
 
-OPEN_S, READ_S = 10.0, 5.0
+OPEN_S, READ_S = 10.0, 12.0
 """Seconds to wait for a connection, and for the next frame of one."""
 
 
@@ -53,24 +53,20 @@ class CameraFeed:
 
 
 class AddressFeed:
-    """A network stream through PyAV, RTSP over TCP, without the demuxer's buffering."""
+    """A network stream through PyAV, RTSP over TCP."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, container: Any = None) -> None:
         import av
 
         self._av = av
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
-        if not address.lower().startswith("rtsp"):
-            options.pop("rtsp_transport")
+        self._container = container or connect(address)
         try:
-            self._container = av.open(address, options=options, timeout=(OPEN_S, READ_S))
-            self._frames = self._container.decode(self._container.streams.video[0])
-        except (av.FFmpegError, OSError, IndexError, ValueError) as e:
-            reason = str(getattr(e, "strerror", None) or e).splitlines()[0]
-            raise SourceError(
-                f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network"
-            ) from None
-        rate = float(self._container.streams.video[0].average_rate or 25)
+            stream = self._container.streams.video[0]
+        except IndexError:
+            self._container.close()
+            raise SourceError(f"{hide_password(address)}: sends no video; check the address") from None
+        self._frames = self._container.decode(stream)
+        rate = float(stream.average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
 
     def read(self) -> np.ndarray | None:
@@ -81,6 +77,20 @@ class AddressFeed:
 
     def release(self) -> None:
         self._container.close()
+
+
+def connect(address: str) -> Any:
+    """A PyAV container for an address; raises SourceError where nothing answers or nothing known is sent."""
+    import av
+
+    options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
+    try:
+        return av.open(address, options=options, timeout=(OPEN_S, READ_S))
+    except (av.FFmpegError, OSError, ValueError) as e:
+        reason = str(getattr(e, "strerror", None) or e).splitlines()[0]
+        raise SourceError(
+            f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network"
+        ) from None
 
 
 class LiveSource(FrameSource):
@@ -150,6 +160,16 @@ class LiveSource(FrameSource):
         if feed is not None:
             feed.release()
 
+    def look(self, count: int, seconds: float) -> list[Frame]:
+        """Some frames spread over the next seconds, taken before the run: they are not seen again."""
+        frames, start = [], time.monotonic()
+        while len(frames) < count and self._head is not None and time.monotonic() - start < seconds + 1:
+            now = time.monotonic() - start
+            if now >= len(frames) * seconds / count:
+                frames.append(Frame(len(frames) + 1, now, self.fit(self._head, 1), self.info.size))
+            self._head = self._feed.read() if self._feed is not None else None
+        return frames
+
     def interrupt(self) -> None:
         """End the frames soon, from any thread."""
         self._stop.set()
@@ -162,22 +182,12 @@ class LiveSource(FrameSource):
 
 def open_live(text: str, window: Window, *, reconnect_s: float) -> Source:
     """A camera or an address; a file behind http with a known length is read like a file, no frame dropped."""
-    if text.lower().startswith(("http://", "https://")) and (source := _served_file(text, window)) is not None:
-        return source
-    return LiveSource(text, window, reconnect_s=reconnect_s)
-
-
-def _served_file(address: str, window: Window) -> VideoFile | None:
-    import av
-
-    try:
-        with av.open(address, timeout=(OPEN_S, READ_S)) as container:
-            known = bool(container.duration) and container.size > 0
-    except (av.FFmpegError, OSError, ValueError) as e:
-        raise SourceError(
-            f"{hide_password(address)}: cannot be opened ({e}); check the address and the network"
-        ) from None
-    return VideoFile(address, stem(address), window) if known else None
+    if text.isdecimal():
+        return LiveSource(text, window, reconnect_s=reconnect_s)
+    container = connect(text)
+    if text.lower().startswith(("http://", "https://")) and container.duration and container.size > 0:
+        return VideoFile(hide_password(text), stem(text), window, container)
+    return LiveSource(text, window, reconnect_s=reconnect_s, feed=AddressFeed(text, container))
 
 
 def hide_password(address: str) -> str:

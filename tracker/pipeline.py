@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 
 from tracker.channel import Channel, Closed
 from tracker.errors import TrackerError
@@ -136,7 +137,7 @@ class Pipeline:
         try:
             with stream.source:
                 frames = iter(stream.source)
-                while not self._stop.is_set() and stream.error is None:
+                while not self._stop.is_set() and stream.fails_at == inf:
                     with self.steps.timing.measure("decode"):
                         frame = next(frames, None)
                     if frame is None:

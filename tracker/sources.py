@@ -10,7 +10,7 @@ from pathlib import Path
 from tracker.detections import Frame
 from tracker.errors import SourceError
 from tracker.footage import IMAGES, ImageFiles, VideoFile, Window, open_sequence, sorted_images
-from tracker.live import open_live
+from tracker.live import LiveSource, open_live
 from tracker.stages import Source
 
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -45,21 +45,21 @@ def open_source(text: str, window: Window | None = None, *, reconnect_s: float =
     )
 
 
-def sample(text: str, count: int = 8, seconds: float = 4.0) -> list[Frame]:
-    """A few frames spread over a file's first seconds, to look at before the run; none for live sources."""
-    if text.isdecimal() and not Path(text).exists():
-        return []
-    with open_source(text) as probe:
-        if probe.info.live:
-            return []
-        span = max(1, round(seconds * probe.info.fps))
-        if probe.info.frames:
-            span = min(span, probe.info.frames)
-    stride = max(1, span // count)
+def sample(text: str, source: Source, count: int = 8, seconds: float = 4.0) -> list[Frame]:
+    """A few frames spread over a source's first seconds, to look at before the run.
+
+    A file is opened a second time for that; of a live source the frames of about two seconds are taken.
+    """
+    if isinstance(source, LiveSource):
+        return source.look(count, 2.0)
+    fps = source.info.fps
+    span = max(1, round(seconds * fps))
+    if source.info.frames:
+        span = min(span, source.info.frames)
     started = time.monotonic()
     frames = []
-    with open_source(text, Window(1, count, stride)) as source:
-        for frame in source:
+    with open_source(text, Window(1, count, max(1, span // count))) as probe:
+        for frame in probe:
             frames.append(frame)
             if time.monotonic() - started > 10:
                 break

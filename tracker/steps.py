@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +57,8 @@ class Stream:
     """Boxes written in the last frame."""
     first_time_s: float = 0.0
     last_time_s: float = 0.0
+    fails_at: float = inf
+    """Index of the frame at which a step failed: frames before it are finished, it and later ones are passed by."""
     error: BaseException | None = None
     finished: bool = False
     started_s: float = 0.0
@@ -77,11 +80,21 @@ class Item:
     features: np.ndarray | None = None
     tracks: Tracks | None = None
 
+    @property
+    def lives(self) -> bool:
+        """There is a frame, and no step failed at it or at one before."""
+        return self.frame is not None and self.frame.index < self.stream.fails_at
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        if self.frame is not None:
+            self.stream.fails_at = min(self.stream.fails_at, self.frame.index)
+
 
 class Steps:
     """The steps, each taking a list with at most one item of every stream.
 
-    A step that fails marks the item's stream: its later items pass by unprocessed and the pipeline ends it.
+    A step that fails marks the item: those before it are finished, later ones pass by, and the pipeline ends the stream.
 
     Parameters
     ----------
@@ -137,14 +150,14 @@ class Steps:
     def encode(self, items: list[Item]) -> None:
         """Cut and encode all items' crops in one batch; where that fails, item by item, to find whose fault it is."""
         encoder = self.encoder
-        wanted = [i for i in items if i.error is None and i.stream.error is None and i.embedded is not None]
+        wanted = [i for i in items if i.lives and i.embedded is not None]
         if encoder is None or not wanted:
             return
         try:
             self._encode(encoder, wanted)
         except Exception as e:
             if len(wanted) == 1:
-                wanted[0].error = wanted[0].stream.error = e
+                wanted[0].fail(e)
                 return
             for item in wanted:
                 self.encode([item])
@@ -210,9 +223,9 @@ class Steps:
 
     def _guarded(self, item: Item, step: Callable[[Item], None]) -> None:
         """Take a step unless the item's stream has failed or ends; an error stays with its stream."""
-        if item.frame is None or item.error is not None or item.stream.error is not None:
+        if not item.lives:
             return
         try:
             step(item)
         except Exception as e:
-            item.error = item.stream.error = e
+            item.fail(e)

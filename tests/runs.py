@@ -1,0 +1,101 @@
+"""Streams put together by hand for tests of the pipeline: real tracker, real outputs, detections from the scene."""
+
+import numpy as np
+
+from tests.encoders import SHAPE
+from tests.scenes import SIZE, boxes
+from tracker.config import TrackerConfig
+from tracker.crops import CropBuffer
+from tracker.deepsort import DeepSort
+from tracker.detections import Detections, Frame
+from tracker.outputs import StreamOutput
+from tracker.pipeline import Pipeline
+from tracker.stages import SourceInfo
+from tracker.steps import Steps, Stream
+from tracker.timing import Timing
+
+
+class SceneSource:
+    """Frames of the scene; `hook(index)` is called before each and may raise or wait."""
+
+    def __init__(self, frames=30, name="scene", live=False, hook=None):
+        from tests.scenes import image
+
+        self.info = SourceInfo(name, SIZE, 10.0, None if live else frames, live)
+        self.warnings = []
+        self.closed = False
+        self._frames, self._hook, self._image = frames, hook, image
+
+    def __iter__(self):
+        for index in range(1, self._frames + 1):
+            if self._hook is not None:
+                self._hook(index)
+            yield Frame(index, (index - 1) / 10, self._image(index), SIZE)
+
+    def close(self):
+        self.closed = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class SceneDetector:
+    """Exact boxes of the scene; `hook(index)` may raise or wait."""
+
+    name, path, runtime, class_names, warnings = "scene", "", "test", ("block",), ()
+
+    def __init__(self, hook=None):
+        self._hook = hook
+
+    def __call__(self, frame):
+        if self._hook is not None:
+            self._hook(frame.index)
+        return Detections(boxes(frame.index), np.full(3, 0.9, np.float32))
+
+    def close(self):
+        pass
+
+
+class ColourMean:
+    """An encoder without TensorFlow: the mean colour of a crop's quarters, as a unit vector."""
+
+    dimension = 12
+
+    def __init__(self, hook=None):
+        self._buffer, self._hook, self.batches = CropBuffer(SHAPE), hook, []
+
+    def crops(self, frames):
+        return self._buffer.cut(frames)
+
+    def encode(self, crops):
+        self.batches.append(len(crops))
+        if self._hook is not None:
+            self._hook(len(self.batches))
+        quarters = crops.reshape(len(crops), 2, SHAPE[0] // 2, 2, SHAPE[1] // 2, 3).mean((2, 4)).reshape(len(crops), -1)
+        return (quarters / np.linalg.norm(quarters, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_pipeline(
+    tmp_path,
+    sources,
+    *,
+    detectors=None,
+    encoder=None,
+    appearance="always",
+    threads=True,
+    video=True,
+    detect_every=1,
+    **config,
+):
+    streams = []
+    for n, source in enumerate(sources):
+        folder = tmp_path / source.info.name
+        folder.mkdir(parents=True, exist_ok=True)
+        output = StreamOutput(folder, source.info, ("block",), video=video, show=False)
+        detector = detectors[n] if detectors else SceneDetector()
+        streams.append(Stream(n, source, detector, DeepSort(TrackerConfig(**config)), output))
+    steps = Steps(encoder, Timing(), appearance=appearance, detect_every=detect_every)
+    return Pipeline(streams, steps, threads=threads)

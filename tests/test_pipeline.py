@@ -1,0 +1,134 @@
+"""Streams through the steps: the same tracks with and without threads, order, batches, many streams, live sources."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
+from tests.scenes import boxes, decodable, rows
+
+
+@pytest.mark.parametrize("appearance", ["always", "auto", "off"])
+@pytest.mark.parametrize("detect_every", [1, 3])
+def test_threads_change_nothing(tmp_path, appearance, detect_every):
+    written = []
+    for threads in (False, True):
+        folder = tmp_path / str(threads)
+        pipeline = make_pipeline(
+            folder, [SceneSource()], encoder=ColourMean(), appearance=appearance, threads=threads, detect_every=detect_every
+        )
+        pipeline.run()
+        assert pipeline.streams[0].error is None
+        written.append([(folder / "scene" / name).read_bytes() for name in ("tracks.txt", "tracks.csv", "tracks.mp4")])
+    assert written[0] == written[1]
+    assert len(written[0][0]) > 1000
+
+
+def test_rows_are_the_scene(tmp_path):
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=20)])
+    pipeline.run()
+    stream = pipeline.streams[0]
+    found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
+    assert (stream.frames, stream.objects, len(stream.class_of)) == (20, 60, 3)
+    assert set(found[:, 0]) == set(range(3, 21))  # the third hit confirms
+    for frame in (5, 20):
+        got = found[found[:, 0] == frame]
+        np.testing.assert_allclose(np.sort(got[:, 2]), np.sort(boxes(frame)[:, 0]), atol=2.0)
+    assert decodable(tmp_path / "scene" / "tracks.mp4") == 20
+    assert stream.source.closed
+
+
+def test_frames_without_detector_are_filled_by_the_filter(tmp_path):
+    calls = []
+    pipeline = make_pipeline(
+        tmp_path, [SceneSource(frames=31)], detectors=[SceneDetector(calls.append)], detect_every=3, video=False
+    )
+    pipeline.run()
+    assert calls == list(range(1, 32, 3))
+    found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
+    assert set(found[:, 0]) == set(range(7, 32))
+    between = found[found[:, 0] == 30]
+    np.testing.assert_allclose(np.sort(between[:, 2]), np.sort(boxes(30)[:, 0]), atol=3.0)
+
+
+def test_appearance_off_encodes_nothing_and_always_everything(tmp_path):
+    for appearance, share in (("always", 1.0), ("off", 0.0)):
+        encoder = ColourMean()
+        pipeline = make_pipeline(tmp_path / appearance, [SceneSource()], encoder=encoder, appearance=appearance, video=False)
+        pipeline.run()
+        stream = pipeline.streams[0]
+        assert stream.embedded == share * stream.objects
+        assert sum(encoder.batches) == stream.embedded
+
+
+def test_streams_share_an_encoder_and_keep_their_own_ids(tmp_path):
+    encoder = ColourMean(lambda n: time.sleep(0.01))
+    sources = [SceneSource(frames=40, name="a"), SceneSource(frames=25, name="b")]
+    pipeline = make_pipeline(tmp_path, sources, encoder=encoder, video=False)
+    pipeline.run()
+    alone = make_pipeline(tmp_path / "alone", [SceneSource(frames=40, name="a")], encoder=ColourMean(), video=False)
+    alone.run()
+    assert (tmp_path / "a/tracks.txt").read_bytes() == (tmp_path / "alone/a/tracks.txt").read_bytes()
+    first = rows(tmp_path / "b/tracks.txt")
+    assert {r[1] for r in first} == {"1", "2", "3"} and {r[0] for r in first} == {str(i) for i in range(3, 26)}
+    assert sum(encoder.batches) == 3 * 65
+    assert max(encoder.batches) == 6, "crops of both streams never went together"
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_a_stream_that_fails_does_not_stop_the_others(tmp_path, threads):
+    def fail(index):
+        if index == 8:
+            raise RuntimeError("detector broke")
+
+    sources = [SceneSource(name="good"), SceneSource(name="bad")]
+    pipeline = make_pipeline(
+        tmp_path, sources, detectors=[SceneDetector(), SceneDetector(fail)], threads=threads, encoder=ColourMean()
+    )
+    pipeline.run()
+    good, bad = pipeline.streams
+    assert good.error is None and good.frames == 30
+    assert str(bad.error) == "detector broke" and bad.frames == 7
+    assert decodable(tmp_path / "bad" / "tracks.mp4") == 7
+    assert {r[0] for r in rows(tmp_path / "bad" / "tracks.txt")} == {"3", "4", "5", "6", "7"}
+
+
+def test_files_wait_and_lose_nothing(tmp_path):
+    slow = SceneDetector(lambda index: time.sleep(0.005))
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=60)], detectors=[slow], video=False)
+    pipeline.run()
+    assert pipeline.streams[0].frames == 60 and pipeline.dropped == [0]
+
+
+def test_live_sources_give_the_newest_frame_and_count_the_rest(tmp_path):
+    seen = []
+
+    def look(index):
+        seen.append(index)
+        time.sleep(0.03)
+
+    source = SceneSource(frames=100, live=True, hook=lambda index: time.sleep(0.005))
+    pipeline = make_pipeline(tmp_path, [source], detectors=[SceneDetector(look)], video=False)
+    pipeline.run()
+    stream = pipeline.streams[0]
+    assert stream.frames == len(seen) and seen == sorted(seen)
+    assert pipeline.dropped[0] > 30 and stream.frames + pipeline.dropped[0] == 100
+    assert pipeline.steps.timing.latency.quantile(0.95) < 0.5
+
+
+def test_stop_finishes_what_is_on_its_way(tmp_path):
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=10_000)])
+    pipeline.run(lambda: pipeline.stop() if pipeline.streams[0].frames > 20 else None, every_s=0.01)
+    stream = pipeline.streams[0]
+    assert stream.error is None and 20 < stream.frames < 10_000
+    assert decodable(tmp_path / "scene" / "tracks.mp4") == stream.frames
+
+
+def test_time_is_counted_per_stage(tmp_path):
+    pipeline = make_pipeline(tmp_path, [SceneSource()], encoder=ColourMean())
+    pipeline.run()
+    found = pipeline.steps.timing.summary()
+    assert set(found) == {"decode", "detect", "crop", "encode", "associate", "draw", "write"}
+    np.testing.assert_allclose(sum(s["share"] for s in found.values()), 1, atol=0.01)
+    assert all(s["p95_ms"] >= s["p50_ms"] > 0 for s in found.values())
