@@ -48,7 +48,9 @@ def test_nothing_to_cut():
 
 def test_grey_crops():
     crops = CropBuffer((8, 4, 1)).cut([(IMAGE, np.array([[0, 0, 40, 80]]))])
-    np.testing.assert_array_equal(crops[0, ..., 0], cv2.resize(cv2.cvtColor(IMAGE[:80, :40], cv2.COLOR_BGR2GRAY), (4, 8)))
+    np.testing.assert_array_equal(
+        crops[0, ..., 0], cv2.resize(cv2.cvtColor(IMAGE[:80, :40], cv2.COLOR_BGR2GRAY), (4, 8))
+    )
 
 
 def test_refuses_an_unknown_rule():

@@ -173,7 +173,9 @@ def test_refuses_unknown_devices(path, device):
 
 
 def test_fresh_process_loads_and_checks(path, tmp_path, capsys):
-    done = subprocess.run([sys.executable, "-m", "tracker.encoder", str(path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker.encoder", str(path)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["dimension"] == 8
     (tmp_path / "bad.pb").write_bytes(b"<html>")

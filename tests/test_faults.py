@@ -114,7 +114,9 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
 def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline_module, "GRACE_S", 0.5)
     release = threading.Event()
-    pipeline = make_pipeline(tmp_path, [SceneSource()], detectors=[SceneDetector(lambda i: i == 9 and release.wait(30))])
+    pipeline = make_pipeline(
+        tmp_path, [SceneSource()], detectors=[SceneDetector(lambda i: i == 9 and release.wait(30))]
+    )
     threading.Timer(0.5, pipeline.stop).start()
     run_fast(pipeline)
     release.set()
@@ -147,7 +149,17 @@ def long_clip(tmp_path_factory):
 
 def start(clip, output, *more, **options):
     _, sequence, detections = clip
-    command = [sys.executable, "-m", "tracker", "run", str(sequence), "--detector", str(detections), "--encoder", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "tracker",
+        "run",
+        str(sequence),
+        "--detector",
+        str(detections),
+        "--encoder",
+        "none",
+    ]
     return subprocess.Popen([*command, "--output", str(output), *more], **options)
 
 

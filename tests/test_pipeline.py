@@ -16,7 +16,12 @@ def test_threads_change_nothing(tmp_path, appearance, detect_every):
     for threads in (False, True):
         folder = tmp_path / str(threads)
         pipeline = make_pipeline(
-            folder, [SceneSource()], encoder=ColourMean(), appearance=appearance, threads=threads, detect_every=detect_every
+            folder,
+            [SceneSource()],
+            encoder=ColourMean(),
+            appearance=appearance,
+            threads=threads,
+            detect_every=detect_every,
         )
         pipeline.run()
         assert pipeline.streams[0].error is None
@@ -55,7 +60,9 @@ def test_frames_without_detector_are_filled_by_the_filter(tmp_path):
 def test_appearance_off_encodes_nothing_and_always_everything(tmp_path):
     for appearance, share in (("always", 1.0), ("off", 0.0)):
         encoder = ColourMean()
-        pipeline = make_pipeline(tmp_path / appearance, [SceneSource()], encoder=encoder, appearance=appearance, video=False)
+        pipeline = make_pipeline(
+            tmp_path / appearance, [SceneSource()], encoder=encoder, appearance=appearance, video=False
+        )
         pipeline.run()
         stream = pipeline.streams[0]
         assert stream.embedded == share * stream.objects

@@ -119,7 +119,9 @@ def test_video_can_be_played_while_it_is_written(tmp_path):
     generator = np.random.default_rng(1)
     for index in range(1, 120):
         sink.write_image(generator.integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8), index / 10)
-    assert decodable(part_of(path)) >= 40  # as after a power cut: x264 holds some frames back, and a fragment is a second
+    assert (
+        decodable(part_of(path)) >= 40
+    )  # as after a power cut: x264 holds some frames back, and a fragment is a second
     sink.close()
     assert decodable(path) == 119
 

@@ -59,7 +59,10 @@ def test_images_in_the_order_of_their_numbers(tmp_path):
     np.testing.assert_array_equal(frames[9].image, image(10))
     _, globbed = read(folder / "frame*.png")
     assert len(globbed) == 12
-    assert [p.name for p in sorted_images([folder / "b10.png", folder / "b9.png", folder / "a.txt"])] == ["b9.png", "b10.png"]
+    assert [p.name for p in sorted_images([folder / "b10.png", folder / "b9.png", folder / "a.txt"])] == [
+        "b9.png",
+        "b10.png",
+    ]
 
 
 def test_one_image_is_a_source(tmp_path):

@@ -162,7 +162,8 @@ class LiveSource(FrameSource):
 
     def look(self, count: int, seconds: float) -> list[Frame]:
         """Some frames spread over the next seconds, taken before the run: they are not seen again."""
-        frames, start = [], time.monotonic()
+        start = time.monotonic()
+        frames: list[Frame] = []
         while len(frames) < count and self._head is not None and time.monotonic() - start < seconds + 1:
             now = time.monotonic() - start
             if now >= len(frames) * seconds / count:

@@ -94,7 +94,7 @@ class Item:
 class Steps:
     """The steps, each taking a list with at most one item of every stream.
 
-    A step that fails marks the item: those before it are finished, later ones pass by, and the pipeline ends the stream.
+    A step that fails marks the item: those before it are finished, later ones pass by, and the stream ends.
 
     Parameters
     ----------

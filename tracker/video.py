@@ -61,7 +61,9 @@ class VideoSink:
                 image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_REPLICATE
             )
         # OpenCV converts twice as fast as FFmpeg, by BT.601; the stream says so.
-        frame = self._av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        frame = self._av.VideoFrame.from_ndarray(
+            np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8), format="yuv420p"
+        )
         self._first = time_s if self._first is None else self._first
         frame.pts = max(self._last_pts + 1, round((time_s - self._first) * self.CLOCK))
         frame.time_base = Fraction(1, self.CLOCK)
