@@ -79,19 +79,32 @@ class Gallery:
         if len(track) == 0:
             return cost
         row, rank, width = _columns(track)
-        similarity = np.empty(len(track))
+        owner = slots[track[rank == 0]]
+        similarity = np.empty(len(track), np.float32)
         bucket = np.maximum(np.ceil(np.log2(width)), 1).astype(np.int64)
-        for size in np.unique(bucket):
+        for size in np.unique(bucket):  # padded to a power of two, so that one crowded track does not widen all
             mine = bucket[row] == size
-            tracks = np.flatnonzero(bucket == size)
-            place = np.searchsorted(tracks, row[mine])
-            asked = np.zeros((len(tracks), self.dimension, 2**size), np.float32)
-            asked[place, :, rank[mine]] = features[detection[mine]]
-            first = np.searchsorted(row, tracks)
-            products = np.matmul(self.ring[slots[track[first]]], asked).max(axis=1)
-            similarity[mine] = products[place, rank[mine]]
+            similarity[mine] = self._products(owner, row[mine], rank[mine], features[detection[mine]], 2**size)
         cost[known] = 1 - similarity
         return cost
+
+    def _products(
+        self, owner: np.ndarray, row: np.ndarray, rank: np.ndarray, features: np.ndarray, width: int
+    ) -> np.ndarray:
+        """Largest product (P,) of each feature (P,D) with the slot `owner[row]`; `rank` is its place among the slot's `width`.
+
+        Slots far fewer than the ring has are copied out; else the ring is read where it is, rows nobody asks of included,
+        which is cheaper than a copy.
+        """
+        high = int(owner.max()) + 1
+        asked_slots = np.flatnonzero(np.bincount(owner[row], minlength=high))
+        if 3 * len(asked_slots) < high:
+            place, ring = np.searchsorted(asked_slots, owner[row]), self.ring[asked_slots]
+        else:
+            place, ring = owner[row], self.ring[:high]
+        asked = np.zeros((len(ring), width, self.dimension), np.float32)
+        asked[place, rank] = features
+        return np.matmul(asked, ring.transpose(0, 2, 1)).max(axis=2)[place, rank]
 
     def _grow(self, capacity: int) -> None:
         old = len(self.written)
