@@ -74,37 +74,33 @@ class Gallery:
         pairs : rows of `slots` and of `features` to compare, (P,) each, sorted by the former.
         """
         cost = np.full(len(pairs[0]), np.inf)
-        known = self.filled(slots)[pairs[0]]
-        track, detection = pairs[0][known], pairs[1][known]
-        if len(track) == 0:
+        known = np.flatnonzero(self.filled(slots)[pairs[0]])
+        if len(known) == 0:
             return cost
-        row, rank, width = _columns(track)
-        owner = slots[track[rank == 0]]
-        similarity = np.empty(len(track), np.float32)
-        bucket = np.maximum(np.ceil(np.log2(width)), 1).astype(np.int64)
-        for size in np.unique(bucket):  # padded to a power of two, so that one crowded track does not widen all
-            mine = bucket[row] == size
-            similarity[mine] = self._products(owner, row[mine], rank[mine], features[detection[mine]], 2**size)
-        cost[known] = 1 - similarity
+        track, detection = pairs[0][known], pairs[1][known]
+        width = np.bincount(track, minlength=len(slots))
+        rank = np.arange(len(track)) - (np.cumsum(width) - width)[track]
+        bucket = np.maximum(np.ceil(np.log2(width[track])), 1).astype(np.int64)
+        for size in np.flatnonzero(np.bincount(bucket)):  # padded, so that one crowded track does not widen all
+            mine = bucket == size
+            product = self._products(slots[track[mine]], rank[mine], features[detection[mine]], 2**size)
+            cost[known[mine]] = 1 - product
         return cost
 
-    def _products(
-        self, owner: np.ndarray, row: np.ndarray, rank: np.ndarray, features: np.ndarray, width: int
-    ) -> np.ndarray:
-        """Largest product (P,) of each feature (P,D) with the slot `owner[row]`; `rank` is its place among the slot's `width`.
+    def _products(self, slot: np.ndarray, rank: np.ndarray, features: np.ndarray, width: int) -> np.ndarray:
+        """Largest product (P,) of features (P,D) with all that their slots (P,) hold.
 
-        Slots far fewer than the ring has are copied out; else the ring is read where it is, rows nobody asks of included,
-        which is cheaper than a copy.
+        `rank` (P,) counts the features of a slot, below `width`. If few slots are asked, they are copied out; else the
+        ring is read where it is, slots nobody asks included, which takes less than a copy.
         """
-        high = int(owner.max()) + 1
-        asked_slots = np.flatnonzero(np.bincount(owner[row], minlength=high))
-        if 3 * len(asked_slots) < high:
-            place, ring = np.searchsorted(asked_slots, owner[row]), self.ring[asked_slots]
-        else:
-            place, ring = owner[row], self.ring[:high]
-        asked = np.zeros((len(ring), width, self.dimension), np.float32)
-        asked[place, rank] = features
-        return np.matmul(asked, ring.transpose(0, 2, 1)).max(axis=2)[place, rank]
+        asked = np.bincount(slot) > 0
+        count = int(np.count_nonzero(asked))
+        ring = self.ring[: len(asked)]
+        if 3 * count < len(asked):
+            slot, ring = (np.cumsum(asked) - 1)[slot], ring[asked]
+        wanted = np.zeros((len(ring), width, self.dimension), np.float32)
+        wanted[slot, rank] = features
+        return np.matmul(wanted, ring.transpose(0, 2, 1)).max(axis=2)[slot, rank]
 
     def _grow(self, capacity: int) -> None:
         old = len(self.written)
@@ -113,11 +109,3 @@ class Gallery:
         self.ring = grown
         self.written = np.concatenate([self.written, np.zeros(capacity - old, np.int64)])
         self._vacant = list(range(capacity - 1, old - 1, -1)) + self._vacant
-
-
-def _columns(sorted_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of sorted values (P,): the run each belongs to (P,), its place in that run (P,), and the lengths of the runs."""
-    start = np.flatnonzero(np.diff(sorted_rows, prepend=sorted_rows[0] - 1))
-    width = np.diff(start, append=len(sorted_rows))
-    row = np.repeat(np.arange(len(start)), width)
-    return row, np.arange(len(sorted_rows)) - start[row], width

@@ -1,4 +1,4 @@
-"""Which track takes which detection: candidate pairs, the Hungarian step, and the matching cascade.
+"""Which track takes which detection: candidate pairs and the Hungarian step.
 
 Feasible pairs are a list, never a full matrix of magic costs: most of the T x N pairs of a frame are far apart and cost
 nothing.
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 _CHUNK = 1 << 20
 """Pairs looked at in one go: bounds the memory that a frame of thousands of boxes asks for."""
+_DENSE = 1 << 15
+"""Largest matrix, in elements, that the dense solver is faster on than the sparse one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P feasible pairs, sorted by track, then by detection: row of the track (P,), of the detection (P,), cost (P,)."""
+    """P feasible pairs, sorted by track: row of the track (P,), of the detection (P,), cost (P,)."""
 
     track: np.ndarray
     detection: np.ndarray
@@ -52,33 +54,40 @@ class Matches:
 
 
 def near(centre: np.ndarray, reach: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of points that are within reach along each axis: rows (P,) of `centre` and (P,) of `others`, sorted.
+    """Points within reach along each axis: rows (P,) of `centre`, sorted, and rows (P,) of `others`.
 
     Parameters
     ----------
     centre, reach : (T,2) pixels; what is not finite reaches nothing.
     others : (N,2) pixels.
     """
+    if len(centre) == 0 or len(others) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(others[:, 0], kind="stable")
-    x = others[order, 0]
-    first = np.searchsorted(x, centre[:, 0] - reach[:, 0], side="left")
-    width = np.maximum(np.searchsorted(x, centre[:, 0] + reach[:, 0], side="right") - first, 0)
-    width[~(np.isfinite(centre) & np.isfinite(reach)).all(axis=1)] = 0
+    x, y = others[order, 0], others[order, 1]
+    with np.errstate(invalid="ignore"):
+        low, high = centre - reach, centre + reach
+    first = np.searchsorted(x, low[:, 0], side="left")
+    width = np.searchsorted(x, high[:, 0], side="right") - first
+    width[~np.isfinite(low + high).all(axis=1) | (width < 0)] = 0
+    end = np.cumsum(width)
     parts = []
-    for rows in np.split(np.arange(len(centre)), _cuts(width)):
+    for rows in _chunks(end):
         a = np.repeat(rows, width[rows])
-        offset = np.arange(len(a)) - np.repeat(np.cumsum(width[rows]) - width[rows], width[rows])
-        b = order[first[a] + offset]
-        close = np.abs(others[b, 1] - centre[a, 1]) <= reach[a, 1]
-        parts.append((a[close], b[close]))
-    a, b = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-    tidy = np.argsort(a * max(len(others), 1) + b, kind="stable")
-    return a[tidy], b[tidy]
+        b = np.arange(end[rows[0]] - width[rows[0]], end[rows[-1]]) + (first - end + width)[a]
+        close = (y[b] >= low[a, 1]) & (y[b] <= high[a, 1])
+        parts.append((a[close], order[b[close]]))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
 
-def _cuts(width: np.ndarray) -> np.ndarray:
-    """Where to split rows of the given widths so that a part holds about `_CHUNK` pairs."""
-    return np.flatnonzero(np.diff(np.cumsum(width) // _CHUNK)) + 1
+def _chunks(end: np.ndarray) -> list[np.ndarray]:
+    """Rows split so that each part holds about `_CHUNK` pairs, given the running total (T,) of their widths."""
+    rows = np.arange(len(end))
+    if end[-1] <= _CHUNK:
+        return [rows]
+    return np.split(rows, np.flatnonzero(np.diff(end // _CHUNK)) + 1)
 
 
 def assign_whole(
@@ -117,35 +126,49 @@ def assign_whole(
 
 
 def assign(pairs: Pairs, threshold: float) -> Matches:
-    """Cheapest one-to-one matches among the pairs, where leaving a pair out costs `threshold`.
+    """Cheapest one-to-one matches among the pairs, where leaving a track out costs threshold + 1e-5.
 
-    Equal to `assign_whole` up to ties: components of the graph of pairs cannot influence each other, most are a single
-    pair, and only the tracks and detections of the others meet the Hungarian step, one component at a time.
+    Equal to `assign_whole` up to ties: parts of the graph of pairs that do not touch cannot influence each other. Most
+    parts are a single pair and need no solver; the others meet the Hungarian step, sparse if they are many.
     """
     pairs = pairs[pairs.cost <= threshold]
     if len(pairs) == 0:
         return Matches.empty()
-    alone = (np.bincount(pairs.track)[pairs.track] == 1) & (np.bincount(pairs.detection)[pairs.detection] == 1)
-    matches = Matches(pairs.track[alone], pairs.detection[alone])
-    rest = pairs[~alone]
-    if len(rest) == 0:
-        return matches
-    rows, r = np.unique(rest.track, return_inverse=True)
-    columns, c = np.unique(rest.detection, return_inverse=True)
-    size = len(rows) + len(columns)
-    graph = coo_array((np.ones(len(r)), (r, c + len(rows))), shape=(size, size))
-    _, label = connected_components(graph, directed=False)
-    matched = [matches]
-    for part in np.split(np.argsort(label[r], kind="stable"), np.cumsum(np.bincount(label[r]))[:-1]):
-        matched.append(_component(rest[part], threshold))
-    return Matches(np.concatenate([m.track for m in matched]), np.concatenate([m.detection for m in matched]))
+    track, detection = np.bincount(pairs.track), np.bincount(pairs.detection)
+    alone = (track[pairs.track] == 1) & (detection[pairs.detection] == 1)
+    if alone.all():
+        return Matches(pairs.track, pairs.detection)
+    single, rest = pairs[alone], pairs[~alone]
+    rows, r = _compact(rest.track)
+    columns, c = _compact(rest.detection)
+    solve = _solve_dense if len(rows) * len(columns) <= _DENSE else _solve_sparse
+    taken = solve(r, c, rest.cost, (len(rows), len(columns)), threshold + 1e-5)
+    chosen = np.flatnonzero(taken[r] == c)
+    return Matches(single.track, single.detection) + Matches(rest.track[chosen], rest.detection[chosen])
 
 
-def _component(pairs: Pairs, threshold: float) -> Matches:
-    rows, r = np.unique(pairs.track, return_inverse=True)
-    columns, c = np.unique(pairs.detection, return_inverse=True)
-    cost = np.full((len(rows), len(columns)), threshold + 1e-5)
-    cost[r, c] = pairs.cost
-    r, c = linear_sum_assignment(cost)
-    kept = cost[r, c] <= threshold
-    return Matches(rows[r[kept]], columns[c[kept]])
+def _compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values, ascending, and the place of each value (P,) among them."""
+    present = np.bincount(values) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
+
+
+def _solve_dense(r: np.ndarray, c: np.ndarray, cost: np.ndarray, shape: tuple[int, int], nobody: float) -> np.ndarray:
+    """Column (R,) that each row takes in the cheapest assignment of all rows, -1 for none; not all need be feasible."""
+    matrix = np.full(shape, nobody)
+    matrix[r, c] = cost
+    taken = np.full(shape[0], -1)
+    rows, columns = linear_sum_assignment(matrix)
+    taken[rows] = columns
+    return taken
+
+
+def _solve_sparse(r: np.ndarray, c: np.ndarray, cost: np.ndarray, shape: tuple[int, int], nobody: float) -> np.ndarray:
+    """As `_solve_dense`, on a graph in which each row may also take a column of its own that costs `nobody`.
+
+    All costs are raised by 1, which changes no optimum and keeps zeros from being taken for missing edges.
+    """
+    own = np.arange(shape[0])
+    weight = np.concatenate([cost, np.full(shape[0], nobody)]) + 1
+    graph = csr_array((weight, (np.concatenate([r, own]), np.concatenate([c, own + shape[1]]))), (shape[0], sum(shape)))
+    return min_weight_full_bipartite_matching(graph)[1]

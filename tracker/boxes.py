@@ -9,15 +9,23 @@ def xyxy_to_xyah(xyxy: np.ndarray) -> np.ndarray:
     Heights must be positive: `Detections` has refused others.
     """
     xyxy = np.asarray(xyxy, np.float64).reshape(-1, 4)
+    xyah = np.empty_like(xyxy)
     size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.column_stack([xyxy[:, :2] + size / 2, size[:, 0] / size[:, 1], size[:, 1]])
+    xyah[:, :2] = xyxy[:, :2] + size / 2
+    xyah[:, 2] = size[:, 0] / size[:, 1]
+    xyah[:, 3] = size[:, 1]
+    return xyah
 
 
 def xyah_to_xyxy(xyah: np.ndarray) -> np.ndarray:
     """Centre, aspect, height (N,4) to corners (N,4) float64, pixels."""
     xyah = np.asarray(xyah, np.float64).reshape(-1, 4)
-    half = np.column_stack([xyah[:, 2] * xyah[:, 3], xyah[:, 3]]) / 2
-    return np.hstack([xyah[:, :2] - half, xyah[:, :2] + half])
+    half = xyah[:, 2:] / 2
+    half[:, 0] *= xyah[:, 3]
+    xyxy = np.empty_like(xyah)
+    xyxy[:, :2] = xyah[:, :2] - half
+    xyxy[:, 2:] = xyah[:, :2] + half
+    return xyxy
 
 
 def xyxy_to_tlwh(xyxy: np.ndarray) -> np.ndarray:

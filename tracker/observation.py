@@ -51,10 +51,13 @@ def observe(
     index: np.ndarray | None = None,
 ) -> Observation:
     """The rows `index` (default: all) of detections, with what `check_features` made of their features."""
-    index = np.arange(len(detections)) if index is None else index
-    rows = detections[index]
-    xyxy = rows.xyxy.astype(np.float64)
-    return Observation(index, xyxy, rows.score, rows.class_id, motion.measure(xyxy), feature[index], embedded[index])
+    if index is None:
+        index = np.arange(len(detections))
+    else:
+        detections, feature, embedded = detections[index], feature[index], embedded[index]
+    xyxy = detections.xyxy.astype(np.float64)
+    measurement = motion.measure(xyxy)
+    return Observation(index, xyxy, detections.score, detections.class_id, measurement, feature, embedded)
 
 
 def check_features(

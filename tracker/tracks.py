@@ -21,7 +21,7 @@ class Tracks:
     class_id : (T,) int32, by votes.
     detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
     confirmed : (T,) bool.
-    time_since_update : (T,) int64, frames since the last match; those on which the detector did not run are not counted.
+    time_since_update : (T,) int64, frames since the last match on which the detector ran.
     """
 
     id: np.ndarray
@@ -121,16 +121,23 @@ class TrackBank:
         """Counts a detection's class (K,) for each track (K,); a track changes class only for one with more votes."""
         if len(rows) == 0:
             return
-        fresh = np.setdiff1d(class_id, self.classes)
-        if len(fresh):
-            self.classes = np.concatenate([self.classes, fresh])
-            self.votes = np.hstack([self.votes, np.zeros((len(self), len(fresh)), np.int64)])
-        order = np.argsort(self.classes)
-        self.votes[rows, order[np.searchsorted(self.classes, class_id, sorter=order)]] += 1
-        current = order[np.searchsorted(self.classes, self.class_id[rows], sorter=order)]
-        best = self.votes[rows].argmax(axis=1)
-        more = self.votes[rows, best] > self.votes[rows, current]
+        column = np.searchsorted(self.classes, class_id)
+        if len(self.classes) == 0 or (self.classes[np.minimum(column, len(self.classes) - 1)] != class_id).any():
+            self._add_classes(class_id)
+            column = np.searchsorted(self.classes, class_id)
+        self.votes[rows, column] += 1
+        current = np.searchsorted(self.classes, self.class_id[rows])
+        votes = self.votes[rows]
+        best = votes.argmax(axis=1)
+        k = np.arange(len(rows))
+        more = votes[k, best] > votes[k, current]
         self.class_id[rows[more]] = self.classes[best[more]]
+
+    def _add_classes(self, class_id: np.ndarray) -> None:
+        classes = np.union1d(self.classes, class_id).astype(np.int32)
+        votes = np.zeros((len(self), len(classes)), np.int64)
+        votes[:, np.searchsorted(classes, self.classes)] = self.votes
+        self.classes, self.votes = classes, votes
 
     def keep(self, alive: np.ndarray) -> None:
         """Drops the tracks that are not in the mask (T,); their numbers are gone for good."""
