@@ -1,0 +1,185 @@
+"""Freezing as a library: `freeze`, `freeze_cached`, `frozen_default`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from freeze import networks
+from freeze.contract import Contract, contract_path
+from freeze.errors import FreezeError, Log, UsageError
+from freeze.request import Request
+
+LOADERS = {
+    "meta": "freeze.load_meta",
+    "builder": "freeze.load_builder",
+    "network": "freeze.load_network",
+    "keras": "freeze.load_keras",
+    "saved_model": "freeze.load_saved_model",
+    "graphdef": "freeze.load_graphdef",
+}
+DEFAULTS = {"default": "default", "colour": "colour"}
+
+
+def freeze(request: Request, log: Log | None = None) -> Contract:
+    """Loads, diagnoses, mends, freezes, proves and writes `request.out` with its contract beside it.
+
+    Parameters
+    ----------
+    log : receives the findings; they also stand in the contract.
+
+    Raises
+    ------
+    FreezeError
+        The encoder cannot be frozen; nothing is written.
+    UsageError
+        The request names no source, or several.
+    """
+    from freeze import export, pipeline, prove
+
+    log = log if log is not None else Log()
+    if not request.source or request.out is None:
+        raise UsageError(
+            "give exactly one of --meta, --builder, --network, --keras, --saved-model, --graphdef, and --out"
+        )
+    model = import_module(LOADERS[request.source]).load(request, log)
+    job = pipeline.mended(request, model, log)
+    graph_def = pipeline.frozen(job)
+    data = export.serialised(graph_def)
+    with export.staged(request.out, data) as path:
+        figures = prove.prove(job, graph_def, path)
+        contract = pipeline.contract(job, data, figures)
+        export.publish(path, contract.to_json(), request.out)
+    return contract
+
+
+def cache_folder() -> Path:
+    """Where graphs frozen on demand are kept."""
+    from tracker.cache import cache_folder as folder
+
+    return folder("encoders")
+
+
+def freeze_cached(request: Request) -> Path:
+    """The frozen graph for a request, from the cache where the same sources were frozen before.
+
+    A fresh process freezes, so that the caller's TensorFlow (threads, devices) stays as it was. `request.out` is
+    ignored.
+
+    Raises
+    ------
+    FreezeError, UsageError
+        As from `freeze`; the message is the same.
+    """
+    if not request.source:
+        raise UsageError("give exactly one of --meta, --builder, --network, --keras, --saved-model, --graphdef")
+    out = cache_folder() / f"{request.source}-{fingerprint(request)[:20]}.pb"
+    if out.exists() and contract_path(out).exists():
+        return out
+    run = subprocess.run(
+        [sys.executable, "-m", "freeze", *arguments(replace(request, out=out))],
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        cwd=Path.cwd(),
+        env=_environment(),
+    )
+    if run.returncode or not out.exists():
+        raise FrozenElsewhereError(run.stderr.strip() or f"freezing ended with exit code {run.returncode}")
+    return out
+
+
+class FrozenElsewhereError(FreezeError):
+    """A FreezeError that happened in another process; its text is complete."""
+
+    def __init__(self, text: str) -> None:
+        self.whole = text
+        super().__init__(text.split(":", 1)[0], text, "")
+
+    def text(self) -> str:
+        return self.whole
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    root = str(Path(__file__).parents[1])
+    return {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    }
+
+
+def frozen_default(name: str = "default") -> Path:
+    """The frozen graph of an encoder that ships with the program (`default`, `colour`), made on the first call."""
+    net = networks.network(DEFAULTS.get(name, name))
+    return freeze_cached(Request(network=net.name))
+
+
+def arguments(request: Request) -> list[str]:
+    """The command line that asks for the same."""
+    argv: list[str] = []
+    for f in fields(request):
+        value = getattr(request, f.name)
+        if value is None or value == f.default or value == {}:
+            continue
+        option = "--" + f.name.replace("_", "-")
+        if f.name == "repair":
+            argv.append("--no-repair")
+        elif f.name == "unsafe":
+            argv.append(option)
+        elif f.name == "bind":
+            argv += [a for k, v in value.items() for a in (option, f"{k}={v}")]
+        elif f.name == "image_shape":
+            argv += [option, "x".join(map(str, value))]
+        else:
+            argv += [option, str(value)]
+    return argv
+
+
+def fingerprint(request: Request) -> str:
+    """SHA-256 over every file a request reads, its options, and the freeze package itself."""
+    digest = hashlib.sha256()
+    plain: dict[str, Any] = {
+        f.name: str(getattr(request, f.name)) for f in fields(request) if f.name not in ("out", "report", "tensorboard")
+    }
+    digest.update(json.dumps(plain, sort_keys=True).encode())
+    for path in [*_sources(request), *sorted(Path(__file__).parent.rglob("*.py"))]:
+        digest.update(path.name.encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(request: Request) -> list[Path]:
+    """The files a request reads."""
+    given = [
+        request.meta,
+        request.checkpoint,
+        request.keras,
+        request.custom_objects,
+        request.saved_model,
+        request.graphdef,
+    ]
+    if request.builder:
+        given.append(Path(request.builder.rsplit(":", 1)[0] if ".py:" in request.builder else request.builder))
+    if request.network:
+        given.append(networks.network(request.network).checkpoint)
+    found: list[Path] = []
+    for path in given:
+        if path is None:
+            continue
+        path = Path(path)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.is_file())
+        else:
+            found += (
+                [path] * path.is_file() + sorted(path.parent.glob(path.name + ".*")) if path.parent.is_dir() else []
+            )
+    return [p for p in dict.fromkeys(found) if p.is_file()]

@@ -1,0 +1,80 @@
+"""What freezing can fail with, and what it mends: every finding has a code, a cause, a place and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tracker.errors import TrackerError
+
+SHOWN = 12  # names listed in a message before "and N more"
+
+
+class FreezeError(TrackerError):
+    """The encoder cannot be frozen as it is.
+
+    Attributes
+    ----------
+    code : short constant name of the diagnosis, as listed in freeze/README.md.
+    cause : what was met and why it stops the freeze.
+    places : node, variable, layer or file names.
+    remedy : what to do about it.
+    """
+
+    def __init__(self, code: str, cause: str, remedy: str, places: Iterable[str] = ()) -> None:
+        self.code, self.cause, self.remedy, self.places = code, cause, remedy, list(places)
+        super().__init__(self.text())
+
+    def text(self) -> str:
+        lines = [f"{self.code}: {self.cause}"]
+        if self.places:
+            lines.append(f"  where:  {listed(self.places)}")
+        lines.append(f"  remedy: {self.remedy}")
+        return "\n".join(lines)
+
+
+class UsageError(TrackerError):
+    """The request itself makes no sense (exit code 2)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something mended (`repair`), chosen (`note`) or doubtful (`warning`) on the way to a frozen graph."""
+
+    code: str
+    why: str
+    nodes: tuple[str, ...] = ()
+    kind: str = "repair"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "nodes": list(self.nodes)}
+
+
+@dataclass
+class Log:
+    """Findings in the order in which they were met."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def repair(self, code: str, nodes: Iterable[str], why: str) -> None:
+        """A change to the graph or its values that the user should know of."""
+        self.findings.append(Finding(code, why, tuple(nodes), "repair"))
+
+    def note(self, code: str, why: str, nodes: Iterable[str] = ()) -> None:
+        """A choice made where there were several."""
+        self.findings.append(Finding(code, why, tuple(nodes), "note"))
+
+    def warn(self, code: str, why: str, nodes: Iterable[str] = ()) -> None:
+        """Something that is not wrong by itself and often is."""
+        self.findings.append(Finding(code, why, tuple(nodes), "warning"))
+
+    def codes(self) -> set[str]:
+        return {f.code for f in self.findings}
+
+
+def listed(names: Iterable[str], shown: int = SHOWN) -> str:
+    """`a, b, c and 4 more`."""
+    names = list(names)
+    text = ", ".join(names[:shown])
+    return text if len(names) <= shown else f"{text} and {len(names) - shown} more"

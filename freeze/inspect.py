@@ -1,0 +1,148 @@
+"""`python -m freeze inspect FILE`: what it is, what could be input and output, its variables, what would fail and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from freeze.errors import FreezeError, Log, listed
+from freeze.sniff import Kind, sniff
+from tracker.errors import TrackerError
+
+
+def main(argv: list[str]) -> int:
+    """Prints the description; exit code 1 where nothing here can read the file."""
+    p = argparse.ArgumentParser(
+        prog="python -m freeze inspect", description="Say what a file is and what freezing it would meet."
+    )
+    p.add_argument("path", type=Path)
+    path = p.parse_args(argv).path
+    try:
+        kind = sniff(path)
+        print(f"{path}: {kind.text}")
+        if kind.option is None:
+            print(f"  not readable here: {kind.remedy}", file=sys.stderr)
+            return 1
+        for line in describe(path, kind):
+            print("  " + line)
+    except TrackerError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def describe(path: Path, kind: Kind) -> Iterator[str]:
+    """Lines about a readable model."""
+    yield f"freeze it with {kind.option} {path}"
+    readers = {
+        "meta": _meta,
+        "graphdef": _graphdef,
+        "pbtxt": _graphdef,
+        "checkpoint": _checkpoint,
+        "saved_model": _saved_model,
+        "keras": _keras,
+    }
+    if kind.name in readers:
+        yield from readers[kind.name](path)
+
+
+def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
+    from freeze.diagnose import names, operations
+    from freeze.graph import RANDOM_OPS, VARIABLE_OPS, Graph
+
+    graph = Graph(graph_def)
+    yield f"{len(graph.nodes)} nodes, {len(graph_def.library.function)} functions"
+    feeds = [n.name for n in graph_def.node if n.op in names.SOURCES + names.PIPELINES]
+    yield "inputs that could be meant: " + (listed(names.described(graph_def, feeds)) or "none")
+    yield "outputs that could be meant: " + (listed(names.described(graph_def, names.outputs(graph_def))) or "none")
+    variables = [n.name for n in graph_def.node if n.op in VARIABLE_OPS]
+    yield f"{len(variables)} variables" + (f": {listed(variables)}" if variables else " (frozen already)")
+    training = [
+        n.name
+        for n in graph_def.node
+        if n.op.startswith("FusedBatchNorm") and "Grad" not in n.op and n.attr["is_training"].b
+    ]
+    if training:
+        yield f"batch norm in training mode (would be rewired): {listed(training)}"
+    random = [n.name for n in graph_def.node if n.op in RANDOM_OPS and "initializer" not in n.name.lower()]
+    if random:
+        yield f"random operations (dropout would be removed, others refused): {listed(random)}"
+    for check in (lambda: operations.known(graph_def, producer_ops, Log()), lambda: operations.freezable(graph_def)):
+        try:
+            check()
+        except FreezeError as e:
+            yield f"would fail if the output needs it: {e}"
+
+
+def _meta(path: Path) -> Iterator[str]:
+    from freeze.load_meta import read
+    from freeze.tf_quiet import tensorflow
+
+    tensorflow()
+    meta = read(path)
+    yield f"written by TensorFlow {meta.meta_info_def.tensorflow_version or '?'}"
+    yield from _graph(meta.graph_def, meta.meta_info_def.stripped_op_list)
+
+
+def _graphdef(path: Path) -> Iterator[str]:
+    from freeze.load_graphdef import load
+    from freeze.request import Request
+
+    yield from _graph(load(Request(graphdef=path), Log()).graph_def)
+
+
+def _checkpoint(path: Path) -> Iterator[str]:
+    from freeze.checkpoint import Checkpoint
+
+    log = Log()
+    checkpoint = Checkpoint.open(path, log)
+    yield from (f.why for f in log.findings)
+    names = checkpoint.names()
+    total = sum(_size(checkpoint.shapes[n]) for n in names)
+    yield f"{len(names)} variables, {total:,} values"
+    for name in names:
+        yield f"  {name} {checkpoint.dtypes[name].name} {list(checkpoint.shapes[name])}"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for d in shape:
+        size *= d
+    return size
+
+
+def _saved_model(path: Path) -> Iterator[str]:
+    from freeze.load_saved_model import describe as signature
+    from freeze.tf_quiet import tensorflow
+
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel()
+    proto.ParseFromString(((path if path.is_dir() else path.parent) / "saved_model.pb").read_bytes())
+    for meta in proto.meta_graphs:
+        yield (
+            f"tags {', '.join(meta.meta_info_def.tags)}; written by TensorFlow"
+            f" {meta.meta_info_def.tensorflow_version or '?'}"
+        )
+        for key, value in sorted(meta.signature_def.items()):
+            if not key.startswith("__"):
+                yield f"--signature {key}: {signature(value)}"
+
+
+def _keras(path: Path) -> Iterator[str]:
+    from freeze import keras_config
+
+    config = keras_config.read(path)
+    layers = [o for o in keras_config.objects(config) if isinstance(o.get("config"), dict) and "name" in o["config"]]
+    yield f"{len(layers)} layers: " + listed([f"{keras_config.name_of(o)} ({o['class_name']})" for o in layers])
+    if lambdas := keras_config.lambdas(config):
+        yield f"would be refused without --unsafe: Lambda layers {listed(lambdas)}"
+    if changed := keras_config.in_inference(config):
+        yield f"called with training=True (would be mended): {listed(changed)}"
+    if changed := keras_config.in_float32(config):
+        yield f"computes in float16 (would be rebuilt in float32): {listed(changed)}"

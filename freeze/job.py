@@ -1,0 +1,67 @@
+"""One freeze in progress: what the passes and diagnoses share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from freeze.errors import FreezeError, Log
+from freeze.graph import GraphDef
+from freeze.model import Model
+from freeze.request import Request
+
+INPUT = "images"
+OUTPUT = "features"
+
+
+@dataclass
+class Job:
+    """State beside the graph.
+
+    Attributes
+    ----------
+    full : the whole flat graph, training parts included: update operations are looked up here.
+    graph : the part that computes the output from the placeholder `images`.
+    input, output : tensor names in `full`; `head` is the tensor in `graph` that is the feature so far.
+    input_dtype, input_shape : what the model itself takes: tf.DType, (height, width, channels).
+    scale : factor between fed pixels (0..255) and what the model takes.
+    values : variable node name -> array, for the variables in `graph`.
+    feeds : placeholder -> value with which the untouched graph runs in inference mode.
+    repaired_graph, head_before : the mended graph before its variables became constants, and its output tensor.
+    repaired_only : the untouched graph cannot be run (training variables without values).
+    """
+
+    request: Request
+    model: Model
+    log: Log
+    full: GraphDef
+    graph: GraphDef
+    input: str = ""
+    output: str = ""
+    head: str = ""
+    input_dtype: Any = None
+    input_shape: tuple[int, int, int] = (0, 0, 0)
+    scale: float | None = None
+    values: dict[str, np.ndarray] | None = None
+    feeds: dict[str, Any] | None = None
+    channels_first: bool = False
+    repaired_graph: GraphDef = None
+    head_before: str = ""
+    repaired_only: bool = False
+
+    def mend(self, code: str, nodes: Any, why: str) -> None:
+        """Logs a repair of the arithmetic; refuses it under --no-repair.
+
+        Raises
+        ------
+        FreezeError
+            The repair's own code.
+        """
+        nodes = list(nodes)
+        if not self.request.repair:
+            raise FreezeError(
+                code, f"the graph has to be mended: {why}", "leave out --no-repair, or export an inference graph", nodes
+            )
+        self.log.repair(code, nodes, why)

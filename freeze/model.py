@@ -1,0 +1,46 @@
+"""What every loader returns: a graph with variables in it, their values, and a way to run the model as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from freeze.graph import GraphDef
+
+
+@dataclass
+class Model:
+    """A loaded encoder, before anything is mended.
+
+    Attributes
+    ----------
+    graph_def : the graph as it was found: variables, functions, devices and training parts included.
+    values : value of each variable by node name; may be filled in later by `need` for the variables that the output
+        uses.
+    need : given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
+    input, output : tensor names where the source knows them, else None: `freeze.diagnose.names` decides.
+    feeds : placeholder name -> value that the untouched model needs besides the image when it runs for the proof.
+    live : runs the untouched model on model inputs (N, H, W, C) of the input's own dtype; None: the graph is run with
+        its variables.
+    initializers : nodes to run once before (lookup tables).
+    provenance : kind of source, file names, hashes.
+    colour_order, crop_rule, max_cosine_distance : as in the contract, where the source knows them.
+    repaired : True where the loader itself mended the arithmetic, so that `live` is no longer the untouched model.
+    """
+
+    graph_def: GraphDef
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    need: Callable[[list[str]], dict[str, np.ndarray]] | None = None
+    input: str | None = None
+    output: str | None = None
+    live: Callable[[np.ndarray], np.ndarray] | None = None
+    initializers: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    colour_order: str = "bgr"
+    crop_rule: str = "stretch"
+    max_cosine_distance: float | None = None
+    repaired: bool = False
+    producer_ops: Any = None

@@ -1,0 +1,165 @@
+"""Variables become constants; what does not depend on the images is computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from freeze.checkpoint import too_large
+from freeze.errors import FreezeError
+from freeze.graph import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr
+from freeze.job import INPUT, Job
+from freeze.passes.evaluate import CONTROL_FLOW, constant, values
+from freeze.sniff import LIMIT
+from freeze.tf_quiet import tensorflow
+
+PLAIN = {
+    "RefSwitch": "Switch",
+    "RefEnter": "Enter",
+    "RefMerge": "Merge",
+    "RefExit": "Exit",
+    "RefIdentity": "Identity",
+    "RefNextIteration": "NextIteration",
+}
+GROWTH = 4096  # a folded constant may be this many bytes larger than what it is computed from
+
+
+def frozen(graph_def: GraphDef, job: Job) -> GraphDef:
+    """Each variable node is a Const of the same name; reads are identities, also through branches and loops.
+
+    Raises
+    ------
+    FreezeError
+        TOO_LARGE, VARIABLE_OPERATION.
+    """
+    tf = tensorflow()
+    held = job.values or {}
+    total = sum(v.nbytes for v in held.values())
+    if total > LIMIT - 2**20:
+        raise too_large(total, sorted(held, key=lambda n: -held[n].nbytes)[:5])
+    new, graph = copied(graph_def), Graph(graph_def)
+    carriers = _carriers(graph)
+    for node in new.node:
+        if node.op in VARIABLE_OPS:
+            _to_const(node, held[node.name])
+        elif node.name in carriers:
+            set_attr(node, "T", tf.as_dtype(graph.nodes[carriers[node.name]].attr["dtype"].type))
+        elif node.op == "ReadVariableOp":
+            dtype = node.attr["dtype"].type
+            node.op = "Identity"
+            node.ClearField("attr")
+            node.attr["T"].type = dtype
+        elif node.op == "ResourceGather":
+            _to_gather(new, node)
+        elif any(
+            node_name(i) in carriers or (node_name(i) in graph and graph.producer(i).op == "VarHandleOp")
+            for i in node.input
+            if not i.startswith("^")
+        ):
+            raise FreezeError(
+                "VARIABLE_OPERATION",
+                f"{node.name} ({node.op}) uses a variable in a way that no constant can replace",
+                "build the inference graph without it",
+                [node.name],
+            )
+        if node.op in PLAIN:
+            node.op = PLAIN[node.op]
+    return new
+
+
+def _carriers(graph: Graph) -> dict[str, str]:
+    """Nodes that hand a resource variable on (into branches and loops): name -> variable."""
+    found: dict[str, str] = {}
+    todo = [n.name for n in graph.nodes.values() if n.op == "VarHandleOp"]
+    origin = {n: n for n in todo}
+    while todo:
+        name = todo.pop()
+        for node in graph.consumers.get(name, ()):
+            if (
+                node.op in ("Identity", "Switch", "Enter", "Merge", "Exit", "NextIteration")
+                and node.name not in found
+                and any(
+                    node_name(i) == name and not i.startswith("^") for i in node.input[: 2 if node.op == "Merge" else 1]
+                )
+            ):
+                found[node.name] = origin[node.name] = origin[name]
+                todo.append(node.name)
+    return found
+
+
+def _to_const(node: object, value: np.ndarray) -> None:
+    tf = tensorflow()
+    proto = tf.make_tensor_proto(value)
+    node.op = "Const"  # type: ignore[attr-defined]
+    node.ClearField("input")  # type: ignore[attr-defined]
+    node.ClearField("attr")  # type: ignore[attr-defined]
+    node.attr["dtype"].type = proto.dtype  # type: ignore[attr-defined]
+    node.attr["value"].tensor.CopyFrom(proto)  # type: ignore[attr-defined]
+
+
+def _to_gather(new: GraphDef, node: object) -> None:
+    tf = tensorflow()
+    dtype, indices = node.attr["dtype"].type, node.attr["Tindices"].type  # type: ignore[attr-defined]
+    axis = add_const(new, node.name + "/axis", 0, tf.int32)  # type: ignore[attr-defined]
+    node.op = "GatherV2"  # type: ignore[attr-defined]
+    node.input.append(axis.name)  # type: ignore[attr-defined]
+    node.ClearField("attr")  # type: ignore[attr-defined]
+    for key, value in (("Tparams", dtype), ("Tindices", indices), ("Taxis", tf.int32.as_datatype_enum)):
+        node.attr[key].type = value  # type: ignore[attr-defined]
+
+
+def folded(graph_def: GraphDef, job: Job) -> GraphDef:
+    """Tensors that depend on constants alone are computed, identities skipped, dead nodes gone."""
+    new = _without_identities(graph_def, job)
+    graph = Graph(new)
+    moving = graph.descendants([INPUT], control=True)
+    frames = graph.descendants([n.name for n in new.node if n.op in CONTROL_FLOW], control=True)
+    border = []
+    for node in new.node:
+        if (
+            node.name in moving
+            or node.name in frames
+            or node.op in ("Const", "NoOp")
+            or any(i.startswith("^") for i in node.input)
+        ):
+            continue
+        if any(c.name in moving or c.name in frames for c in graph.consumers.get(node.name, ())) and constant(
+            graph, node.name
+        ):
+            border.append(node.name)
+    results = dict(zip(border, values(new, border), strict=True))
+    for node in new.node:
+        result = results.get(node.name)
+        if result is not None and _worth(graph, node.name, np.asarray(result)) and np.asarray(result).dtype.kind != "O":
+            _to_const(node, np.asarray(result))
+    return pruned(new, [job.head])
+
+
+def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:
+    sources = [graph.nodes[n] for n in graph.ancestors([name]) if graph.nodes[n].op == "Const"]
+    return result.nbytes <= sum(s.attr["value"].tensor.ByteSize() for s in sources) + GROWTH
+
+
+def _without_identities(graph_def: GraphDef, job: Job) -> GraphDef:
+    """Identity and StopGradient are bypassed, except those that hold a branch or loop together."""
+    new, graph = copied(graph_def), Graph(graph_def)
+    pivots = {i[1:] for n in new.node for i in n.input if i.startswith("^")}
+    skip = {}
+    for node in new.node:
+        if (
+            node.op in ("Identity", "StopGradient", "Snapshot", "PreventGradient")
+            and node.name not in pivots
+            and len(node.input) == 1
+            and graph.producer(node.input[0]).op not in ("Switch", "Enter")
+        ):
+            skip[node.name] = node.input[0]
+
+    def source(ref: str) -> str:
+        while not ref.startswith("^") and node_name(ref) in skip:
+            ref = skip[node_name(ref)]
+        return ref
+
+    for node in new.node:
+        for k, ref in enumerate(node.input):
+            node.input[k] = source(ref)
+    job.head = source(job.head)
+    return pruned(new, [job.head])

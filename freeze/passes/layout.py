@@ -1,0 +1,59 @@
+"""NCHW operations, which CPUs lack, become NHWC ones between transposes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from freeze.graph import GraphDef, add_const, add_node, copied, replace_tensor
+from freeze.job import Job
+from freeze.tf_quiet import tensorflow
+
+OPS = (
+    "Conv2D",
+    "MaxPool",
+    "AvgPool",
+    "FusedBatchNorm",
+    "FusedBatchNormV2",
+    "FusedBatchNormV3",
+    "BiasAdd",
+    "DepthwiseConv2dNative",
+    "DepthToSpace",
+    "SpaceToDepth",
+)
+PER_AXIS = ("strides", "ksize", "dilations")
+
+
+def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
+    """Each NCHW operation is wrapped: transpose, the operation in NHWC, transpose back."""
+    new = copied(graph_def)
+    wrapped = [n for n in new.node if n.op in OPS and n.attr["data_format"].s == b"NCHW"]
+    if not wrapped:
+        return new
+    add_const(new, "freeze_layout/to_nhwc", np.array([0, 2, 3, 1], np.int32))
+    add_const(new, "freeze_layout/to_nchw", np.array([0, 3, 1, 2], np.int32))
+    for node in wrapped:
+        dtype = tensorflow().as_dtype(node.attr["T"].type)
+        before = add_node(new, f"{node.name}/to_nhwc", "Transpose", [node.input[0], "freeze_layout/to_nhwc"], T=dtype)
+        set_perm(before)
+        node.input[0] = before.name
+        node.attr["data_format"].s = b"NHWC"
+        for key in PER_AXIS:
+            if key in node.attr and len(node.attr[key].list.i) == 4:
+                n, c, h, w = node.attr[key].list.i
+                node.attr[key].list.i[:] = [n, h, w, c]
+        pads = list(node.attr["explicit_paddings"].list.i)
+        if len(pads) == 8:
+            node.attr["explicit_paddings"].list.i[:] = pads[:2] + pads[4:] + pads[2:4]
+        after = f"{node.name}/to_nchw"
+        replace_tensor(new, node.name, after)
+        set_perm(add_node(new, after, "Transpose", [node.name, "freeze_layout/to_nchw"], T=dtype))
+        if job.head.removesuffix(":0") == node.name:
+            job.head = after
+    job.log.repair(
+        "LAYOUT_NCHW", [n.name for n in wrapped], "NCHW (channels first) runs on GPUs only: computed in NHWC"
+    )
+    return new
+
+
+def set_perm(node: object) -> None:
+    node.attr["Tperm"].type = tensorflow().int32.as_datatype_enum  # type: ignore[attr-defined]

@@ -1,0 +1,109 @@
+"""The output becomes what the tracker takes: rank 2, float32, unit length."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from freeze.errors import FreezeError
+from freeze.graph import GraphDef, add_const, add_node, copied, node_name, set_attr
+from freeze.images import structured
+from freeze.job import INPUT, Job
+from freeze.runner import Runner
+from freeze.tf_quiet import tensorflow
+
+NORM_TOLERANCE = 1e-4
+SAMPLES = 6
+
+
+def formed(graph_def: GraphDef, job: Job) -> GraphDef:
+    """Squeezed to rank 2, cast to float32, L2-normalised where the measured norms are not 1.
+
+    Raises
+    ------
+    FreezeError
+        OUTPUT_NOT_FEATURES, OUTPUT_NOT_FINITE.
+    """
+    tf = tensorflow()
+    new = copied(graph_def)
+    with Runner(graph_def, job.values) as runner:
+        tensor = runner.graph.get_tensor_by_name(job.head if ":" in job.head else job.head + ":0")
+        try:
+            sample = np.asarray(runner.run(job.head, {INPUT: structured(SAMPLES, job.input_shape)}))
+        except (tf.errors.OpError, ValueError) as e:
+            raise FreezeError(
+                "GRAPH_DOES_NOT_RUN",
+                f"the graph does not run on {SAMPLES} images: {str(e).splitlines()[0][:400]}",
+                "check --input, --output and --image-shape",
+                [job.head],
+            ) from None
+    if sample.ndim == 0 or not (tensor.dtype.is_floating):
+        raise FreezeError(
+            "OUTPUT_NOT_FEATURES",
+            f"the output is {tensor.dtype.name} of shape {list(sample.shape)}, not a feature per image",
+            "name the embedding with --output",
+            [job.head],
+        )
+    if sample.ndim != 2:
+        _rank_two(new, job, sample, tensor.dtype)
+    if tensor.dtype != tf.float32:
+        job.log.repair(
+            "OUTPUT_DTYPE",
+            [job.head],
+            f"the output is {tensor.dtype.name} (half precision or double): converted to float32",
+        )
+        job.head = add_node(new, "features_float", "Cast", [job.head], SrcT=tensor.dtype, DstT=tf.float32).name
+    sample = sample.astype(np.float64).reshape(len(sample), -1)
+    if not np.isfinite(sample).all():
+        raise FreezeError(
+            "OUTPUT_NOT_FINITE",
+            "the features hold NaN or infinite values on ordinary images",
+            "use a checkpoint from before training diverged; check --scale and --image-shape",
+            [job.head],
+        )
+    norms = np.linalg.norm(sample, axis=1)
+    if np.abs(norms - 1).max() > NORM_TOLERANCE:
+        job.log.repair(
+            "OUTPUT_NOT_NORMALISED",
+            [node_name(job.head)],
+            f"the features are not L2-normalised (norms {norms.min():.4g} to {norms.max():.4g} "
+            "on test images, 1 is needed for the cosine distance): normalisation appended",
+        )
+        _normalised(new, job)
+    return new
+
+
+def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> None:
+    tf = tensorflow()
+    inner = sample.shape[1:]
+    if sample.ndim < 2 or len(sample) != SAMPLES or np.prod(inner) != max(inner):
+        raise FreezeError(
+            "OUTPUT_NOT_FEATURES",
+            f"the output has rank {sample.ndim} (shape {list(sample.shape)} for {SAMPLES} images): it is a feature "
+            "map or no feature per image; the tracker needs one vector per image (rank 2)",
+            "name the pooled or dense layer behind it with --output, or pool it in the model",
+            [job.head],
+        )
+    add_const(new, "features_flat/shape", [-1, int(np.prod(inner))], tf.int32)
+    node = add_node(new, "features_flat", "Reshape", [job.head, "features_flat/shape"], T=dtype)
+    set_attr(node, "Tshape", tf.int32)
+    job.log.repair(
+        "OUTPUT_RANK",
+        [job.head],
+        f"the output has rank {sample.ndim} (shape [?, {', '.join(map(str, inner))}]): flattened to rank 2",
+    )
+    job.head = node.name
+
+
+def _normalised(new: GraphDef, job: Job) -> None:
+    """x / sqrt(1e-8 + sum of squares)."""
+    tf = tensorflow()
+    f = tf.float32
+    scope = "features_l2"
+    add_node(new, f"{scope}/square", "Square", [job.head], T=f)
+    add_const(new, f"{scope}/axis", [1], tf.int32)
+    total = add_node(new, f"{scope}/sum", "Sum", [f"{scope}/square", f"{scope}/axis"], T=f, Tidx=tf.int32)
+    total.attr["keep_dims"].b = True
+    add_const(new, f"{scope}/epsilon", 1e-8, f)
+    add_node(new, f"{scope}/add", "AddV2", [f"{scope}/sum", f"{scope}/epsilon"], T=f)
+    add_node(new, f"{scope}/sqrt", "Sqrt", [f"{scope}/add"], T=f)
+    job.head = add_node(new, f"{scope}/div", "RealDiv", [job.head, f"{scope}/sqrt"], T=f).name

@@ -1,0 +1,110 @@
+"""The way from a loaded model to a frozen graph: names, cut, repairs, values, constants."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from freeze import passes
+from freeze.contract import Contract
+from freeze.diagnose import names, operations, training
+from freeze.errors import FreezeError, Log
+from freeze.export import finished
+from freeze.graph import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
+from freeze.job import Job
+from freeze.model import Model
+from freeze.passes import constants, cut, flatten, output
+from freeze.passes.placeholders import OPS as PLACEHOLDERS
+from freeze.request import Request
+from freeze.tf_quiet import tensorflow
+
+
+def mended(request: Request, model: Model, log: Log) -> Job:
+    """Everything up to a graph that computes right features with its variables still variables."""
+    job = Job(request, model, log, model.graph_def, model.graph_def)
+    job.output = names.resolve_output(model.graph_def, model.output or request.output, log)
+    job.input = names.resolve_input(model.graph_def, model.input or request.input, job.output, log)
+    names.connected(model.graph_def, job.input, job.output)
+    _known_operations(job)
+    job.full = flatten.flat(job.full, [job.output, job.input])
+    job.graph = cut.cut(job)
+    operations.freezable(job.graph)
+    passes.repaired(job)
+    operations.deterministic(job)
+    _values(job)
+    training.trained(job)
+    job.repaired_graph, job.head_before = job.graph, job.head
+    job.graph = output.formed(job.graph, job)
+    if job.log.codes() & passes.ARITHMETIC:
+        job.repaired_graph, job.head_before = job.graph, job.head
+    return job
+
+
+def _known_operations(job: Job) -> None:
+    """Drops what neither output nor updates need where it holds operations that TensorFlow does not know."""
+    above = Graph(job.full).ancestors([job.output], stop=[node_name(job.input)])
+    needed = type(job.full)(
+        node=[n for n in job.full.node if n.name in above and n.name != node_name(job.input)],
+        library=job.full.library,
+        versions=job.full.versions,
+    )
+    operations.known(needed, job.model.producer_ops, Log())
+    from tensorflow.python.framework import op_def_registry
+
+    functions = {f.signature.name for f in job.full.library.function}
+    if any(n.op not in functions and op_def_registry.get(n.op) is None for n in job.full.node):
+        job.full = pruned(job.full, [job.output])
+    job.full = operations.known(job.full, job.model.producer_ops, job.log)
+
+
+def _values(job: Job) -> None:
+    """Values of the variables in use: in the mended graph, and for the proof in the untouched one."""
+    used = [n.name for n in job.graph.node if n.op in VARIABLE_OPS]
+    untouched = [n.name for n in pruned(job.full, [job.output]).node if n.op in VARIABLE_OPS and n.name not in used]
+    held = dict(job.model.values)
+    missing = [n for n in used if n not in held]
+    if missing and job.model.need is None:
+        raise FreezeError(
+            "VARIABLES_WITHOUT_VALUES",
+            f"the graph has {len(missing)} variables and this file holds no values for them: it is not frozen",
+            "give the checkpoint and its .meta: --meta M.meta --checkpoint CKPT",
+            missing,
+        )
+    if missing and job.model.need is not None:
+        held.update(job.model.need(missing))
+    if untouched and job.model.need is not None:
+        try:
+            held.update(job.model.need([n for n in untouched if n not in held]))
+        except FreezeError:
+            job.repaired_only = True  # training variables without values: the untouched graph cannot be run
+    job.values = held
+
+
+def frozen(job: Job) -> GraphDef:
+    """Constants instead of variables, folded, named, ordered."""
+    job.graph = constants.frozen(job.graph, job)
+    job.graph = constants.folded(job.graph, job)
+    return finished(job)
+
+
+def contract(job: Job, data: bytes, figures: dict[str, Any]) -> Contract:
+    """What the graph promises, from what was found."""
+    tf = tensorflow()
+    return Contract(
+        graph_sha256=hashlib.sha256(data).hexdigest(),
+        input_shape=job.input_shape,
+        dimension=figures["dimension"],
+        colour_order=job.request.colour_order or job.model.colour_order,
+        crop_rule=job.model.crop_rule,
+        precision="f32",
+        max_cosine_distance=job.model.max_cosine_distance,
+        tensorflow_version=tf.__version__,
+        provenance={
+            **job.model.provenance,
+            "input": job.input,
+            "output": job.output,
+            "placeholders": [n.name for n in job.full.node if n.op in PLACEHOLDERS][:8],
+        },
+        repairs=[f.as_dict() for f in job.log.findings],
+        proof=figures,
+    )
