@@ -24,7 +24,7 @@ LOADERS = {
     "saved_model": "freeze.load_saved_model",
     "graphdef": "freeze.load_graphdef",
 }
-DEFAULTS = {"default": "default", "colour": "colour"}
+DEFAULTS = {"default": "striped"}
 
 
 def freeze(request: Request, log: Log | None = None) -> Contract:

@@ -71,6 +71,16 @@ NETWORKS = {
             crop_rule="aspect",
             max_cosine_distance=0.2,
         ),
+        Network(
+            "colour",
+            "freeze.networks.colour",
+            (128, 64, 3),
+            "soft colour histograms over stripes: nothing is trained",
+            has_variables=False,
+        ),
+        Network(
+            "striped", "freeze.networks.striped", (128, 64, 3), "our small residual network with stripe pooling, 128-d"
+        ),
     )
 }
 
