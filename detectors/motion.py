@@ -20,9 +20,13 @@ WIDTH = 640
 """Frames are shrunk to this width at most, pixels."""
 HISTORY = 400
 """Frames over which the background forgets."""
-WARM_UP = 8
-"""Frames that a background without a primer learns from before the first answer."""
-MIN_HEIGHT, MIN_AREA, MAX_AREA = 0.03, 0.0007, 0.5
+VARIANCE, SHADOW = 40, 0.45
+"""MOG2: squared distance in standard deviations that makes foreground; the least brightness of a shadow, as a share."""
+SAMPLES = (6, 12, 25, 50, 100)
+"""After so many frames a background without a primer is made anew from samples of them; no answer before the first."""
+FLICKER = 0.2
+"""A pixel that turns over in more than this share of the last frames is foliage or water."""
+MIN_HEIGHT, MIN_AREA, MAX_AREA = 0.033, 0.0007, 0.5
 """Limits of an object's height and box area, shares of the frame's."""
 SHARE_OF_CHANGE = 0.6
 """More foreground than this share of the frame is a change of light or of view, not objects."""
@@ -53,6 +57,8 @@ class MotionDetector:
         self._confidence = 0.0 if confidence is None else confidence
         self._size: tuple[int, int] | None = None
         self._primer = list(frames)
+        self._background: Any = None
+        self._before: Any = None
 
     def __call__(self, frame: Frame) -> Detections | None:
         if frame.image is None:
@@ -63,11 +69,57 @@ class MotionDetector:
         if self._watch.moved(image):
             self._say_moved(frame)
             self._forget()
-        mask = self._subtractor.apply(cv2.GaussianBlur(image, (3, 3), 0))
-        self._seen += 1
-        if self._seen <= WARM_UP or np.count_nonzero(mask == 255) > SHARE_OF_CHANGE * mask.size:
+        image = cv2.GaussianBlur(image, (3, 3), 0)
+        self._gather(image)
+        if self._background is None:
+            return None
+        mask = self._foreground(image)
+        if np.count_nonzero(mask) > SHARE_OF_CHANGE * mask.size:
             return None
         return self._objects(mask, frame.size)
+
+    def _gather(self, image: np.ndarray) -> None:
+        """Without a primer, make the background from the frames seen so far, better and better."""
+        if self._seen < SAMPLES[-1]:
+            self._seen += 1
+            if self._seen <= SAMPLES[0] or self._seen % 6 == 0:
+                self._samples.append(image)
+            if self._seen in SAMPLES:
+                self._prime(self._samples)
+        else:
+            self._samples.clear()
+
+    def _prime(self, images: Sequence[np.ndarray]) -> None:
+        """A background of the images' median; what else they show at a place becomes a rarer mode of it."""
+        self._subtractor = cv2.createBackgroundSubtractorMOG2(HISTORY, VARIANCE, True)
+        self._subtractor.setShadowThreshold(SHADOW)
+        middle = np.median(np.stack(images), axis=0).astype(np.uint8)
+        for _ in range(8):
+            self._subtractor.apply(middle, learningRate=0.1)
+        for image in images:
+            self._subtractor.apply(image, learningRate=0.02)
+        self._background = middle
+
+    def _foreground(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H,W) mask of 255 where objects are, without their shadows; the background learns from the image."""
+        # A camera's exposure follows what drives by: bring the picture to the background's brightness first.
+        image = cv2.convertScaleAbs(image, alpha=self._gain(image))
+        mask = self._subtractor.apply(image, learningRate=1 / HISTORY)
+        self._frames += 1
+        if self._frames % 10 == 0:
+            self._background = self._subtractor.getBackgroundImage()
+        solid = np.where(mask == 255, np.uint8(255), np.uint8(0))
+        # Leaves and water come and go from frame to frame, objects twice each: what flickers is no object.
+        self._flicker += 0.05 * ((solid != self._before) - self._flicker)
+        self._before = solid
+        return cv2.medianBlur(np.where(self._flicker < FLICKER, solid, np.uint8(0)), 5)
+
+    def _gain(self, image: np.ndarray) -> float:
+        """Factor from the image's brightness to the background's: the median ratio over a grid of pixels."""
+        step = np.s_[::4, ::4]
+        now, then = (a[step].astype(np.float32).mean(axis=2) for a in (image, self._background))
+        usable = (then > 20) & (then < 235)
+        return float(np.clip(np.median(then[usable] / np.maximum(now[usable], 1)), 0.7, 1.4)) if usable.any() else 1.0
 
     def close(self) -> None:
         self._size = None
@@ -82,16 +134,16 @@ class MotionDetector:
         primer = [f for f in self._primer if (f.shape[1], f.shape[0]) == size]
         if len(primer) >= 3:
             small = [cv2.resize(f, self._small, interpolation=cv2.INTER_AREA) for f in primer]
-            middle = np.median(np.stack(small), axis=0).astype(np.uint8)
-            for _ in range(WARM_UP):
-                self._subtractor.apply(cv2.GaussianBlur(middle, (3, 3), 0), learningRate=0.1)
-            self._seen = WARM_UP
+            self._prime([cv2.GaussianBlur(f, (3, 3), 0) for f in small])
+            self._seen = SAMPLES[-1]
         self._primer = []
 
     def _forget(self) -> None:
-        self._subtractor = cv2.createBackgroundSubtractorMOG2(HISTORY, 25, True)
-        self._subtractor.setShadowThreshold(0.4)
-        self._seen = 0
+        self._samples: list[np.ndarray] = []
+        self._seen = self._frames = 0
+        self._background = None
+        self._flicker = np.zeros(self._small[::-1], np.float32)
+        self._before = np.zeros(self._small[::-1], np.uint8)
 
     def _say_moved(self, frame: Frame) -> None:
         if not self.warnings:
@@ -101,12 +153,13 @@ class MotionDetector:
             )
 
     def _objects(self, mask: np.ndarray, size: tuple[int, int]) -> Detections:
-        """Boxes of the foreground (255) in a mask that also marks shadows (127)."""
+        """Boxes of the objects in a mask."""
         height, width = mask.shape
-        solid = cv2.medianBlur(np.where(mask == 255, np.uint8(255), np.uint8(0)), 5)
-        reach = max(3, round(0.012 * width)) | 1
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, kernel)
+        # Wider than high: the gaps inside a vehicle close, the road between two that follow each other stays.
+        kernel = cv2.getStructuringElement(
+            cv2.MORPH_ELLIPSE, (max(3, round(0.012 * width)) | 1, max(3, round(0.006 * width)) | 1)
+        )
+        solid = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
         _, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
         stats = stats[1:]
         xyxy = np.hstack([stats[:, :2], stats[:, :2] + stats[:, 2:4]]).astype(np.float64)
@@ -137,14 +190,21 @@ def merge_fragments(xyxy: np.ndarray, pixels: np.ndarray, least: float) -> tuple
     order = np.argsort(-pixels, kind="stable")
     xyxy, pixels = xyxy[order], pixels[order]
     while len(xyxy) > 1:
-        pairs = np.argwhere(np.triu(_belong(xyxy), 1))
-        if not len(pairs):
+        gap = np.where(np.triu(_belong(xyxy), 1), _gap(xyxy), np.inf)
+        if not np.isfinite(gap).any():
             break
-        i, j = pairs[0]
+        i, j = np.unravel_index(np.argmin(gap), gap.shape)  # the nearest two first
         xyxy[i] = np.r_[np.minimum(xyxy[i, :2], xyxy[j, :2]), np.maximum(xyxy[i, 2:], xyxy[j, 2:])]
         pixels[i] += pixels[j]
         xyxy, pixels = np.delete(xyxy, j, 0), np.delete(pixels, j)
     return xyxy, pixels
+
+
+def _gap(xyxy: np.ndarray) -> np.ndarray:
+    """(N,N) pixels between boxes, along the axis where they are farther apart; negative where they overlap."""
+    return (np.maximum(xyxy[:, None, :2], xyxy[None, :, :2]) - np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])).max(
+        axis=2
+    )
 
 
 def _belong(xyxy: np.ndarray) -> np.ndarray:
@@ -154,15 +214,21 @@ def _belong(xyxy: np.ndarray) -> np.ndarray:
     inside = intersection(xyxy, xyxy) > 0.4 * smaller
     low, high = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2]), np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
     shared = high - low  # negative: the gap
-    width, height = (np.minimum(size[:, None, k], size[None, :, k]) for k in (0, 1))
-    stacked = (shared[..., 0] > 0.6 * width) & (-shared[..., 1] < 0.25 * height)
-    return inside | stacked
+    narrower, wider = (f(size[:, None], size[None]) for f in (np.minimum, np.maximum))
+    union = np.maximum(xyxy[:, None, 2:], xyxy[None, :, 2:]) - np.minimum(xyxy[:, None, :2], xyxy[None, :, :2])
+    slimness = union[..., 1] / union[..., 0]
+    # One vehicle is about as high as wide and one person much higher; between the two stand two vehicles in a row.
+    stacked = (shared[..., 0] > 0.6 * narrower[..., 0]) & (-shared[..., 1] < 0.3 * wider[..., 1])
+    stacked &= (slimness < 1.3) | (slimness > 2.2)
+    beside = (shared[..., 1] > 0.6 * narrower[..., 1]) & (-shared[..., 0] < 0.1 * wider[..., 0]) & (slimness > 0.6)
+    return inside | stacked | beside
 
 
 class _CameraWatch:
-    """Tells a moving camera from moving objects: whether most of the picture's corners move together."""
+    """Tells a moving camera from moving objects: most of the picture's corners move, and they lie all over it."""
 
-    EVERY, SHIFT, SHARE = 4, 0.7, 0.6
+    EVERY, SHIFT, SHARE, CELLS = 4, 0.7, 0.6, 9
+    """Frames between looks; pixels of a picture 320 wide; share of the cells that move; cells of 16 with corners."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -179,11 +245,14 @@ class _CameraWatch:
         before, self._reference = self._reference, grey
         if before is None or before.shape != grey.shape:
             return False
-        corners: Any = cv2.goodFeaturesToTrack(before, 150, 0.02, 8)
-        if corners is None or len(corners) < 20:
+        corners: Any = cv2.goodFeaturesToTrack(before, 200, 0.01, 8)
+        if corners is None:
             return False
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, corners, np.zeros_like(corners), winSize=(11, 11))
-        flow = (there - corners).reshape(-1, 2)[found.ravel() == 1]
-        if len(flow) < 20:
-            return True
-        return float((np.abs(flow).max(axis=1) > self.SHIFT).mean()) > self.SHARE
+        shift = np.abs(there - corners).reshape(-1, 2).max(axis=1)
+        moving = (shift > self.SHIFT) | (found.ravel() == 0)  # lost ones count: a cut to another view loses all
+        cell = (corners.reshape(-1, 2) / (grey.shape[1], grey.shape[0]) * 4).astype(int) @ (1, 4)
+        corners_in, moving_in = np.bincount(cell, minlength=16), np.bincount(cell, moving, minlength=16)
+        held = corners_in > 0
+        moved_cells = moving_in[held] > 0.5 * corners_in[held]
+        return bool(held.sum() >= self.CELLS and moved_cells.mean() > self.SHARE)
