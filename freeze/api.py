@@ -52,9 +52,11 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     job = pipeline.mended(request, model, log)
     graph_def = pipeline.frozen(job)
     data = export.serialised(graph_def)
+    proof = prove.prove(job, graph_def)
     with export.staged(request.out, data) as path:
-        figures = prove.prove(job, graph_def, path)
-        contract = pipeline.contract(job, data, figures)
+        contract_path(path).write_text(pipeline.contract(job, data, proof.figures).to_json())
+        prove.reload(path, proof, job)
+        contract = pipeline.contract(job, data, proof.figures)
         export.publish(path, contract.to_json(), request.out)
     return contract
 

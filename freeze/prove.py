@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,27 @@ def live_features(job: Job, images: np.ndarray) -> tuple[np.ndarray, str]:
     return raw.astype(np.float32), route + (", switches fed" if job.feeds else "")
 
 
-def prove(job: Job, graph_def: GraphDef, path: Path) -> dict[str, Any]:
-    """Every check on the graph at `path`; returns the figures for contract and report.
+@dataclass
+class Proof:
+    """Figures for contract and report, and what they were computed on."""
+
+    figures: dict[str, Any]
+    images: np.ndarray
+    expected: np.ndarray
+
+
+def prove(job: Job, graph_def: GraphDef) -> Proof:
+    """Every check of the frozen graph in this process.
 
     Raises
     ------
     FreezeError
-        PROOF_FAILED: no file may be written.
+        PROOF_FAILED, CONSTANT_FEATURES: no file may be written.
     """
     left = only_constants(graph_def)
     if left:
-        raise FreezeError(
-            "PROOF_FAILED",
-            "the frozen graph still holds variables, random numbers or placeholders",
-            "please report this",
-            left,
-        )
+        cause = "the frozen graph still holds variables, random numbers or placeholders"
+        raise FreezeError("PROOF_FAILED", cause, "please report this", left)
     images = structured(COUNT, job.input_shape)
     expected, route = live_features(job, images)
     figures: dict[str, Any] = {"inputs": COUNT, "live_route": route, "tolerance": TOLERANCE}
@@ -82,17 +88,25 @@ def prove(job: Job, graph_def: GraphDef, path: Path) -> dict[str, Any]:
             return np.asarray(runner.run(OUTPUT, {INPUT: x}))
 
         figures.update(_checked(run, images, expected))
-    tolerance = TOLERANCE
-    if figures["max_abs_difference"] > tolerance:
+    difference = figures["max_abs_difference"]
+    if difference > TOLERANCE:
         raise _failed(
-            f"the frozen graph differs from the live model by {figures['max_abs_difference']:.3g} (at most"
-            f" {tolerance:g} is allowed)",
-            job,
+            f"the frozen graph differs from the live model by {difference:.3g} ({TOLERANCE:g} is allowed)", job
         )
-    figures["reload_difference"] = _reloaded(path, images, expected, job)
-    if figures["reload_difference"] > tolerance:
-        raise _failed(f"reloaded in a fresh process it differs by {figures['reload_difference']:.3g}", job)
-    return figures
+    return Proof(figures, images, expected)
+
+
+def reload(path: Path, proof: Proof, job: Job) -> None:
+    """The file through the tracker's own loader in a fresh process; adds `reload_difference` to the figures.
+
+    Raises
+    ------
+    FreezeError
+        PROOF_FAILED.
+    """
+    proof.figures["reload_difference"] = _reloaded(path, proof.images, proof.expected, job)
+    if proof.figures["reload_difference"] > TOLERANCE:
+        raise _failed(f"reloaded in a fresh process it differs by {proof.figures['reload_difference']:.3g}", job)
 
 
 def _failed(what: str, job: Job) -> FreezeError:

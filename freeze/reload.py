@@ -1,24 +1,26 @@
-"""`python -m freeze.reload FILE.pb CROPS.npy FEATURES.npy`: what the proof runs in a fresh process."""
+"""`python -m freeze.reload FILE.pb CROPS.npy FEATURES.npy`: the tracker's own loader in a fresh process, for the proof.
+"""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from freeze.job import INPUT, OUTPUT
-from freeze.runner import Runner
-from freeze.tf_quiet import tensorflow
+from tracker.encoder import FrozenEncoder
+from tracker.errors import TrackerError
 
 
 def main(argv: list[str]) -> int:
-    graph_path, crops, features = (Path(a) for a in argv)
-    tf = tensorflow()
-    graph_def = tf.compat.v1.GraphDef()
-    graph_def.ParseFromString(graph_path.read_bytes())
-    with Runner(graph_def) as runner:
-        np.save(features, runner.run(OUTPUT, {INPUT: np.load(crops)}))
+    """Features of crops (N, H, W, C) uint8, in the channel order that the graph is fed, through `FrozenEncoder`."""
+    graph, crops, features = argv
+    try:
+        with FrozenEncoder.open(graph, device="cpu") as encoder:
+            images = np.load(crops)
+            np.save(features, encoder.encode(images[..., ::-1] if encoder.contract.colour_order == "rgb" else images))
+    except TrackerError as e:
+        print(e, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -54,7 +54,7 @@ CROSSING = {
     "tracker.encoder": {"freeze.contract"},
 }
 # Composition roots may import anything.
-ROOTS = {"tracker.assemble", "tracker.cli", "tracker.__main__", "freeze.cli", "freeze.__main__"}
+ROOTS = {"freeze.reload", "tracker.assemble", "tracker.cli", "tracker.__main__", "freeze.cli", "freeze.__main__"}
 PACKAGES = ("tracker", "freeze", "detectors", "videos")
 
 
