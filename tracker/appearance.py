@@ -83,7 +83,8 @@ class Gallery:
         bucket = np.maximum(np.ceil(np.log2(width[track])), 1).astype(np.int64)
         for size in np.flatnonzero(np.bincount(bucket)):  # padded, so that one crowded track does not widen all
             mine = bucket == size
-            product = self._products(slots[track[mine]], rank[mine], features[detection[mine]], 2**size)
+            width_of_bucket = 2 ** int(size)
+            product = self._products(slots[track[mine]], rank[mine], features[detection[mine]], width_of_bucket)
             cost[known[mine]] = 1 - product
         return cost
 
