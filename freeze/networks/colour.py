@@ -1,4 +1,4 @@
-"""`colour`: soft colour histograms over horizontal stripes, written as a network with fixed weights; nothing is trained.
+"""`colour`: soft colour histograms over horizontal stripes, a network with fixed weights; nothing is trained.
 
 Every pixel is shared out among 22 reference colours by a softmax over its distances to them (soft assignment, van
 Gemert et al., "Visual Word Ambiguity", 2010), the shares are averaged over each of 8 stripes, their square roots taken
@@ -34,7 +34,7 @@ def references() -> np.ndarray:
     for turn, lightness in ((0.0, 0.25), (0.5, 0.7)):
         angles = 2 * np.pi * (np.arange(HUES) + turn) / HUES
         colours += [(lightness, SATURATION * np.cos(a), SATURATION * np.sin(a)) for a in angles]
-    return np.array(colours, np.float32) * np.float32([LIGHTNESS_WEIGHT, 1, 1])
+    return (np.array(colours) * (LIGHTNESS_WEIGHT, 1, 1)).astype(np.float32)
 
 
 def build(images: Any) -> Any:

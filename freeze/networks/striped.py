@@ -6,7 +6,7 @@ legs and torso wear, as in Sun et al., "Beyond Part Models" (1711.09349), in one
 feature is taken after a batch-norm neck: Luo et al., "Bag of Tricks" (1903.07071), section 3.5.
 
 One function, `describe`, is the network; who calls it supplies the layers: `Inference` builds the graph to freeze,
-with every batch norm folded into its convolution, and `freeze.train_model` builds the same network for training.
+with every batch norm folded into its convolution, and `freeze.training.model` builds the same network for training.
 """
 
 from __future__ import annotations

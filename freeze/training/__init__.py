@@ -1,0 +1,1 @@
+"""Training of the appearance encoder: data, batches, losses, the model, the loop and its files."""

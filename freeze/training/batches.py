@@ -1,0 +1,67 @@
+"""Batches of a training: batch number s depends on the seed and s alone, so an interrupted training meets the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from freeze.training.augment import augment
+from freeze.training.data import Crops
+
+
+class Batches:
+    """P identities with K augmented crops each (Hermans et al., 1703.07737).
+
+    Parameters
+    ----------
+    crops : what `freeze.training.data.load` read; identities held out are never drawn.
+    teacher : (N,T) float32 features of a teacher for every crop, rows of zeros where it has none; or None.
+    """
+
+    def __init__(self, crops: Crops, seed: int, identities: int, per_identity: int,
+                 teacher: np.ndarray | None = None) -> None:
+        self.crops, self.seed, self.per_identity = crops, seed, per_identity
+        usable = np.flatnonzero(~crops.held_out & (np.bincount(crops.identity, minlength=len(crops.held_out)) > 1))
+        self.classes = len(usable)
+        self.identities = min(identities, self.classes)
+        self._usable = usable
+        self._draw = crops.share[usable] / crops.share[usable].sum()
+        order = np.argsort(crops.identity, kind="stable")
+        bounds = np.searchsorted(crops.identity[order], np.arange(len(crops.held_out) + 1))
+        self._rows = [order[a:b] for a, b in pairwise(bounds)]
+        self.teacher = np.zeros((len(crops), 0), np.float32) if teacher is None else teacher
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """images (B,H,W,3) uint8, labels (B,), comparable (B,B), possible (B,C), teacher (B,T), taught (B,)."""
+        rng = np.random.default_rng([self.seed, step])
+        labels = rng.choice(self.classes, self.identities, replace=False, p=self._draw)
+        ids = np.repeat(self._usable[labels], self.per_identity)
+        rows = np.concatenate([rng.permutation(self._rows[i])[: self.per_identity] if len(self._rows[i]) >=
+                               self.per_identity else rng.choice(self._rows[i], self.per_identity)
+                               for i in self._usable[labels]])
+        images = self.crops.images[rows]
+        others = images[rng.permutation(len(rows))]
+        images = np.stack([augment(a, b, rng) for a, b in zip(images, others, strict=True)])
+        teacher = self.teacher[rows]
+        differ = self.crops.differ
+        possible = differ[np.ix_(ids, self._usable)] | (ids[:, None] == self._usable)
+        return {"images": images, "labels": np.repeat(labels, self.per_identity).astype(np.int32),
+                "comparable": differ[np.ix_(ids, ids)], "possible": possible, "teacher": teacher,
+                "taught": teacher.any(1).astype(np.float32)}
+
+    def iterate(self, start: int, stop: int, ahead: int = 3) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """(step, batch) from `start` to before `stop`, made in a thread `ahead` of the training."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting: list[Future] = [pool.submit(self.batch, s) for s in range(start, min(stop, start + ahead))]
+            try:
+                for step in range(start, stop):
+                    batch = waiting.pop(0).result()
+                    if step + ahead < stop:
+                        waiting.append(pool.submit(self.batch, step + ahead))
+                    yield step, batch
+            finally:
+                for future in waiting:
+                    future.cancel()

@@ -1,0 +1,108 @@
+"""Fits the encoder to one scene: fine-tuning on tracklets without labels, judged on tracklets it never learnt from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from freeze.evaluate import Separation, separation
+from freeze.training.batches import Batches
+from freeze.training.data import Crops
+from freeze.training.errors import TrainDataError
+
+RATE, DECAY = 2e-4, 0.01
+BLEND = 0.7
+"""Share of the adapted weights in the result: between two fine-tuned ends the mean generalises better than either
+(Wortsman et al., 2109.01903)."""
+MOST_STEPS = 1200
+IDENTITIES, PER_IDENTITY = 8, 4
+FEWEST_TRACKLETS, FEWEST_HELD_OUT = 6, 2
+HELD_OUT = 0.3
+"""Share of the tracklets that judge."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Separation of the tracklets held out, `before` and `after`."""
+
+    before: Separation
+    after: Separation
+
+    def kept(self) -> bool:
+        """The adapted encoder tells them apart by a wider margin, and mistakes none more often."""
+        return self.after.decidability() > self.before.decidability() and self.after.area() >= self.before.area() - 1e-4
+
+
+def hold_out(crops: Crops, seed: int) -> None:
+    """Marks the tracklets that judge, such that some are known to differ.
+
+    Raises
+    ------
+    TrainDataError : too few tracklets, or too few that are known to be different objects.
+    """
+    count = len(crops.held_out)
+    if count < FEWEST_TRACKLETS:
+        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {FEWEST_TRACKLETS} are needed to "
+                             f"learn from: give longer footage, or another --detector")
+    order = np.random.default_rng(seed).permutation(count)
+    wanted = max(FEWEST_HELD_OUT, round(HELD_OUT * count))
+    # The tracklets known to differ from most others judge best; of equal ones the lot decides.
+    seeded = sorted(order, key=lambda i: -int(crops.differ[i].sum()))
+    chosen: list[int] = []
+    for i in seeded[:: max(1, count // wanted)]:
+        if len(chosen) < wanted:
+            chosen.append(int(i))
+    crops.held_out[chosen] = True
+    for which, part in (("judge", crops.held_out), ("learn from", ~crops.held_out)):
+        pairs = int(crops.differ[np.ix_(part, part)].sum()) // 2
+        if pairs == 0:
+            raise TrainDataError(f"among the tracklets to {which} no two are known to be different objects (in view "
+                                 f"together, or gone over the frame's border): give longer or busier footage")
+
+
+def measure(crops: Crops, embed: Callable[[np.ndarray], np.ndarray]) -> Separation:
+    """Distances within and between the tracklets held out."""
+    rows = np.flatnonzero(crops.held_out[crops.identity])
+    features = embed(crops.images[rows])
+    return separation(features, crops.identity[rows], crops.scene[rows], crops.differ)
+
+
+def finetune(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
+             report: Callable[[int, int, dict[str, float]], None]) -> tuple[dict[str, np.ndarray], Gain]:
+    """Fine-tunes on the tracklets not held out.
+
+    Parameters
+    ----------
+    crops : tracklets, some `held_out`.
+    weights : of the encoder to start from; its own features also teach, so that what it knows is not lost.
+    seconds : time for the steps; at most `MOST_STEPS` are made.
+
+    Returns
+    -------
+    The weights, and how they do on the tracklets held out beside those they came from.
+    """
+    from freeze.training.model import TrainModel
+
+    start = TrainModel(1, 0, seed, weights)
+    before = measure(crops, start.embed)
+    teacher = start.embed(crops.images)
+    batches = Batches(crops, seed, IDENTITIES, PER_IDENTITY, teacher)
+    model = TrainModel(batches.classes, teacher.shape[1], seed, weights)
+    model.heads["teacher"].assign(np.eye(teacher.shape[1], dtype=np.float32))
+    steps = MOST_STEPS
+    began = time.monotonic()
+    for step, batch in batches.iterate(0, MOST_STEPS):
+        if step == 5:
+            began = time.monotonic()
+        if step == 10:  # the first steps tell what fits into the time
+            steps = int(np.clip(seconds * 5 / (time.monotonic() - began), 20, MOST_STEPS))
+        if step >= steps:
+            break
+        rate = RATE * min(1.0, (step + 1) / 20) * (1 + np.cos(np.pi * step / steps)) / 2
+        report(step + 1, steps, model.train_step(batch, float(rate), DECAY))
+    blended = {n: (BLEND * model.network[n].numpy() + (1 - BLEND) * weights[n]).astype(np.float32) for n in weights}
+    after = measure(crops, TrainModel(1, 0, seed, blended).embed)
+    return blended, Gain(before, after)

@@ -1,0 +1,57 @@
+"""The losses of the encoder's training."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+SMOOTHING = 0.1
+TEACHER_WEIGHT = 4.0
+
+
+def identity(logits: tf.Tensor, labels: tf.Tensor, possible: tf.Tensor) -> tf.Tensor:
+    """Softmax cross-entropy with label smoothing (Szegedy et al., 1512.00567, section 7).
+
+    Parameters
+    ----------
+    logits : (N,C).
+    labels : (N,) int.
+    possible : (N,C) bool, False for classes that may be the same object under another name; they stay out of the sum.
+    """
+    own = tf.one_hot(labels, tf.shape(logits)[1])
+    possible = tf.cast(possible, tf.float32)
+    targets = (1.0 - SMOOTHING) * own + SMOOTHING * possible / tf.reduce_sum(possible, 1, keepdims=True)
+    log_share = tf.nn.log_softmax(logits - 1e4 * (1.0 - possible))
+    return -tf.reduce_mean(tf.reduce_sum(targets * possible * log_share, 1))
+
+
+def hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, comparable: tf.Tensor) -> tf.Tensor:
+    """Batch-hard triplet loss with soft margin (Hermans et al., 1703.07737, equations 5 and 6).
+
+    Parameters
+    ----------
+    embedding : (N,D), not normalised.
+    labels : (N,) int.
+    comparable : (N,N) bool, False where it is not known whether two crops show the same object.
+    """
+    squared = tf.reduce_sum(embedding**2, 1)
+    distance = tf.sqrt(tf.maximum(squared[:, None] + squared - 2 * tf.matmul(embedding, embedding, transpose_b=True),
+                                  1e-6))
+    same = labels[:, None] == labels
+    other = tf.logical_and(tf.logical_not(same), comparable)
+    positive = tf.reduce_max(tf.where(same, distance, 0.0), 1)
+    negative = tf.reduce_min(tf.where(other, distance, 1e6), 1)
+    has_negative = tf.cast(negative < 1e6, tf.float32)
+    return tf.reduce_sum(tf.nn.softplus(positive - negative) * has_negative) / tf.maximum(
+        tf.reduce_sum(has_negative), 1.0)
+
+
+def teacher(prediction: tf.Tensor, target: tf.Tensor, taught: tf.Tensor) -> tf.Tensor:
+    """Cosine distance between what a linear head predicts and the teacher's feature, over the crops it has seen.
+
+    Parameters
+    ----------
+    prediction, target : (N,T).
+    taught : (N,) float32, 1 where there is a target.
+    """
+    similarity = tf.reduce_sum(tf.math.l2_normalize(prediction, 1) * tf.math.l2_normalize(target, 1), 1)
+    return TEACHER_WEIGHT * tf.reduce_sum((1 - similarity) * taught) / tf.maximum(tf.reduce_sum(taught), 1.0)

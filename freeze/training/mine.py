@@ -1,0 +1,179 @@
+"""Tracklets out of the user's own footage: what the tracker followed long, alone and well seen, without labels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from freeze.training.data import Crops
+from freeze.training.errors import TrainDataError
+
+LONGEST_GAP = 3
+"""Frames unseen after which the number of a track is no longer trusted."""
+FEWEST, MOST = 8, 32
+"""Crops of a tracklet."""
+SMALLEST = 24
+"""Height of a box in pixels."""
+COVERED = 0.15
+"""Share of a box that another track's box may cover."""
+EDGE = 3
+"""Pixels from the frame's border within which a box is cut off, and its object comes or goes."""
+MOVED = 0.5
+"""Way of a tracklet in heights of its box: what does not move shows the same crop all the time."""
+
+
+@dataclass(frozen=True)
+class Tracklet:
+    """A part of a track: frames (K,) int, 1-based, boxes (K,4) xyxy; did it come in, did it leave over the border."""
+
+    frames: np.ndarray
+    xyxy: np.ndarray
+    came: bool
+    left: bool
+
+
+def track(video: Path, folder: Path, detector: str) -> np.ndarray:
+    """Runs the tracker, without appearance, on a video.
+
+    Returns
+    -------
+    (R,6) float64 rows of frame, id, and xyxy in pixels.
+
+    Raises
+    ------
+    TrainDataError : the tracker failed; its message is repeated.
+    """
+    command = [sys.executable, "-m", "tracker", "run", str(video), "--output", str(folder), "--overwrite", "--no-video",
+               "--encoder", "none", "--detector", detector]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 130 or done.returncode < 0:
+        raise KeyboardInterrupt
+    if done.returncode:
+        raise TrainDataError(f"the tracker could not follow {video}: {done.stderr.strip()[-500:]}")
+    text = (folder / "tracks.txt").read_text()
+    rows = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)[:, :6] if text.strip() else np.zeros((0, 6))
+    rows[:, 4:] += rows[:, 2:4]
+    return rows
+
+
+def tracklets(rows: np.ndarray, size: tuple[int, int]) -> list[Tracklet]:
+    """The parts of tracks that can be learnt from.
+
+    Parameters
+    ----------
+    rows : (R,6) frame, id, xyxy.
+    size : (width, height) of the frame, pixels.
+    """
+    clear = well_seen(rows, size)
+    found = []
+    for number in np.unique(rows[:, 1]):
+        mine = np.flatnonzero(rows[:, 1] == number)
+        mine = mine[np.argsort(rows[mine, 0])]
+        for part in np.split(mine, np.flatnonzero(np.diff(rows[mine, 0]) > LONGEST_GAP) + 1):
+            good = part[clear[part]]
+            if len(good) < FEWEST or _way(rows[good, 2:]) < MOVED:
+                continue
+            ends = at_edge(rows[part[[0, -1]], 2:], size)
+            chosen = good[np.linspace(0, len(good) - 1, min(MOST, len(good))).astype(int)]
+            found.append(Tracklet(rows[chosen, 0].astype(int), rows[chosen, 2:], bool(ends[0]), bool(ends[1])))
+    return found
+
+
+def well_seen(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(R,) bool: large enough, whole, and hardly covered by another track's box."""
+    boxes = rows[:, 2:]
+    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & ~at_edge(boxes, size)
+    for frame in np.unique(rows[:, 0]):
+        at = np.flatnonzero(rows[:, 0] == frame)
+        box = boxes[at]
+        sides = np.minimum(box[:, None, 2:], box[None, :, 2:]) - np.maximum(box[:, None, :2], box[None, :, :2])
+        common = np.clip(sides, 0, None).prod(2)
+        np.fill_diagonal(common, 0)
+        clear[at] &= (common / (box[:, 2:] - box[:, :2]).prod(1)[:, None]).max(1, initial=0) <= COVERED
+    return clear
+
+
+def at_edge(xyxy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N,) bool: the box touches the frame's border."""
+    return np.asarray((xyxy[:, :2] <= EDGE).any(1) | (xyxy[:, 2:] >= np.subtract(size, EDGE)).any(1))
+
+
+def _way(xyxy: np.ndarray) -> float:
+    """Distance between the first and the last centre, in mean heights."""
+    centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    return float(np.linalg.norm(centre[-1] - centre[0]) / np.mean(xyxy[:, 3] - xyxy[:, 1]))
+
+
+def known_to_differ(found: list[Tracklet]) -> np.ndarray:
+    """(I,I) bool: in view together, or the earlier left over the border, or the later came in over it.
+
+    Any other two may be one object that the tracker lost and found. One that leaves and comes back is taken for two.
+    """
+    first, last = np.array([t.frames[0] for t in found]), np.array([t.frames[-1] for t in found])
+    came, left = np.array([t.came for t in found], bool), np.array([t.left for t in found], bool)
+    together = (first[:, None] <= last) & (first <= last[:, None])
+    apart = (last[:, None] < first) & (left[:, None] | came)  # row is the earlier of the two
+    differ = together | apart | apart.T
+    np.fill_diagonal(differ, False)
+    return differ
+
+
+def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -> Crops:
+    """The crops of the tracklets of several videos; of two in different videos it is not known whether they differ."""
+    images, identity, camera, scene = [], [], [], []
+    blocks: list[np.ndarray] = []
+    for number, (video, found) in enumerate(videos):
+        base = sum(len(b) for b in blocks)
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for i, t in enumerate(found):
+            for k, frame in enumerate(t.frames):
+                wanted.setdefault(int(frame), []).append((i, k))
+        parts: dict[tuple[int, int], np.ndarray] = {}
+        for frame, image in _frames(video, max(wanted, default=0)):
+            for i, k in wanted.get(frame, ()):
+                x0, y0, x1, y1 = np.round(found[i].xyxy[k]).astype(int).clip(0)
+                if min(image[y0:y1, x0:x1].shape[:2]) > 1:
+                    parts[i, k] = cv2.resize(image[y0:y1, x0:x1], size[::-1], interpolation=cv2.INTER_LINEAR)
+        for (i, k), crop in sorted(parts.items()):
+            images.append(crop)
+            identity.append(base + i)
+            camera.append(int(k >= len(found[i].frames) / 2))
+            scene.append(number)
+        blocks.append(known_to_differ(found))
+    count = sum(len(b) for b in blocks)
+    differ, row = np.zeros((count, count), bool), 0
+    for block in blocks:
+        differ[row : row + len(block), row : row + len(block)] = block
+        row += len(block)
+    none = np.zeros(count, bool)
+    return Crops(np.array(images, np.uint8).reshape(-1, *size, 3), np.array(identity, np.int32),
+                 np.array(camera, np.int32), np.array(scene, np.int32), differ, none, none.copy(), np.ones(count))
+
+
+def _frames(video: Path, last: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, image) from 1 to `last`."""
+    capture = cv2.VideoCapture(str(video))
+    try:
+        for frame in range(1, last + 1):
+            there, image = capture.read()
+            if not there:
+                return
+            yield frame, image
+    finally:
+        capture.release()
+
+
+def frame_size(video: Path) -> tuple[int, int]:
+    """(width, height). Raises TrainDataError where it is no video."""
+    capture = cv2.VideoCapture(str(video))
+    there, image = capture.read() if capture.isOpened() else (False, None)
+    capture.release()
+    if not there or image is None:
+        raise TrainDataError(f"{video} cannot be read as a video; give a file with at least one frame")
+    return image.shape[1], image.shape[0]

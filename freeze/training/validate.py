@@ -1,0 +1,44 @@
+"""What an encoder is worth on the identities held out, and the matching threshold that fits it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from freeze.evaluate import retrieval, separation
+from freeze.training.data import Crops
+
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+def validate(crops: Crops, embed: Embed) -> dict[str, float]:
+    """Measures on the identities held out.
+
+    Returns
+    -------
+    `rank1/S` and `map/S` for every source S that has queries, their mean mAP as `score`, and, over what a tracker
+    would meet in one camera, `area` (see `Separation.area`) and `threshold`. Empty where nothing is held out.
+    """
+    keep = crops.held_out[crops.identity]
+    if not keep.any():
+        return {}
+    features, identity = embed(crops.images[keep]), crops.identity[keep]
+    camera, scene = crops.camera[keep], crops.scene[keep]
+    measures: dict[str, float] = {}
+    for number in np.unique(scene):
+        rows = scene == number
+        found = retrieval(features[rows], identity[rows], camera[rows], crops.differ)
+        if found.queries:
+            measures |= {f"rank1/{number}": found.rank1, f"map/{number}": found.mean_average_precision}
+    maps = [v for n, v in measures.items() if n.startswith("map/")]
+    # Within one camera an identity's crops are what a tracker sees of it: there the threshold is set.
+    view = np.where(crops.exclusive[identity], camera, 0)
+    tracks, track = np.unique(np.stack([identity, view], 1), axis=0, return_inverse=True)
+    differ = crops.differ[np.ix_(tracks[:, 0], tracks[:, 0])]
+    apart = separation(features, track.ravel(), scene * (int(view.max()) + 1) + view, differ)
+    area, threshold = apart.area(), apart.threshold()
+    if math.isfinite(area):
+        measures |= {"area": area, "threshold": threshold}
+    return measures | {"score": float(np.mean(maps)) if maps else measures.get("area", 0.0)}
