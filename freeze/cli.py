@@ -11,7 +11,8 @@ from freeze.request import PRECISIONS, Request
 from tracker.errors import TrackerError
 
 EPILOG = """Exit code 0: the graph, its contract (X.json) and a short report. 1: it cannot be frozen; the message says
-why and what to do, and no file is left. 2: wrong usage. `python -m freeze inspect FILE` says what a file is."""
+why and what to do, and no file is left. 2: wrong usage. `python -m freeze inspect FILE` says what a file is,
+`python -m freeze train` and `python -m freeze adapt VIDEO` make encoders."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -117,6 +118,10 @@ def main(argv: list[str]) -> int:
         from freeze import inspect
 
         return inspect.main(argv[1:])
+    if argv[:1] in (["train"], ["adapt"]):
+        from importlib import import_module
+
+        return int(import_module(f"freeze.{argv[0]}").main(argv[1:]))
     args = parser().parse_args(argv)
     log = Log()
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from freeze import networks
 from freeze.errors import FreezeError, Log
@@ -31,6 +33,19 @@ def load(request: Request, log: Log) -> Model:
     model.colour_order, model.crop_rule, model.max_cosine_distance = (
         net.colour_order,
         net.crop_rule,
-        net.max_cosine_distance,
+        calibrated(request.checkpoint, net.max_cosine_distance),
     )
     return model
+
+
+def calibrated(checkpoint: Path | None, default: float | None) -> float | None:
+    """The matching threshold that our training wrote beside a checkpoint, else the network's own."""
+    if checkpoint is None:
+        return default
+    prefix = checkpoint.name.removesuffix(".index").split(".data-")[0]
+    facts = checkpoint.with_name(f"{prefix}.json")
+    try:
+        value = json.loads(facts.read_text())["max_cosine_distance"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return default
+    return float(value) if isinstance(value, int | float) and 0 < value <= 2 else default

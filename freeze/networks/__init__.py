@@ -76,10 +76,15 @@ NETWORKS = {
             "freeze.networks.colour",
             (128, 64, 3),
             "soft colour histograms over stripes: nothing is trained",
+            max_cosine_distance=0.17,
             has_variables=False,
         ),
         Network(
-            "striped", "freeze.networks.striped", (128, 64, 3), "our small residual network with stripe pooling, 128-d"
+            "striped",
+            "freeze.networks.striped",
+            (128, 64, 3),
+            "our small residual network with stripe pooling, 128-d",
+            weights="weights/striped",
         ),
     )
 }
