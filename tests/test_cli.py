@@ -40,7 +40,7 @@ def run(footage, output, *more, source="clip.mp4", encoder="none", detector="det
 
 def test_a_run_writes_everything(footage, tmp_path, capsys):
     assert run(footage, tmp_path / "out", encoder=str(footage / "encoder.pb")) == 0
-    out, err = capsys.readouterr()
+    out, _err = capsys.readouterr()
     folder = tmp_path / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.toml",
@@ -164,7 +164,7 @@ def test_several_sources_have_a_folder_each(footage, tmp_path, capsys):
             str(tmp_path / "two"),
         ]
     )
-    out, err = capsys.readouterr()
+    _out, err = capsys.readouterr()
     assert code == 1 and "none.mp4" in err and "no such file" in err
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["clip", "clip-2", "other"]
     for name, frames in (("clip", 30), ("clip-2", 30), ("other", 20)):
@@ -201,12 +201,12 @@ def test_show_without_a_display_goes_on(footage, tmp_path, capsys, monkeypatch):
     assert "no display here" in capsys.readouterr().err
 
 
-# ---- bad input ----------------------------------------------------------------------------------------------------------
+# ---- bad input ------------------------------------------------------------
 
 
 def bad(capsys, code, part, *arguments):
     assert main(["run", *map(str, arguments)]) == code
-    out, err = capsys.readouterr()
+    _out, err = capsys.readouterr()
     assert part in err, err
     assert "Traceback" not in err and len(err.strip().splitlines()) == 1
 
@@ -225,8 +225,21 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(footage, tmp_path, capsy
     path = write_video(tmp_path / "clip.avi", 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     write_detections(tmp_path / "det.txt", 60)
-    assert main(["run", str(path), "--detector", str(tmp_path / "det.txt"), "--encoder", "none", "--output",
-                 str(tmp_path / "out")]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "run",
+                str(path),
+                "--detector",
+                str(tmp_path / "det.txt"),
+                "--encoder",
+                "none",
+                "--output",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     frames = json.loads((tmp_path / "out" / "summary.json").read_text())["frames"]
     assert 20 < frames < 40 and decodable(tmp_path / "out" / "tracks.mp4") == frames
     assert f"breaks off after frame {frames}" in capsys.readouterr().err
@@ -235,8 +248,21 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(footage, tmp_path, capsy
 
 def test_frames_that_change_size_are_a_counted_warning(footage, tmp_path, capsys):
     folder = write_images(tmp_path / "walk", 10, sizes={4: (320, 240), 5: (80, 60)})
-    assert main(["run", str(folder), "--detector", str(footage / "det.txt"), "--encoder", "none", "--output",
-                 str(tmp_path / "out")]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "run",
+                str(folder),
+                "--detector",
+                str(footage / "det.txt"),
+                "--encoder",
+                "none",
+                "--output",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     assert "warning: 2 frames from frame 4 on had another size" in capsys.readouterr().err
 
 
@@ -285,8 +311,21 @@ def test_nan_and_inverted_boxes_are_dropped_and_counted(footage, tmp_path, capsy
 
 
 def test_an_unknown_class_lists_the_known(footage, tmp_path, capsys):
-    bad(capsys, 1, "it knows: person", footage / "clip.mp4", "--detector", "ssdlite", "--classes", "person,unicorn",
-        "--encoder", "none", "--output", tmp_path / "out", "-q")  # fmt: skip
+    bad(
+        capsys,
+        1,
+        "it knows: person",
+        footage / "clip.mp4",
+        "--detector",
+        "ssdlite",
+        "--classes",
+        "person,unicorn",
+        "--encoder",
+        "none",
+        "--output",
+        tmp_path / "out",
+        "-q",
+    )
 
 
 def test_unwritable_output(footage, tmp_path, capsys):
@@ -309,23 +348,58 @@ def test_unwritable_output(footage, tmp_path, capsys):
 def test_bad_encoders(footage, tmp_path, capsys, data, part):
     if data is not None:
         (tmp_path / "e.pb").write_bytes(data)
-    bad(capsys, 1, part, footage / "clip.mp4", "--detector", footage / "det.txt", "--encoder", tmp_path / "e.pb", "--output",
-        tmp_path / "out", "-q")  # fmt: skip
+    bad(
+        capsys,
+        1,
+        part,
+        footage / "clip.mp4",
+        "--detector",
+        footage / "det.txt",
+        "--encoder",
+        tmp_path / "e.pb",
+        "--output",
+        tmp_path / "out",
+        "-q",
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_an_encoder_of_the_wrong_rank(footage, tmp_path, capsys):
     write_encoder(tmp_path / "e.pb", output_rank=4)
-    bad(capsys, 1, "expected rank 2", footage / "clip.mp4", "--detector", footage / "det.txt", "--encoder", tmp_path / "e.pb",
-        "--output", tmp_path / "out", "-q")  # fmt: skip
+    bad(
+        capsys,
+        1,
+        "expected rank 2",
+        footage / "clip.mp4",
+        "--detector",
+        footage / "det.txt",
+        "--encoder",
+        tmp_path / "e.pb",
+        "--output",
+        tmp_path / "out",
+        "-q",
+    )
 
 
 def test_a_gpu_that_is_not_there(footage, tmp_path, capsys):
     import tensorflow as tf
 
     number = len(tf.config.list_physical_devices("GPU"))
-    bad(capsys, 1, f"TensorFlow sees {number} GPUs", footage / "clip.mp4", "--detector", footage / "det.txt", "--encoder",
-        footage / "encoder.pb", "--device", f"gpu:{number}", "--output", tmp_path / "out", "-q")  # fmt: skip
+    bad(
+        capsys,
+        1,
+        f"TensorFlow sees {number} GPUs",
+        footage / "clip.mp4",
+        "--detector",
+        footage / "det.txt",
+        "--encoder",
+        footage / "encoder.pb",
+        "--device",
+        f"gpu:{number}",
+        "--output",
+        tmp_path / "out",
+        "-q",
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,14 @@ from tracker.tracks import Tracks
 def tracks(xyxy, ids):
     n = len(ids)
     return Tracks(
-        np.array(ids, np.int64), np.asarray(xyxy, float).reshape(-1, 4), np.full(n, 0.87, np.float32), np.zeros(n, np.int32),
-        np.arange(n), np.ones(n, bool), np.zeros(n, np.int64),
-    )  # fmt: skip
+        np.array(ids, np.int64),
+        np.asarray(xyxy, float).reshape(-1, 4),
+        np.full(n, 0.87, np.float32),
+        np.zeros(n, np.int32),
+        np.arange(n),
+        np.ones(n, bool),
+        np.zeros(n, np.int64),
+    )
 
 
 def test_neighbouring_ids_differ_and_an_id_keeps_its_colour():

@@ -2,12 +2,14 @@
 
 import errno
 import http.server
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import cv2
 import pytest
@@ -94,9 +96,11 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
             release.wait(30)
 
     pipeline = make_pipeline(
-        tmp_path, [SceneSource()], detectors=[SceneDetector(hang if part == "detector" else None)],
+        tmp_path,
+        [SceneSource()],
+        detectors=[SceneDetector(hang if part == "detector" else None)],
         encoder=ColourMean(hang if part == "encoder" else None),
-    )  # fmt: skip
+    )
     start = time.perf_counter()
 
     def watch():
@@ -123,7 +127,7 @@ def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypat
     assert pipeline.streams[0].frames == 8
 
 
-# ---- the command as a process -------------------------------------------------------------------------------------------
+# ---- the command as a process ------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +195,7 @@ def test_signals_end_a_run_in_good_order(long_clip, tmp_path, signals):
     for number in signals:
         process.send_signal(number)
         time.sleep(0.05)
-    out, err = process.communicate(timeout=15)
+    _out, err = process.communicate(timeout=15)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     check_outputs(output)
@@ -215,21 +219,35 @@ def test_the_disk_is_limited_from_outside(long_clip, tmp_path):
     call = "from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
     _, sequence, detections = long_clip
     done = subprocess.run(
-        [sys.executable, "-c", limit + call, "run", str(sequence), "--detector", str(detections), "--encoder", "none",
-         "--output", str(output)], capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            limit + call,
+            "run",
+            str(sequence),
+            "--detector",
+            str(detections),
+            "--encoder",
+            "none",
+            "--output",
+            str(output),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "cannot be written (File too large)" in done.stderr
     check_outputs(output, lost=60)  # fragments of a second
 
 
-# ---- a live source ------------------------------------------------------------------------------------------------------
+# ---- a live source ------------------------------------------------------------
 
 
 class Camera(http.server.BaseHTTPRequestHandler):
     """An MJPEG camera: `plan` lists for each connection (frames, seconds to stall before the last half, size)."""
 
-    plan: list = []
+    plan: ClassVar[list] = []
     connections = 0
 
     def do_GET(self):
@@ -277,9 +295,9 @@ def test_a_live_source_that_stalls_ten_seconds_goes_on(camera):
     from tests.scenes import SIZE
 
     Camera.plan = [(60, 10.5, SIZE)]
-    source, frames = read_live(camera, reconnect_s=1.0)
+    _source, frames = read_live(camera, reconnect_s=1.0)
     assert len(frames) >= 55
-    gaps = [b[1] - a[1] for a, b in zip(frames, frames[1:], strict=False)]
+    gaps = [b[1] - a[1] for a, b in itertools.pairwise(frames)]
     assert 9 < max(gaps) < 12, "the filter must be told the time that passed"
 
 

@@ -13,9 +13,14 @@ def tracks(n):
     generator = np.random.default_rng(n)
     low = generator.uniform(-20, 500, (n, 2))
     return Tracks(
-        np.arange(1, n + 1), np.hstack([low, low + generator.uniform(5, 99, (n, 2))]), generator.random(n).astype(np.float32),
-        np.zeros(n, np.int32), np.arange(n), np.ones(n, bool), np.zeros(n, np.int64),
-    )  # fmt: skip
+        np.arange(1, n + 1),
+        np.hstack([low, low + generator.uniform(5, 99, (n, 2))]),
+        generator.random(n).astype(np.float32),
+        np.zeros(n, np.int32),
+        np.arange(n),
+        np.ones(n, bool),
+        np.zeros(n, np.int64),
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 7])

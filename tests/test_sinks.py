@@ -25,9 +25,14 @@ def frame(index, pixels=True):
 
 def tracks(index, n=3):
     return Tracks(
-        np.arange(1, n + 1), boxes(index)[:n].astype(float), np.full(n, 0.5, np.float32), np.zeros(n, np.int32), np.arange(n),
-        np.ones(n, bool), np.zeros(n, np.int64),
-    )  # fmt: skip
+        np.arange(1, n + 1),
+        boxes(index)[:n].astype(float),
+        np.full(n, 0.5, np.float32),
+        np.zeros(n, np.int32),
+        np.arange(n),
+        np.ones(n, bool),
+        np.zeros(n, np.int64),
+    )
 
 
 def fail_after(monkeypatch, limit):

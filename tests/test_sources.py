@@ -167,13 +167,13 @@ def test_broken_packets_are_skipped(tmp_path):
     middle = len(data) // 2
     data[middle : middle + 400] = b"\xff" * 400
     path.write_bytes(bytes(data))
-    source, frames = read(path)
+    _source, frames = read(path)
     assert len(frames) > 20
     assert all(f.image.shape == (SIZE[1], SIZE[0], 3) for f in frames)
 
 
 def test_times_never_run_backwards(tmp_path):
-    source, frames = read(write_video(tmp_path / "clip.mp4", 20))
+    _source, frames = read(write_video(tmp_path / "clip.mp4", 20))
     assert (np.diff([f.time_s for f in frames]) > 0).all()
 
 

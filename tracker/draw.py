@@ -54,10 +54,11 @@ class Painter:
         if image is None:
             image = np.zeros((frame.size[1], frame.size[0], 3), np.uint8)
         scale = max(0.35, min(frame.size) / 1400)
-        width = max(1, round(min(frame.size) / 400))
+        width = 1 if min(frame.size) < 300 else max(2, round(min(frame.size) / 400))
         self._forget()
         rows = list(zip(tracks.id.tolist(), np.round(tracks.xyxy).astype(int).tolist(), tracks.class_id.tolist(),
                         tracks.score.tolist(), strict=True))  # fmt: skip
+        rows.sort(key=lambda row: row[1][3])  # nearer objects, lower in the picture, above farther ones
         for track_id, box, _, _ in rows:
             self._draw_trail(image, track_id, box, width)
         for track_id, box, _, _ in rows:
