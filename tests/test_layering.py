@@ -12,6 +12,7 @@ ORDER = {
     "tracker": [
         "errors",
         "cache",
+        "choices",
         "config",
         "runconfig",
         "boxes",
@@ -24,6 +25,7 @@ ORDER = {
         "deepsort",
         "stages",
         "devices",
+        "precision",
         "bare_graph",
         "crops",
         "encoder",

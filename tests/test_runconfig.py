@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from freeze.cli import parser as freeze_parser
 from tracker.config import TrackerConfig
 from tracker.errors import ConfigError
-from tracker.options import build_config, parser
+from tracker.options import FREEZE, build_config, parser
 from tracker.runconfig import RunConfig, read_toml
 
 
@@ -23,10 +24,22 @@ def parse(*arguments):
 
 def test_every_field_of_the_run_has_an_option_and_the_other_way_round():
     not_configuration = {"output", "overwrite", "config", "quiet", "verbose"}
-    run = {f.name for f in fields(RunConfig)} - {"tracker"}
+    run = {f.name for f in fields(RunConfig)} - {"tracker", "freeze"}
     tracker = {"max_age", "n_init", "max_cosine_distance", "max_iou_distance", "budget"}
-    assert set(options()) - not_configuration == run | tracker
+    freeze = {f"freeze:{name}" for name in FREEZE}
+    assert set(options()) - not_configuration == run | tracker | freeze
     assert tracker <= {f.name for f in fields(TrackerConfig)}
+
+
+def test_options_to_freeze_are_those_of_the_freeze_command():
+    known = {o for a in freeze_parser()._actions for o in a.option_strings}
+    assert {f"--{name}" for name in FREEZE} <= known
+    config = parse(
+        "a.mp4", "--network", "wrn", "--checkpoint", "ckpt", "--freeze-output", "features", "--output", "out"
+    )
+    assert config.freeze == {"network": "wrn", "checkpoint": "ckpt", "output": "features"}
+    with pytest.raises(ConfigError, match="expected one"):
+        parse("a.mp4", "--network", "wrn", "--encoder", "colour")
 
 
 def test_no_options_give_the_defaults():
@@ -49,6 +62,7 @@ def test_help_states_the_defaults_of_the_dataclasses():
         RunConfig(),
         RunConfig(sources=("a.mp4", "rtsp://b"), classes=("person", "car"), confidence=0.4, max_frames=7, video=False),
         RunConfig(tracker=TrackerConfig(max_age=9, max_cosine_distance=0.31), target_fps=25.0, threads=False),
+        RunConfig(freeze={"network": "wrn", "checkpoint": "model.ckpt-1"}),
         RunConfig(preset="paper", tracker=TrackerConfig.preset("paper")),
     ],
 )
@@ -56,7 +70,7 @@ def test_toml_and_back(tmp_path, config):
     path = tmp_path / "config.toml"
     path.write_text(config.to_toml())
     assert build_config({"config": path}) == config
-    assert set(tomllib.loads(path.read_text())) == {"run", "tracker"}
+    assert {"run", "tracker"} <= set(tomllib.loads(path.read_text())) <= {"run", "tracker", "freeze"}
 
 
 def test_options_stand_above_the_file_and_the_file_above_the_preset(tmp_path):

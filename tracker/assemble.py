@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.config import TrackerConfig
 from tracker.deepsort import DeepSort
-from tracker.errors import EncoderError, SourceError, TrackerError
+from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.footage import Window
 from tracker.outputs import StreamOutput, claim_folder, release_folder
 from tracker.runconfig import RunConfig
@@ -35,6 +35,7 @@ class Run:
         self.config, self._say = config, say
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
+        self.encoder_name = config.encoder
         self._open = ExitStack()
         self._detectors: dict[str, Detector] = {}
         try:
@@ -130,23 +131,39 @@ class Run:
         if c.encoder == "none" or c.appearance == "off":
             self._say("encoder: none: motion alone")
             return None
-        from tracker.encoder import FrozenEncoder
-
-        if c.encoder in ("default", "colour"):
-            from freeze.api import frozen_default
-
-            path = Path(frozen_default(c.encoder))
-        else:
-            path = Path(c.encoder)
+        name, path = self._frozen()
         if not path.exists():
             raise EncoderError(f"{path}: no such file; expected a frozen graph (.pb), default, colour or none")
+        from tracker.encoder import FrozenEncoder
+
         encoder = FrozenEncoder.open(path, device=c.device)
         self._open.callback(encoder.close)
+        self.encoder_name = name
         self._say(
-            f"encoder: {c.encoder}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
+            f"encoder: {name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
             f"{_why(encoder.device, c.device)}"
         )
         return encoder
+
+    def _frozen(self) -> tuple[str, Path]:
+        """Name and frozen graph of the encoder; a checkpoint is frozen into the cache on its first use."""
+        c = self.config
+        if c.freeze:
+            from freeze import cli as freeze_cli
+            from freeze.api import freeze_cached
+
+            given = [part for name, value in c.freeze.items() for part in (f"--{name}", value)]
+            try:
+                request = freeze_cli.request(freeze_cli.parser().parse_args([*given, "--out", "encoder.pb"]))
+            except SystemExit:
+                raise ConfigError(f"options to freeze: {' '.join(given)}; see python -m freeze --help") from None
+            self._say(f"freezing: {' '.join(given)}")
+            return c.freeze.get("network", request.source), Path(freeze_cached(request))
+        if c.encoder in ("default", "colour"):
+            from freeze.api import frozen_default
+
+            return c.encoder, Path(frozen_default(c.encoder))
+        return c.encoder, Path(c.encoder)
 
     def _tracker_config(self) -> TrackerConfig:
         """The parameters of association, with the encoder's own threshold where none was given."""
@@ -177,7 +194,7 @@ class Run:
         if e is None:
             return None
         return {
-            "name": self.config.encoder, "path": str(e.path), "sha256": e.sha256, "dimension": e.dimension,
+            "name": self.encoder_name, "path": str(e.path), "sha256": e.sha256, "dimension": e.dimension,
             "device": e.device, "precision": e.precision,
         }  # fmt: skip
 

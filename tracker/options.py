@@ -26,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _output_options(run.add_argument_group("output"))
     _detector_options(run.add_argument_group("detector and encoder"))
+    _freeze_options(
+        run.add_argument_group("an encoder of your own, frozen, proved and cached first (python -m freeze)")
+    )
     _tracker_options(run.add_argument_group("tracker"))
     _frame_options(run.add_argument_group("frames and speed"))
     return top
@@ -70,6 +73,33 @@ def _detector_options(group: Any) -> None:
     group.add_argument(
         "--device", metavar="auto|cpu|gpu|gpu:N", type=_device, help=f"where networks run (default: {d.device})"
     )
+
+
+FREEZE = {
+    "checkpoint": "checkpoint: prefix, one of its files, or its folder",
+    "network": "a network known by name",
+    "meta": "MetaGraph of a TensorFlow 1 training run",
+    "builder": "FILE.py[:FUNCTION] with build(images) -> features",
+    "keras": "whole Keras model, .keras or .h5",
+    "saved-model": "SavedModel folder",
+    "graphdef": "a graph that is frozen already, to be proved",
+    "custom-objects": "Python file with the classes that a Keras model uses",
+    "signature": "signature of the SavedModel",
+    "image-shape": "size of a crop, HxWxC",
+    "dtype": "what the builder is given: uint8 or float32",
+    "scale": "factor on the pixels, such as 1/255",
+    "ema": "moving averages of the checkpoint: auto, yes or no",
+    "colour-order": "what the model is fed: bgr or rgb",
+    "input": "tensor that takes the images (option --freeze-input)",
+    "output": "tensor that holds the features (option --freeze-output)",
+}
+"""Options of `python -m freeze` that a run passes on; two have other names here, where --output is the folder."""
+
+
+def _freeze_options(group: Any) -> None:
+    for name, text in FREEZE.items():
+        option = f"--freeze-{name}" if name in ("input", "output") else f"--{name}"
+        group.add_argument(option, dest=f"freeze:{name}", metavar=name.upper(), help=text.split(" (option")[0])
 
 
 def _tracker_options(group: Any) -> None:
@@ -145,5 +175,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
         for k, v in given.items()
         if k in RunConfig.__dataclass_fields__ and v != []
     }
+    if own := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
+        run["freeze"] = {**run.get("freeze", {}), **own}
     preset = run.get("preset", RunConfig().preset)
     return RunConfig(**run, tracker=TrackerConfig.preset(preset, **tracker))

@@ -1,8 +1,8 @@
-"""A frozen float32 graph computed in bfloat16 or float16: convolutions and what stands between them, the tail in float32.
+"""A frozen float32 graph computed in bfloat16 or float16: its convolutions and what is between, the tail in float32.
 
-The weights are stored in the lower precision, so nothing is cast at run time but what enters and leaves the convolutional part.
-Pooling over the picture, the last matrix product and the normalisation stay in float32: that keeps the features within a cosine
-of 0.9999 of the float32 ones, where a rewrite of everything gives 0.998.
+The weights are stored in the lower precision, so nothing is cast at run time but what enters and leaves the
+convolutional part. Pooling over the picture, the last matrix product and the normalisation stay in float32: that keeps
+the features within a cosine of 0.9999 of the float32 ones, where a rewrite of everything gives 0.998.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from typing import Any
 from tracker.devices import import_tensorflow
 
 HEAVY = {"Conv2D", "DepthwiseConv2dNative"}
-LIGHT = {"BiasAdd", "Relu", "Relu6", "LeakyRelu", "Elu", "AddV2", "Add", "MaxPool", "Pad", "FusedBatchNormV3", "Mul", "Sub"}
+LIGHT = {
+    "BiasAdd",
+    "Relu",
+    "Relu6",
+    "LeakyRelu",
+    "Elu",
+    "AddV2",
+    "Add",
+    "MaxPool",
+    "Pad",
+    "FusedBatchNormV3",
+    "Mul",
+    "Sub",
+}
 """Kept in low precision where they stand between two convolutions."""
 KEPT_INPUTS = {"FusedBatchNormV3": (1, 2, 3, 4), "Pad": (1,)}
 """Inputs of an operation that keep their type."""

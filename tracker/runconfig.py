@@ -58,6 +58,8 @@ class RunConfig:
     """Give each stage a thread; the tracks are the same without."""
     reconnect: float = 30.0
     """Seconds to go on trying after a live source was lost."""
+    freeze: dict[str, str] = field(default_factory=dict)
+    """An encoder of the user's own to freeze and prove first: options of `python -m freeze` without their dashes."""
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     """Parameters of motion and association."""
 
@@ -72,18 +74,24 @@ class RunConfig:
         if self.target_fps is not None and not self.target_fps > 0:
             raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
         _at_least("reconnect", self.reconnect, 0)
+        if self.freeze and self.encoder != RunConfig.encoder:
+            raise ConfigError(
+                f"encoder {self.encoder} and an encoder to freeze ({', '.join(self.freeze)}); expected one"
+            )
 
     def to_toml(self) -> str:
         """The configuration as TOML; keys that are None are left out."""
         import tomli_w
 
-        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tracker"}
+        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze")}
         tables = {"run": run, "tracker": {f.name: getattr(self.tracker, f.name) for f in fields(self.tracker)}}
+        if self.freeze:
+            tables["freeze"] = self.freeze
         return tomli_w.dumps({name: {k: v for k, v in t.items() if v is not None} for name, t in tables.items()})
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tables [run] and [tracker] of a configuration file, checked against the dataclasses.
+    """The tables [run] (with [freeze] as a key of it) and [tracker] of a file, checked against the dataclasses.
 
     Raises
     ------
@@ -97,14 +105,18 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ) from None
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{path} is not TOML: {e}") from None
-    tables: dict[str, type] = {"run": RunConfig, "tracker": TrackerConfig}
-    if unknown := sorted(set(data) - set(tables)):
-        raise ConfigError(f"{path} has unknown key {unknown[0]!r}; expected the tables [run] and [tracker]")
-    return tuple(_checked(data.get(name, {}), cls, f"{path}: [{name}]") for name, cls in tables.items())  # type: ignore[return-value]
+    if unknown := sorted(set(data) - {"run", "tracker", "freeze"}):
+        raise ConfigError(f"{path} has unknown key {unknown[0]!r}; expected the tables [run], [tracker] and [freeze]")
+    run = _checked(data.get("run", {}), RunConfig, f"{path}: [run]")
+    if freeze := data.get("freeze"):
+        if not isinstance(freeze, dict) or not all(isinstance(v, str) for v in freeze.values()):
+            raise ConfigError(f"{path}: [freeze] is {freeze!r}; expected a table of strings")
+        run["freeze"] = freeze
+    return run, _checked(data.get("tracker", {}), TrackerConfig, f"{path}: [tracker]")
 
 
 def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:
-    hints = {k: v for k, v in get_type_hints(cls).items() if k != "tracker"}
+    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze")}
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is {table!r}; expected a table")
     if unknown := sorted(set(table) - set(hints)):

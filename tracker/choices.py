@@ -1,0 +1,63 @@
+"""Choices made by measuring, remembered per machine: which arithmetic or runtime is fastest for a graph here."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.cache import cache_folder
+from tracker.errors import OutputError
+
+
+def remembered(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The outcome of `measure` for a key, from the cache where it was measured before.
+
+    `key` names everything the outcome depends on: processor, versions, the graph's hash. A cache that cannot be read or
+    written costs a measurement, nothing more.
+    """
+    try:
+        path: Path | None = cache_folder("choices") / f"{kind}.json"
+    except OutputError:
+        path = None
+    known = _read(path)
+    if isinstance(known.get(key), dict):
+        return known[key]
+    outcome = measure()
+    if path is not None:
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        with suppress(OSError):
+            part.write_text(json.dumps({**_read(path), key: outcome}, indent=1, sort_keys=True))
+            os.replace(part, path)
+    return outcome
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    with suppress(OSError, ValueError, TypeError):
+        found = json.loads(path.read_text()) if path is not None else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: bool = True) -> dict[str, float]:
+    """Median seconds of calls that do the same, run in turn after one run each to warm up.
+
+    busy : count processor time, which other programs disturb less and which a pipeline pays for; False: time by the
+        clock, for work done elsewhere than on the processor.
+    """
+    clock = time.process_time if busy else time.perf_counter
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            seconds[name].append(clock() - start)
+    return {name: float(np.median(s)) for name, s in seconds.items()}
