@@ -29,7 +29,9 @@ FLICKER = 0.2
 MIN_HEIGHT, MIN_AREA, MAX_AREA = 0.033, 0.0007, 0.5
 """Limits of an object's height and box area, shares of the frame's."""
 SHARE_OF_CHANGE = 0.6
-"""More foreground than this share of the frame is a change of light or of view, not objects."""
+"""More foreground and shadow than this share of the frame is a change of light or of view, not objects."""
+PATIENCE = 10
+"""Frames of such a change after which the background is learned anew: the view was cut."""
 
 
 class MotionDetector:
@@ -59,6 +61,7 @@ class MotionDetector:
         self._primer = list(frames)
         self._background: Any = None
         self._before: Any = None
+        self._seen, self._frames, self._changed, self._share = 0, 0, 0, 0.0
 
     def __call__(self, frame: Frame) -> Detections | None:
         if frame.image is None:
@@ -74,20 +77,26 @@ class MotionDetector:
         if self._background is None:
             return None
         mask = self._foreground(image)
-        if np.count_nonzero(mask) > SHARE_OF_CHANGE * mask.size:
+        if self._share > SHARE_OF_CHANGE:
+            self._changed += 1
+            if self._changed >= PATIENCE:
+                self._forget()
             return None
+        self._changed = 0
         return self._objects(mask, frame.size)
 
     def _gather(self, image: np.ndarray) -> None:
         """Without a primer, make the background from the frames seen so far, better and better."""
-        if self._seen < SAMPLES[-1]:
-            self._seen += 1
-            if self._seen <= SAMPLES[0] or self._seen % 6 == 0:
-                self._samples.append(image)
-            if self._seen in SAMPLES:
-                self._prime(self._samples)
-        else:
+        if self._seen >= SAMPLES[-1]:
             self._samples.clear()
+            return
+        if self._seen % self._stride == 0:
+            self._samples.append(image)
+        if len(self._samples) > 20:
+            self._samples, self._stride = self._samples[::2], 2 * self._stride
+        self._seen += 1
+        if self._seen in SAMPLES:
+            self._prime(self._samples)
 
     def _prime(self, images: Sequence[np.ndarray]) -> None:
         """A background of the images' median; what else they show at a place becomes a rarer mode of it."""
@@ -105,6 +114,7 @@ class MotionDetector:
         # A camera's exposure follows what drives by: bring the picture to the background's brightness first.
         image = cv2.convertScaleAbs(image, alpha=self._gain(image))
         mask = self._subtractor.apply(image, learningRate=1 / HISTORY)
+        self._share = np.count_nonzero(mask) / mask.size
         self._frames += 1
         if self._frames % 10 == 0:
             self._background = self._subtractor.getBackgroundImage()
@@ -140,7 +150,8 @@ class MotionDetector:
 
     def _forget(self) -> None:
         self._samples: list[np.ndarray] = []
-        self._seen = self._frames = 0
+        self._stride = 1
+        self._seen, self._frames, self._changed, self._share = 0, 0, 0, 0.0
         self._background = None
         self._flicker = np.zeros(self._small[::-1], np.float32)
         self._before = np.zeros(self._small[::-1], np.uint8)
@@ -225,10 +236,10 @@ def _belong(xyxy: np.ndarray) -> np.ndarray:
 
 
 class _CameraWatch:
-    """Tells a moving camera from moving objects: most of the picture's corners move, and they lie all over it."""
+    """Tells a moving camera from moving objects: most of the picture's corners follow one similarity that moves."""
 
-    EVERY, SHIFT, SHARE, CELLS = 4, 0.7, 0.6, 9
-    """Frames between looks; pixels of a picture 320 wide; share of the cells that move; cells of 16 with corners."""
+    EVERY, SHIFT, CELLS = 4, 0.7, 9
+    """Frames between looks; pixels of a picture 320 wide; cells of 16 that the corners must come from."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -249,10 +260,12 @@ class _CameraWatch:
         if corners is None:
             return False
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, corners, np.zeros_like(corners), winSize=(11, 11))
-        shift = np.abs(there - corners).reshape(-1, 2).max(axis=1)
-        moving = (shift > self.SHIFT) | (found.ravel() == 0)  # lost ones count: a cut to another view loses all
-        cell = (corners.reshape(-1, 2) / (grey.shape[1], grey.shape[0]) * 4).astype(int) @ (1, 4)
-        corners_in, moving_in = np.bincount(cell, minlength=16), np.bincount(cell, moving, minlength=16)
-        held = corners_in > 0
-        moved_cells = moving_in[held] > 0.5 * corners_in[held]
-        return bool(held.sum() >= self.CELLS and moved_cells.mean() > self.SHARE)
+        start, end = (a.reshape(-1, 2)[found.ravel() == 1] for a in (corners, there))
+        if len(start) < 12:
+            return False
+        _, follows = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=1.0)
+        held = follows.ravel() == 1
+        size = np.array(grey.shape[::-1])
+        cells = len(np.unique((start[held] / size * 4).astype(int) @ (1, 4)))
+        shift = np.abs(end - start)[held].max(axis=1)
+        return bool(held.mean() > 0.5 and cells >= self.CELLS and np.median(shift) > self.SHIFT)

@@ -74,6 +74,19 @@ def test_it_says_so_when_the_camera_moves():
     assert "the camera moves at frame 2" in warning and "static camera" in warning
 
 
+def test_a_cut_to_another_view_is_survived():
+    rng = np.random.default_rng(0)
+    detector = MotionDetector(frames=[street(rng) for _ in range(5)])
+    answers = []
+    tiles = (np.indices((HEIGHT, WIDTH)) // 24).sum(axis=0) % 2 * 2 - 1  # the other view: a paved square
+    for i in range(70):
+        image = street(rng, moving(i)).astype(int)
+        paved = image + 80 * tiles[..., None]
+        answers.append(detector(frame(i + 1, (image if i < 20 else np.clip(paved, 0, 255)).astype(np.uint8))))
+    assert len(answers[19]) == 2 and answers[21] is None
+    assert len(answers[69]) == 2
+
+
 def test_frames_that_change_size_start_anew():
     rng = np.random.default_rng(0)
     detector = MotionDetector()
