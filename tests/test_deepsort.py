@@ -8,6 +8,7 @@ import pytest
 
 from tests.oracle import Oracle
 from tracker import DeepSort, Detections
+from tracker.errors import ConfigError, DetectionsError
 
 DATA = os.environ.get("TRACKER_DATA")
 
@@ -81,3 +82,229 @@ def position_features(boxes):
     rng = np.random.default_rng(7)
     centre = np.column_stack([boxes[:, :2] + boxes[:, 2:], boxes[:, 3] - boxes[:, 1]])
     return (np.cos(centre @ rng.normal(0, 0.004, (3, 32)) + rng.uniform(0, 6, 32)) + 0.5).astype(np.float32)
+
+
+# ---- the contract of update, and its refusals ----------------------------------------------------------------------
+
+PRESETS = ["paper", "default"]
+BOXES = np.array([[100, 100, 140, 200], [400, 100, 440, 200], [700, 300, 740, 400]], np.float32)
+LOOKS = np.eye(3, 8, dtype=np.float32)
+
+
+def settled(preset, **options):
+    """A tracker with three confirmed tracks, numbers 1 to 3, on BOXES in this order."""
+    tracker = DeepSort.from_preset(preset, **options)
+    for _ in range(5):
+        tracks = tracker.update(Detections(BOXES), LOOKS)
+    assert tracks.id.tolist() == [1, 2, 3] and tracks.confirmed.all()
+    return tracker
+
+
+def state(tracker):
+    bank = tracker.bank
+    return {name: np.copy(value) for name, value in vars(bank).items() if isinstance(value, np.ndarray)}
+
+
+def assert_whole(tracker):
+    """No array of the bank is out of step or holds a number that is none."""
+    bank = tracker.bank
+    for name in ("mean", "covariance", "id", "hits", "confirmed", "votes", "slot"):
+        assert len(getattr(bank, name)) == len(bank), name
+    assert np.isfinite(bank.mean).all() and np.isfinite(bank.covariance).all()
+    assert (bank.covariance[..., [0, 2]] > 0).all() and len(set(bank.id.tolist())) == len(bank)
+    assert len(set(bank.slot.tolist())) == len(bank) and bank.id.max(initial=0) < bank.next_id
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "features, embedded, message",
+    [
+        (LOOKS[:2], None, "expected .3, D."),
+        (LOOKS[0], None, "expected .3, D."),
+        (np.zeros((3, 0)), None, "expected .3, D."),
+        (np.ones((3, 5)), None, "length 5, those of earlier frames 8"),
+        (LOOKS, np.ones(2, bool), "embedded"),
+        (LOOKS, np.ones(3), "embedded"),
+    ],
+)
+def test_refuses_features_that_do_not_fit_and_stays_as_it_was(preset, features, embedded, message):
+    tracker = settled(preset)
+    before = state(tracker)
+    with pytest.raises(DetectionsError, match=message):
+        tracker.update(Detections(BOXES), features, embedded=embedded)
+    for name, value in state(tracker).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+    assert tracker.update(Detections(BOXES), LOOKS).id.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_features_without_direction_are_counted_and_passed_over(preset):
+    tracker = settled(preset)
+    broken = LOOKS.copy()
+    broken[0], broken[1] = np.nan, 0
+    assert tracker.update(Detections(BOXES), broken).detection_index.tolist() == [0, 1, 2]
+    assert tracker.warnings["features without direction"] == 2
+    assert tracker.update(Detections(BOXES), LOOKS).detection_index.tolist() == [0, 1, 2]
+    assert_whole(tracker)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_rows_that_are_not_embedded_are_matched_by_motion(preset):
+    tracker = settled(preset)
+    junk = np.full_like(LOOKS, 7)
+    tracks = tracker.update(Detections(BOXES), junk, embedded=np.zeros(3, bool))
+    assert tracks.detection_index.tolist() == [0, 1, 2]
+    mixed = np.where([[True], [False], [True]], LOOKS, junk)
+    tracks = tracker.update(Detections(BOXES), mixed, embedded=np.array([True, False, True]))
+    assert tracks.detection_index.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_boxes_outside_the_frame_are_counted(preset):
+    tracker = settled(preset)
+    outside = np.array([[-90, 10, -20, 90], [5000, 0, 5100, 100]], np.float32)
+    boxes, looks = np.vstack([outside[:1], BOXES, outside[1:]]), np.vstack([LOOKS[:1], LOOKS, LOOKS[:1]])
+    tracks = tracker.update(Detections(boxes), looks, frame_size=(800, 600))
+    assert tracks.id[:3].tolist() == [1, 2, 3] and tracks.detection_index[:3].tolist() == [1, 2, 3]
+    assert tracker.warnings["boxes outside the frame"] == 2
+    assert len(tracks) == (3 if preset == "default" else 5)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_time_going_backwards_is_counted_and_harmless(preset):
+    tracker = DeepSort.from_preset(preset)
+    for time_s in (0.0, 0.04, 0.08, 0.12, 0.16, 0.02, 0.06, 0.06, 1e9, -1e9, 0.0):
+        tracks = tracker.update(Detections(BOXES), LOOKS, time_s=time_s)
+        assert_whole(tracker)
+    assert tracker.warnings["time ran backwards"] == 2
+    assert tracks.id.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("features", [True, False])
+def test_five_thousand_boxes_in_a_frame(preset, features):
+    rng = np.random.default_rng(0)
+    tracker = settled(preset)
+    low = rng.uniform(0, 1800, (5000, 2))
+    many = np.vstack([BOXES, np.hstack([low, low + rng.uniform(5, 60, (5000, 2))]).astype(np.float32)])
+    looks = np.vstack([LOOKS, rng.normal(size=(5000, 8)).astype(np.float32)])
+    for boxes, look in ((many, looks), (many, looks), (BOXES, LOOKS), (BOXES[:0], LOOKS[:0])):
+        tracks = tracker.update(Detections(boxes), look if features else None)
+        assert_whole(tracker)
+    assert len(tracks) == 3
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_boxes_of_absurd_size_and_shape_leave_the_bank_whole(preset):
+    odd = [[-1e6, -1e6, 1e6, 1e6], [5, 5, 5.001, 900], [5, 5, 900, 5.001], [1e7, 1e7, 1e7 + 9, 1e7 + 9]]
+    odd = np.array(odd, np.float32)
+    tracker = settled(preset)
+    for boxes in (odd, odd, BOXES, odd[::-1], BOXES):
+        tracker.update(Detections(boxes))
+        assert_whole(tracker)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_random_input_never_corrupts_the_bank(preset):
+    rng = np.random.default_rng(8)
+    tracker = DeepSort.from_preset(preset, budget=5, max_age=6, class_names=("person", "car", "truck"))
+    for _ in range(250):
+        n = int(rng.integers(0, 12))
+        low = rng.uniform(0, 300, (n, 2))
+        boxes = np.hstack([low, low + rng.uniform(1, 200, (n, 2))])
+        given = None if rng.random() < 0.1 else Detections(boxes, rng.uniform(-1, 2, n), rng.integers(-1, 5, n))
+        looks = None if given is None or rng.random() < 0.3 else rng.normal(size=(n, 6))
+        tracks = tracker.update(given, looks, embedded=None if looks is None else rng.random(n) < 0.7)
+        assert_whole(tracker)
+        index = tracks.detection_index[tracks.detection_index >= 0]
+        assert len(set(index.tolist())) == len(index) and (index < n).all()
+
+
+def test_nothing_before_anything():
+    for preset in PRESETS:
+        tracker = DeepSort.from_preset(preset)
+        for given in (None, Detections.empty(), None):
+            tracks = tracker.update(given)
+            assert len(tracks) == len(tracks.seen) == 0 and tracks.xyxy.shape == (0, 4)
+        assert tracker.wanted(Detections.empty()).shape == (0,)
+
+
+def test_snapshots_do_not_change_afterwards():
+    tracker = settled("paper")
+    first = tracker.update(Detections(BOXES), LOOKS)
+    kept = {name: getattr(first, name).copy() for name in first.__slots__}
+    tracker.update(Detections(BOXES[::-1] + 3), LOOKS[::-1])
+    for name, value in kept.items():
+        np.testing.assert_array_equal(getattr(first, name), value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_asking_what_to_embed_changes_nothing(preset):
+    tracker = settled(preset)
+    before = state(tracker)
+    wanted = tracker.wanted(Detections(BOXES + 1), time_s=1.0)
+    assert wanted.shape == (3,) and wanted.dtype == bool
+    for name, value in state(tracker).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+# ---- classes -------------------------------------------------------------------------------------------------------
+
+
+def test_class_is_the_one_with_most_votes():
+    tracker = DeepSort.from_preset("paper")
+    classes = [tracker.update(Detections(BOXES[:1], class_id=[c])).class_id[0] for c in (2, 7, 7, 2, 7, 7)]
+    assert classes == [2, 2, 7, 7, 7, 7], "a tie changes nothing"
+
+
+def test_a_track_takes_its_own_class_or_one_easily_taken_for_it():
+    names = ("person", "bicycle", "car", "bus", "truck")
+    for first, second, same in ((2, 4, True), (3, 2, True), (0, 2, False), (0, 1, False)):
+        tracker = DeepSort.from_preset("default", class_names=names)
+        for _ in range(5):
+            tracker.update(Detections(BOXES[:1], class_id=[first]))
+        tracks = tracker.update(Detections(BOXES[:1], class_id=[second])).seen
+        assert (tracks.id.tolist() == [1]) is same
+
+
+def test_the_paper_does_not_know_classes():
+    tracker = settled("paper")
+    assert tracker.update(Detections(BOXES, class_id=[5, 6, 7]), LOOKS).seen.id.tolist() == [1, 2, 3]
+
+
+# ---- presets -------------------------------------------------------------------------------------------------------
+
+
+def test_paper_preset_has_the_published_numbers():
+    c = DeepSort.from_preset("paper").config
+    assert (c.max_age, c.n_init, c.max_cosine_distance, c.max_iou_distance, c.budget) == (30, 3, 0.2, 0.7, 100)
+
+
+@pytest.mark.parametrize(
+    "preset, overrides, message",
+    [
+        ("deepsort", {}, "expected one of default, paper"),
+        ("paper", {"max_agee": 3}, "unknown tracker setting 'max_agee'"),
+        ("paper", {"max_age": 0}, "max_age is 0; expected at least 1"),
+        ("default", {"max_iou_distance": 1.5}, "expected 0 to 1"),
+        ("default", {"max_cosine_distance": float("nan")}, "expected 0 to 2"),
+        ("default", {"budget": -1}, "at least 1"),
+    ],
+)
+def test_refuses_settings(preset, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        DeepSort.from_preset(preset, **overrides)
+
+
+def test_the_example_of_the_readme():
+    from tracker import DeepSort, Detections
+
+    tracker = DeepSort.from_preset("paper")
+    for frame in range(5):
+        xyxy = np.array([[100 + 4 * frame, 50, 160 + 4 * frame, 210], [300, 60, 350, 200]])
+        score, class_id = np.array([0.9, 0.8]), np.array([0, 0])
+        features = np.eye(2, 128)
+        tracks = tracker.update(Detections(xyxy, score, class_id), features)
+    assert tracks.id.tolist() == [1, 2] and tracks.confirmed.all()
+    assert tracks.detection_index.tolist() == [0, 1] and tracks.class_id.tolist() == [0, 0]
+    np.testing.assert_allclose(tracks.xyxy, xyxy, atol=3)
