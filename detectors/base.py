@@ -21,6 +21,9 @@ COCO = (
 )  # fmt: skip
 """The 80 classes of COCO in the order of detectors that number them without gaps."""
 
+ROAD_USERS = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck")
+"""What a detector of all COCO classes looks for unless told otherwise: people and vehicles."""
+
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Ids 1..90 of COCO's label map that no class has."""
 
@@ -38,7 +41,7 @@ def wanted_classes(classes: Sequence[str] | None, names: Sequence[str], detector
     ------
     DetectorError : a name that the detector does not know; the message lists those it does.
     """
-    if classes is None:
+    if classes is None or tuple(classes) == ("all",):
         return None
     known = {name.lower(): i for i, name in enumerate(names)}
     unknown = [c for c in classes if c.strip().lower() not in known]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from detectors.base import COCO
+from detectors.base import COCO, ROAD_USERS
 from detectors.network import Candidates, Network, NetworkOptions
 from detectors.runtime import import_tensorflow, open_runner
 
@@ -39,6 +40,7 @@ class CenterNet(Network):
     """The fetched network; `path` is the whole frozen graph, its cut stands beside it."""
 
     def __init__(self, path: Path, options: NetworkOptions) -> None:
+        options = options if options.classes is not None else replace(options, classes=ROAD_USERS)
         super().__init__("coco", str(path), COCO, options, SIZE)
         self._run = open_runner(path.with_name(CUT), INPUT, (PEAKS, EXTENTS), options)
         self.runtime = self._run.name

@@ -61,6 +61,8 @@ class MotionDetector:
         self._primer = list(frames)
         self._background: Any = None
         self._before: Any = None
+        self._samples: list[np.ndarray] = []
+        self._stride = 1
         self._seen, self._frames, self._changed, self._share = 0, 0, 0, 0.0
 
     def __call__(self, frame: Frame) -> Detections | None:
@@ -149,8 +151,7 @@ class MotionDetector:
         self._primer = []
 
     def _forget(self) -> None:
-        self._samples: list[np.ndarray] = []
-        self._stride = 1
+        self._samples, self._stride = [], 1
         self._seen, self._frames, self._changed, self._share = 0, 0, 0, 0.0
         self._background = None
         self._flicker = np.zeros(self._small[::-1], np.float32)

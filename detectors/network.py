@@ -66,6 +66,10 @@ class Network:
         self._confidence = self.CONFIDENCE if options.confidence is None else options.confidence
         self._nms = self.NMS if options.nms is None else options.nms
         self._wanted = wanted_classes(options.classes, self.class_names, name)
+        # A van is a car to one glance and a truck to the next: these suppress each other like one class.
+        motor = [i for i, n in enumerate(self.class_names) if n in ("car", "truck", "bus", "train")]
+        self._kind = np.arange(len(self.class_names))
+        self._kind[motor] = motor[0] if motor else 0
         self._grid, self._size = parse_tiles(options.tiles), size
         self._rects: tuple[tuple[int, int], np.ndarray] | None = None
 
@@ -84,7 +88,7 @@ class Network:
         part = np.repeat(np.arange(len(rects)), [len(b) for b in boxes])
         xyxy, score = np.concatenate(boxes), np.concatenate([c.score for c in seen])
         class_id = np.concatenate([c.class_id for c in seen])
-        kept = nms(xyxy, score, class_id, self._nms, part=part, cut=cut)
+        kept = nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
         if self._wanted is not None:
             kept = kept[np.isin(class_id[kept], self._wanted)]
         # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.

@@ -49,7 +49,7 @@ def open_detector(
     ----------
     confidence, nms : thresholds, 0 to 1; None: the detector's own.
     tiles : off, auto or COLUMNSxROWS (networks only).
-    classes : names to keep; None keeps all.
+    classes : names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
     device : auto, cpu, gpu or gpu:N.
     runtime, precision, threads : see `detectors.runtime.open_runner`.
     offline : nothing may be fetched.

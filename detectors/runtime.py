@@ -86,6 +86,7 @@ def import_tensorflow() -> Any:
         import tensorflow as tf
     except ImportError as error:
         raise BackendMissingError(f"this detector needs TensorFlow ({error}); run `pip install tensorflow`") from None
+    tf.get_logger().setLevel("ERROR")  # its deprecation notices are ours to read, not the user's
     return tf
 
 
