@@ -49,7 +49,14 @@ ORDER = {
 }
 # What crosses package borders: importer -> modules it may import besides its own package.
 CROSSING = {
-    "detectors": {"tracker.boxes", "tracker.cache", "tracker.detections", "tracker.errors"},
+    "detectors": {
+        "tracker.boxes",
+        "tracker.cache",
+        "tracker.choices",
+        "tracker.detections",
+        "tracker.devices",
+        "tracker.errors",
+    },
     "freeze": {"tracker.cache", "tracker.errors"},
     "videos": {"tracker.cache", "tracker.errors"},
     "tracker.bare_graph": {"freeze.contract"},

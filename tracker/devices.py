@@ -22,8 +22,9 @@ def _load() -> tuple[Any, str]:
         try:
             import tensorflow as tf
         except ImportError as e:
-            raise BackendMissingError(f"the encoder needs TensorFlow ({e}); run `pip install tensorflow`") from None
+            raise BackendMissingError(f"this needs TensorFlow ({e}); run `pip install tensorflow`") from None
         tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")
     about = [_plain(line) for line in lines if re.search(r"cuda|gpu|cudnn|nvidia|rocm|dlopen", line, re.IGNORECASE)]
     return tf, " ".join(dict.fromkeys(about))
 
