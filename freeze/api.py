@@ -41,7 +41,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     UsageError
         The request names no source, or several.
     """
-    from freeze import export, pipeline, prove
+    from freeze import compare, export, pipeline, prove
 
     log = log if log is not None else Log()
     if not request.source or request.out is None:
@@ -53,6 +53,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     graph_def = pipeline.frozen(job)
     data = export.serialised(graph_def)
     proof = prove.prove(job, graph_def)
+    compare.with_meta(job, proof)
     with export.staged(request.out, data) as path:
         contract_path(path).write_text(pipeline.contract(job, data, proof.figures).to_json())
         prove.reload(path, proof, job)

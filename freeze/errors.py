@@ -73,6 +73,15 @@ class Log:
         return {f.code for f in self.findings}
 
 
+def tensorflow_words(error: BaseException, limit: int = 300) -> str:
+    """What a TensorFlow error says itself, without the frame that sessions put around it."""
+    text = getattr(error, "message", None) or str(error)
+    lines = [line.strip() for line in text.split("Original stack trace")[0].splitlines() if line.strip()]
+    frame = ("Graph execution error", "Detected at node", "Node:", "[[{{node", "File ", "Stack trace")
+    own = [line for line in lines if not line.startswith(frame)]
+    return " ".join(own or lines or [type(error).__name__])[:limit]
+
+
 def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     """`a, b, c and 4 more`."""
     names = list(names)

@@ -1,31 +1,26 @@
 """Runs a user's builder in a graph of its own and gives its variables values from a checkpoint.
 
-Understood: `build(images) -> features`; `factory_fn(image, reuse)` as in the published scripts; a script that builds
-its graph
-at module level. The file is the user's own code and runs as such.
+Understood: `build(images) -> features`; `factory_fn(image, reuse)` as in the published scripts, also behind a function
+that returns it; a script that builds its graph at module level. The file is the user's own code and runs as such.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from freeze import old_layers
-from freeze.checkpoint import Checkpoint
 from freeze.contract import sha256
 from freeze.errors import FreezeError, Log
-from freeze.graph import VARIABLE_OPS
+from freeze.graph_model import from_graph
 from freeze.model import Model
 from freeze.request import Request
 from freeze.tf_quiet import tensorflow
-from freeze.variables import Wanted, assign
+from freeze.user_code import explained, imported
 
 FUNCTIONS = ("build", "factory_fn", "build_network", "build_model", "create_network", "network", "encoder", "model")
 DEFAULT_SHAPE = (128, 64, 3)
@@ -41,34 +36,39 @@ def load(request: Request, log: Log) -> Model:
             "check the path of --builder FILE.py[:FUNCTION]",
             [str(path)],
         )
-    tf = tensorflow()
-    graph = tf.Graph()
-    with graph.as_default(), old_layers.lent(log, str(path)), _explained(path):
-        module = _module(path)
+    try:
+        graph, names = _built(path, function, request, log, as_float=False)
+    except _WantsFloat:
+        graph, names = _built(path, function, request, log, as_float=True)
+        log.note("BUILDER_FLOAT", "the builder takes float images: it was given the uint8 pixels converted to float32")
+    provenance = {"source": "builder", "builder": path.name, "builder_sha256": sha256(path)}
+    return from_graph(graph, request, log, provenance, **names)
+
+
+class _WantsFloat(Exception):
+    """The builder's first operation refuses uint8."""
+
+
+def _built(path: Path, function: str, request: Request, log: Log, as_float: bool) -> tuple[Any, dict[str, str]]:
+    """The graph that the builder made, and the names of its input and output where they are known."""
+    graph = tensorflow().Graph()
+    with graph.as_default(), old_layers.lent(log), explained(path):
+        module = imported(path)
         build = _function(module, function, path)
-        names = _call(build, request) if build else {}
-    return from_graph(
-        graph, request, log, {"source": "builder", "builder": path.name, "builder_sha256": sha256(path)}, **names
-    )
+        if build is None:
+            return graph, {}
+        try:
+            return graph, _call(build, module, request, as_float)
+        except (TypeError, ValueError) as e:
+            if as_float or request.dtype is not None or "uint8" not in str(e):
+                raise
+    raise _WantsFloat
 
 
 def split_spec(spec: str) -> tuple[Path, str]:
     """`FILE.py:FUNCTION` -> (FILE.py, FUNCTION); the function may be left out."""
     found = re.match(r"^(.*\.py):(\w+)$", spec)
     return (Path(found.group(1)), found.group(2)) if found else (Path(spec), "")
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("freeze_builder_" + re.sub(r"\W", "_", path.stem), path)
-    if spec is None or spec.loader is None:
-        raise FreezeError("BUILDER_UNREADABLE", f"{path} is no Python file", "give a .py file", [str(path)])
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any] | None:
@@ -89,8 +89,9 @@ def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any] |
     tf = tensorflow()
     if tf.compat.v1.get_default_graph().get_operations():
         return None
-    if len(own) == 1:
-        return next(iter(own.values()))
+    factories = [f for n, f in own.items() if "factory" in n]
+    if len(own) == 1 or len(factories) == 1:
+        return (factories or list(own.values()))[0]
     raise FreezeError(
         "BUILDER_FUNCTION",
         f"{path.name} has no function `build(images)` and builds no graph when run",
@@ -99,30 +100,37 @@ def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any] |
     )
 
 
-def _call(build: Callable[..., Any], request: Request) -> dict[str, str]:
+def _call(build: Callable[..., Any], module: ModuleType, request: Request, as_float: bool) -> dict[str, str]:
     """Makes the placeholder, calls the builder, returns the names of input and output."""
     tf = tensorflow()
+    if "factory" in build.__name__ and not _needs(build):
+        build = build()  # as published: a function that returns factory_fn(image, reuse)
     shape = request.image_shape or DEFAULT_SHAPE
     images = tf.compat.v1.placeholder(tf.as_dtype(request.dtype or "uint8"), [None, *shape], name="images")
-    positional = [
-        p
-        for p in inspect.signature(build).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    given = tf.cast(images, tf.float32) if as_float else images
+    if as_float and callable(preprocess := getattr(module, "_preprocess", getattr(module, "preprocess", None))):
+        given = tf.map_fn(preprocess, given)  # the published script prepares one image at a time
     extra = []
-    for p in positional[1:]:
+    for name in _needs(build)[1:]:
         known = {"reuse": None, "is_training": False, "training": False, "train": False, "keep_prob": 1.0}
-        if p.name not in known:
+        if name not in known:
+            cause = f"{build.__name__}{inspect.signature(build)} needs '{name}' besides the images"
             raise FreezeError(
                 "BUILDER_SIGNATURE",
-                f"{build.__name__}{inspect.signature(build)} needs '{p.name}' besides the images",
+                cause,
                 "give it a default value, or wrap it: def build(images): ...",
                 [build.__name__],
             )
-        extra.append(known[p.name])
-    result = build(images, *extra)
+        extra.append(known[name])
+    result = build(given, *extra)
     features = _features(result, build)
     return {"input": images.name, "output": features.name}
+
+
+def _needs(build: Callable[..., Any]) -> list[str]:
+    """Names of the positional parameters without a default."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in inspect.signature(build).parameters.values() if p.default is p.empty and p.kind in kinds]
 
 
 def _features(result: Any, build: Callable[..., Any]) -> Any:
@@ -142,85 +150,3 @@ def _features(result: Any, build: Callable[..., Any]) -> Any:
             [build.__name__],
         )
     return result
-
-
-class _explained:
-    """Turns whatever a builder raises into an error that names the line and, where known, the cure."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None or isinstance(error, (FreezeError, KeyboardInterrupt)):
-            return
-        frames = [f for f in traceback.extract_tb(trace) if Path(f.filename) == self.path]
-        line = f"{self.path.name}:{frames[-1].lineno}: {frames[-1].line}" if frames else self.path.name
-        if isinstance(error, SyntaxError):
-            line = f"{self.path.name}:{error.lineno}: {(error.text or '').strip()}"
-        dead = old_layers.dead_api(error, line)
-        if dead:
-            raise FreezeError(
-                "DEAD_API", f"{dead[0]} ({type(error).__name__}: {str(error).splitlines()[0][:200]})", dead[1], [line]
-            ) from None
-        raise FreezeError(
-            "BUILDER_FAILED",
-            f"the builder raised {type(error).__name__}: {str(error).strip()[:600]}",
-            "mend the builder; it is called with a placeholder of images inside a tf.Graph "
-            "(check --image-shape HxWxC and --dtype uint8|float32)",
-            [line],
-        ) from None
-
-
-def from_graph(
-    graph: Any,
-    request: Request,
-    log: Log,
-    provenance: dict[str, Any],
-    input: str | None = None,
-    output: str | None = None,
-) -> Model:
-    """A Model of a tf.Graph whose variables get their values from `request.checkpoint`."""
-    tf = tensorflow()
-    with graph.as_default():
-        kept = {v.op.name: v for v in [*tf.compat.v1.global_variables(), *tf.compat.v1.local_variables()]}
-        local = {v.op.name for v in tf.compat.v1.local_variables()}
-        tables = [
-            op.name for op in graph.get_operations() if op.type.startswith(("LookupTableImport", "InitializeTable"))
-        ]
-    graph_def = graph.as_graph_def()
-
-    def need(names: list[str]) -> dict[str, Any]:
-        if request.checkpoint is None:
-            raise FreezeError(
-                "CHECKPOINT_NOT_GIVEN",
-                f"the network has {len(names)} variables and no checkpoint gives them values",
-                "add --checkpoint CKPT",
-                names,
-            )
-        checkpoint = Checkpoint.open(request.checkpoint, log)
-        provenance["checkpoint"] = checkpoint.prefix.name
-        nodes = {n.name: n for n in graph_def.node if n.op in VARIABLE_OPS}
-        return assign([_wanted(nodes[n], kept, local) for n in names], checkpoint, log, request.ema)
-
-    return Model(graph_def, need=need, input=input, output=output, initializers=tables, provenance=provenance)
-
-
-def _wanted(node: Any, kept: dict[str, Any], local: set[str]) -> Wanted:
-    tf = tensorflow()
-    variable = kept.get(node.name)
-    shape = tf.TensorShape(node.attr["shape"].shape)
-    info = (
-        variable._get_save_slice_info() if variable is not None and hasattr(variable, "_get_save_slice_info") else None
-    )
-    key, part = (info.full_name, info.spec) if info else (node.attr["shared_name"].s.decode() or node.name, "")
-    return Wanted(
-        node.name,
-        key,
-        tuple(shape.as_list()) if shape.is_fully_defined() else None,
-        tf.as_dtype(node.attr["dtype"].type),
-        part,
-        node.name in local,
-    )

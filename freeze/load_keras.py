@@ -12,11 +12,11 @@ from freeze import keras_config
 from freeze.contract import sha256
 from freeze.errors import FreezeError, Log
 from freeze.graph import Graph, replace_tensor, set_attr
-from freeze.load_builder import _explained, _module
 from freeze.model import Model
 from freeze.request import Request
 from freeze.sniff import expect
 from freeze.tf_quiet import tensorflow
+from freeze.user_code import explained, imported
 
 
 def load(request: Request, log: Log) -> Model:
@@ -76,8 +76,8 @@ def custom_objects(request: Request) -> dict[str, Any]:
     path = Path(request.custom_objects)
     if not path.exists():
         raise FreezeError("FILE_MISSING", f"{path} does not exist", "check the path of --custom-objects", [str(path)])
-    with _explained(path):
-        module = _module(path)
+    with explained(path):
+        module = imported(path)
     return {k: v for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__}
 
 

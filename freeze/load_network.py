@@ -8,7 +8,7 @@ from pathlib import Path
 
 from freeze import networks
 from freeze.errors import FreezeError, Log
-from freeze.load_builder import from_graph
+from freeze.graph_model import from_graph
 from freeze.model import Model
 from freeze.request import Request
 from freeze.tf_quiet import tensorflow

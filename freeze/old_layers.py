@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,13 +15,16 @@ from freeze.tf_quiet import tensorflow
 
 
 @contextlib.contextmanager
-def lent(log: Log, where: str) -> Iterator[None]:
+def lent(log: Log) -> Iterator[None]:
     """While inside, `tf.compat.v1.layers` and `tf.layers` exist; a note says so if they were used."""
     tf = tensorflow()
     used: list[str] = []
     layers = namespace(used)
     missing = object()
-    before = [(owner, vars(owner).get("layers", missing)) for owner in (tf.compat.v1, tf)]
+    importlib.import_module("tensorflow.compat.v1")
+    # `tf.compat.v1` and `import tensorflow.compat.v1` are two modules
+    owners = [tf, *(m for n, m in list(sys.modules.items()) if n.startswith("tensorflow") and n.endswith("compat.v1"))]
+    before = [(owner, vars(owner).get("layers", missing)) for owner in owners]
     for owner, _ in before:
         owner.layers = layers
     try:

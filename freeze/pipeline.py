@@ -22,7 +22,7 @@ from freeze.tf_quiet import tensorflow
 def mended(request: Request, model: Model, log: Log) -> Job:
     """Everything up to a graph that computes right features with its variables still variables."""
     job = Job(request, model, log, model.graph_def, model.graph_def)
-    job.output = names.resolve_output(model.graph_def, model.output or request.output, log)
+    job.output = names.resolve_output(model.graph_def, model.output or request.output, log, request.source != "meta")
     job.input = names.resolve_input(model.graph_def, model.input or request.input, job.output, log)
     names.connected(model.graph_def, job.input, job.output)
     _known_operations(job)

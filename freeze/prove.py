@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze.errors import FreezeError
+from freeze.errors import FreezeError, tensorflow_words
 from freeze.export import only_constants
 from freeze.graph import Graph, GraphDef, pruned
 from freeze.images import structured
@@ -129,7 +129,7 @@ def _checked(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expect
         raise FreezeError(
             "PROOF_FAILED",
             f"the frozen graph does not run in batches of 1, 2 and {len(images)} (a batch size is fixed inside?): "
-            f"{str(e).splitlines()[0][:300]}",
+            f"{tensorflow_words(e)}",
             "build the graph with a free batch size ([None, H, W, 3], reshape with -1)",
         ) from None
     batches = float(max(np.abs(single - whole).max(), np.abs(pairs - whole).max()))

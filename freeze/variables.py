@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from freeze.checkpoint import Checkpoint
+from freeze.checkpoint import Checkpoint, too_large
 from freeze.errors import FreezeError, Log, listed
+from freeze.sniff import LIMIT
 
 EMA = "/ExponentialMovingAverage"
 SLOTS = ("/Adam", "/Adam_1", "/Momentum", "/RMSProp", "/RMSProp_1", "/Adagrad", "/Ftrl", "/Ftrl_1", "/Adadelta")
@@ -46,6 +47,7 @@ def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "a
     FreezeError
         CHECKPOINT_MISSING_VARIABLES, CHECKPOINT_SHAPES, CHECKPOINT_DAMAGED, CHECKPOINT_NOT_FINITE, TOO_LARGE.
     """
+    _graph_size(wanted)
     keys = _keys(wanted, checkpoint, log, ema)
     bad = [(w, checkpoint.shapes[keys[w.node]]) for w in wanted if not _fits(w, checkpoint.shapes[keys[w.node]])]
     if bad:
@@ -57,6 +59,13 @@ def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "a
         values[w.node] = _cast(value, w, keys[w.node], log)
     _unused(checkpoint, set(keys.values()), log)
     return values
+
+
+def _graph_size(wanted: list[Wanted]) -> None:
+    """Refuses a network that no GraphDef can hold before anything is looked up."""
+    sizes = {w.node: int(np.prod(w.shape, dtype=np.int64)) * w.dtype.size for w in wanted if w.shape is not None}
+    if sum(sizes.values()) >= LIMIT:
+        raise too_large(sum(sizes.values()), sorted(sizes, key=lambda n: -sizes[n])[:5])
 
 
 def _fits(w: Wanted, shape: tuple[int, ...]) -> bool:

@@ -27,8 +27,12 @@ NO_OUTPUT = ("NoOp", "Assert", "SaveV2", "AssignVariableOp", "AssignAddVariableO
 GOOD = ("features", "feature", "embedding", "embeddings", "l2_normalize", "truediv", "output", "descriptor", "encoding")
 
 
-def resolve_output(graph_def: GraphDef, asked: str | None, log: Log) -> str:
+def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, choose: bool = True) -> str:
     """The output's tensor name.
+
+    Parameters
+    ----------
+    choose : where none is named, take the only one that can be meant; a training graph has too many for that.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def resolve_output(graph_def: GraphDef, asked: str | None, log: Log) -> str:
     if not asked:
         likely = outputs(graph_def)
         sinks = [r for r in likely if not graph.uses(r)]
-        if len(likely) == 1 or (len(sinks) == 1 and node_name(sinks[0]) == "features"):
+        if choose and (len(likely) == 1 or (len(sinks) == 1 and node_name(sinks[0]) == "features")):
             chosen = likely[0] if len(likely) == 1 else sinks[0]
             log.note(
                 "OUTPUT_CHOSEN",
@@ -49,7 +53,7 @@ def resolve_output(graph_def: GraphDef, asked: str | None, log: Log) -> str:
             return tensor_name(chosen)
         raise FreezeError(
             "OUTPUT_NOT_GIVEN",
-            "no output is named, and the graph has several tensors that could be the features",
+            "no output is named; these tensors of the graph could be the features",
             f"name it: --output {likely[0] if likely else 'NAME'}",
             described(graph_def, likely),
         )
@@ -179,7 +183,7 @@ def nearest(asked: str, graph: Graph, count: int = 4) -> list[str]:
     return list(dict.fromkeys(close))[:count]
 
 
-def outputs(graph_def: GraphDef, count: int = 8) -> list[str]:
+def outputs(graph_def: GraphDef, count: int = 8, least: float = -9) -> list[str]:
     """Names of the tensors that could be features, the likeliest first: rank 2, floating point, depending on an image.
     """
     graph, shapes = Graph(graph_def), Shapes(graph_def)
@@ -197,7 +201,7 @@ def outputs(graph_def: GraphDef, count: int = 8) -> list[str]:
             4 * (last in GOOD) + 2 * (not graph.uses(node.name)) - 3 * ("logit" in last) + place / len(graph_def.node)
         )
         scored.append((score, node.name))
-    return [n for _, n in sorted(scored, reverse=True)[:count]]
+    return [n for s, n in sorted(scored, reverse=True)[:count] if s >= least]
 
 
 def _images(graph_def: GraphDef, names: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from freeze.job import Job
 
 MEAN = re.compile(r"(^|/)(moving_mean|running_mean|pop_mean)(_\d+)?$")
 VARIANCE = re.compile(r"(^|/)(moving_variance|moving_var|running_var|running_variance|pop_var)(_\d+)?$")
-SECOND = re.compile(r"_(\d+)(?=/)")
+NUMBER = re.compile(r"_\d+(?=/|$)")
 SLOT = re.compile(r"/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|Ftrl)$")
 
 
@@ -54,34 +54,50 @@ def _pairs(flat: list[str]) -> bool:
 
 
 def _second_tower(job: Job, flat: list[str]) -> None:
-    """The network built twice without sharing: the output hangs on the second set of variables, which training never
-    touched.
-    """
+    """The network built twice without sharing: the output hangs on a set of variables that training never touched."""
     full = Graph(job.full)
-    variables = {n for n, node in full.nodes.items() if node.op in VARIABLE_OPS}
-    used = set(job.values or {})
-    twins = {n: t for n in used if (t := SECOND.sub("", n, count=1)) != n and t in variables and t not in used}
-    if not twins or len(twins) * 2 < len(used):
+    twins = _twins(full, job)
+    if len(twins) * 2 < len(job.values or {}):
         return
-    slots = {SLOT.sub("", n) for n in variables if SLOT.search(n)}
+    slots = {SLOT.sub("", n) for n in full.nodes if SLOT.search(n)}
     slots |= {
         full.variable_of(node.input[0]) or "" for node in full.nodes.values() if "Apply" in node.op and node.input
     }
-    untouched = slots and not slots & set(twins) and slots & set(twins.values())
+    untouched = not slots & set(twins) and slots & set(twins.values())
+    first = sorted(twins)[0]
     if untouched or set(flat) & set(twins):
-        first = sorted(twins)[0]
-        raise FreezeError(
-            "SECOND_TOWER",
+        cause = (
             "the output belongs to a second tower that was never trained: the network was built twice without sharing"
-            f" its variables, and the output uses the second copy ('{first}'), while training changed the first"
-            f" ('{twins[first]}')",
-            "name the output of the first tower, or build the second with reuse (tf.compat.v1.variable_scope(...,"
-            " reuse=True))",
-            [f"{n} (twin of {t})" for n, t in sorted(twins.items())],
+            f" its variables, and the output uses the one copy ('{first}'), while training changed the other"
+            f" ('{twins[first]}')"
         )
+        remedy = (
+            "name the output of the trained tower with --output, or build the second one with reuse, so that both share"
+            " (tf.compat.v1.variable_scope(..., reuse=True)), and export again"
+        )
+        raise FreezeError("SECOND_TOWER", cause, remedy, [f"{n} (twin of {t})" for n, t in sorted(twins.items())])
     job.log.warn(
         "SECOND_TOWER",
-        "the network seems to be built twice, and the output uses the second set of variables: make sure that it is "
-        "the trained one",
+        f"the network seems to be built twice without sharing its variables ('{first}' and '{twins[first]}'): make sure"
+        " that the output's copy is the trained one",
         sorted(twins),
     )
+
+
+def _twins(full: Graph, job: Job) -> dict[str, str]:
+    """Variable in use -> variable not in use of the same shape, named alike but for `_1` or for the outer scope."""
+    used = {n: v.shape for n, v in (job.values or {}).items() if n in Graph(job.graph).nodes}
+    others: dict[tuple[str, tuple[int, ...]], str] = {}
+    for name, node in full.nodes.items():
+        if node.op in VARIABLE_OPS and name not in used and not SLOT.search(name):
+            shape = tuple(d.size for d in node.attr["shape"].shape.dim)
+            for key in _bare(name):
+                others.setdefault((key, shape), name)
+    return {n: others[k, s] for n, s in used.items() for k in _bare(n) if (k, s) in others}
+
+
+def _bare(name: str) -> set[str]:
+    """A variable's name without the numbers that repeated scopes get, and without its outer scope."""
+    plain = NUMBER.sub("", name)
+    inner = name.split("/", 1)[1] if name.count("/") > 1 else name
+    return {"a:" + plain, "b:" + inner} if inner != name else {"a:" + plain}

@@ -56,6 +56,7 @@ ARITHMETIC = {
     "Neg",
     "Snapshot",
 }
+RESHAPES = ("Squeeze", "Identity", "Reshape", "Cast")
 NOT_FOUND = (
     "build the graph with is_training=False, or name the variables X/moving_mean and X/moving_variance in the batch"
     " norm's scope"
@@ -148,8 +149,9 @@ def fused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
     """FusedBatchNorm with is_training=True reads the moving statistics instead of the batch's."""
     new, graph, full = copied(graph_def), Graph(graph_def), Graph(job.full)
     mended = []
+    guessed: dict[str, tuple[str, str]] = {}
     for node in [n for n in new.node if n.op.startswith("FusedBatchNorm") and n.attr["is_training"].b]:
-        pair = _fused_pair(graph, full, node)
+        pair = _fused_pair(graph, full, node, guessed)
         if pair is None:
             raise FreezeError(
                 "BATCH_NORM_TRAINING",
@@ -175,7 +177,7 @@ def fused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
     return new
 
 
-def _fused_pair(graph: Graph, full: Graph, node: Any) -> tuple[str, str] | None:
+def _fused_pair(graph: Graph, full: Graph, node: Any, guessed: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
     held = [variable_through(graph, i) for i in node.input[3:5]]
     if len(held) == 2 and held[0] and held[1]:
         return held[0], held[1]
@@ -183,16 +185,16 @@ def _fused_pair(graph: Graph, full: Graph, node: Any) -> tuple[str, str] | None:
     if mean and variance:
         return mean, variance
     hints = [v for i in node.input[1:3] if (v := variable_through(graph, i))]
-    channels = _channels(full, hints[0]) if hints else None
-    return by_scope(full, [*hints, node.name], channels)
+    return _scoped(full, hints, node.name, guessed)
 
 
 def unfused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
     """Moments over the batch (mean, and mean of squared differences) are replaced by the moving statistics."""
     new, graph, full = copied(graph_def), Graph(graph_def), Graph(job.full)
     mended = []
+    guessed: dict[str, tuple[str, str]] = {}
     for mean, variance in _moments(graph):
-        pair = _unfused_pair(graph, full, mean, variance)
+        pair = _unfused_pair(graph, full, mean, variance, guessed)
         if pair is None:
             raise FreezeError(
                 "BATCH_NORM_TRAINING",
@@ -256,11 +258,7 @@ def _ends(graph: Graph, statistic: str) -> list[str]:
     """The statistic and what only reshapes it."""
     ends = [statistic]
     for end in ends:
-        ends += [
-            c.name
-            for c, _ in graph.uses(end)
-            if c.op in ("Squeeze", "Identity", "Reshape", "Cast") and c.name not in ends
-        ]
+        ends += [c.name for c, _ in graph.uses(end) if c.op in RESHAPES and c.name not in ends]
     return ends
 
 
@@ -273,13 +271,43 @@ def _between(graph: Graph, mean: str, variance: str) -> set[str]:
     )
 
 
-def _unfused_pair(graph: Graph, full: Graph, mean: str, variance: str) -> tuple[str, str] | None:
+def _unfused_pair(
+    graph: Graph, full: Graph, mean: str, variance: str, guessed: dict[str, tuple[str, str]]
+) -> tuple[str, str] | None:
     moving = updated_by(full, _ends(full, mean)), updated_by(full, _ends(full, variance))
     if moving[0] and moving[1]:
         return moving[0], moving[1]
-    below = sorted(graph.descendants([variance]), key=lambda n: n.count("/"))
-    near = [n for n in below if graph.nodes[n].op in ("Mul", "Sub", "Add", "AddV2", "Rsqrt")]
-    hints = []
-    for name in near[:12]:
-        hints += [v for i in graph.nodes[name].input if not i.startswith("^") and (v := variable_through(graph, i))]
-    return by_scope(full, [*hints, mean], _channels(full, hints[0]) if hints else None)
+    hints = _parameters_near(graph, variance)
+    return _scoped(full, hints, mean, guessed)
+
+
+def _parameters_near(graph: Graph, variance: str) -> list[str]:
+    """Variables (gamma, beta) that the normalisation around a variance reads, the nearest first."""
+    todo, seen, found = [variance], {variance}, []
+    while todo and len(seen) < 20 and not found:
+        name = todo.pop(0)
+        for node, _ in graph.uses(name):
+            if node.name not in seen and node.op in (
+                "Mul",
+                "Sub",
+                "Add",
+                "AddV2",
+                "Rsqrt",
+                "Sqrt",
+                "RealDiv",
+                *RESHAPES,
+            ):
+                seen.add(node.name)
+                todo.append(node.name)
+                found += [v for i in node.input if not i.startswith("^") and (v := variable_through(graph, i))]
+    return found
+
+
+def _scoped(full: Graph, hints: list[str], place: str, guessed: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """`by_scope`, refusing (None) statistics that another batch norm, one with other parameters, was given already."""
+    pair = by_scope(full, [*hints, place], _channels(full, hints[0]) if hints else None)
+    owner = hints[0] if hints else place
+    if pair is None or any(p == pair and o != owner for o, p in guessed.items()):
+        return None
+    guessed[owner] = pair
+    return pair

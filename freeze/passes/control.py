@@ -17,32 +17,36 @@ def without_updates(graph_def: GraphDef, job: Job) -> GraphDef:
     dropped: set[str] = set()
     for node in new.node:
         for ref in [i for i in node.input if i.startswith("^")]:
-            above = {graph.nodes[n].op for n in graph.ancestors([ref])}
-            target = graph.nodes.get(node_name(ref))
-            frame = target is not None and any(graph.nodes[n].op in FRAMES for n in _near(graph, ref))
-            if above & ASSIGN_OPS and not (frame and not _assigns_near(graph, ref)):
-                dropped.add(node_name(ref))
+            if not _places(graph, node_name(ref)):
                 node.input.remove(ref)
-            elif not frame:
-                node.input.remove(ref)
+                if any(graph.nodes[n].op in ASSIGN_OPS for n in graph.ancestors([ref])):
+                    dropped.add(node_name(ref))
     read = _as_values(new, graph)
     if dropped or read:
-        job.log.repair(
-            "UPDATE_OPS",
-            sorted(dropped | read),
-            "update operations (assign to moving averages or counters) hung on the output as "
-            "control dependencies: taken off, a frozen graph assigns nothing",
+        why = (
+            "update operations (assign to moving averages or counters) hung on the output as control dependencies: "
+            "taken off, a frozen graph assigns nothing"
         )
+        job.log.repair("UPDATE_OPS", sorted(dropped | read), why)
     return new
 
 
-def _near(graph: Graph, ref: str) -> set[str]:
-    """The control node itself and, through identities, what it passes on."""
-    return {node_name(ref), node_name(graph.through(node_name(ref)))}
-
-
-def _assigns_near(graph: Graph, ref: str) -> bool:
-    return any(graph.nodes[n].op in ASSIGN_OPS for n in _near(graph, ref))
+def _places(graph: Graph, name: str) -> bool:
+    """A control input on this node says in which branch or loop something runs: it is the pivot, or waits for it."""
+    todo, seen = [name], set()
+    while todo:
+        name = todo.pop()
+        node = graph.nodes.get(name)
+        if node is None or name in seen:
+            continue
+        seen.add(name)
+        if node.op in FRAMES:
+            return True
+        if node.op == "NoOp":
+            todo += [node_name(i) for i in node.input]
+        elif node.op == "Identity":
+            todo.append(node_name(node.input[0]))
+    return False
 
 
 def _as_values(new: GraphDef, graph: Graph) -> set[str]:

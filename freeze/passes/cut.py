@@ -26,6 +26,8 @@ def cut(job: Job) -> GraphDef:
     new = copied(job.full)
     for node in new.node:
         node.device = ""
+        if "_output_shapes" in node.attr:  # they may no longer hold after a repair
+            del node.attr["_output_shapes"]
     channels_first = _input_form(new, job)
     graph = Graph(new)
     tensor, dtype = job.input, job.input_dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freeze.errors import FreezeError
+from freeze.errors import FreezeError, tensorflow_words
 from freeze.graph import ASSIGN_OPS, Graph, GraphDef, copied, node_name, pruned
 from freeze.tf_quiet import tensorflow
 
@@ -58,7 +58,7 @@ def flat(graph_def: GraphDef, keep: list[str]) -> GraphDef:
     except (ValueError, tf.errors.OpError) as e:
         raise FreezeError(
             "FUNCTION_NOT_INLINED",
-            f"the graph's functions cannot be inlined: {str(e).splitlines()[0][:300]}",
+            f"the graph's functions cannot be inlined: {tensorflow_words(e)}",
             "export the model again with the TensorFlow version that is installed",
         ) from None
     left = [n for n in result.node if n.op in CALLS and n.name in Graph(result).ancestors(keep)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.errors import FreezeError
+from freeze.errors import FreezeError, tensorflow_words
 from freeze.graph import GraphDef, add_const, add_node, copied, node_name, set_attr
 from freeze.images import structured
 from freeze.job import INPUT, Job
@@ -32,7 +32,7 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
         except (tf.errors.OpError, ValueError) as e:
             raise FreezeError(
                 "GRAPH_DOES_NOT_RUN",
-                f"the graph does not run on {SAMPLES} images: {str(e).splitlines()[0][:400]}",
+                f"the graph does not run on {SAMPLES} images: {tensorflow_words(e)}",
                 "check --input, --output and --image-shape",
                 [job.head],
             ) from None
