@@ -283,7 +283,8 @@ def _unfused_pair(
 
 def _parameters_near(graph: Graph, variance: str) -> list[str]:
     """Variables (gamma, beta) that the normalisation around a variance reads, the nearest first."""
-    todo, seen, found = [variance], {variance}, []
+    todo, seen = [variance], {variance}
+    found: list[str] = []
     while todo and len(seen) < 20 and not found:
         name = todo.pop(0)
         for node, _ in graph.uses(name):
