@@ -39,6 +39,8 @@ def cut_centernet(graph: Any) -> Any:
 class CenterNet(Network):
     """The fetched network; `path` is the whole frozen graph, its cut stands beside it."""
 
+    SURE, FAINT = 0.42, 0.25
+
     def __init__(self, path: Path, options: NetworkOptions) -> None:
         options = options if options.classes is not None else replace(options, classes=ROAD_USERS)
         super().__init__("coco", str(path), COCO, options, SIZE)

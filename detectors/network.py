@@ -21,6 +21,7 @@ class NetworkOptions:
     Attributes
     ----------
     confidence, nms : least score and most IoU between two boxes of a class, 0 to 1.
+    faint : weak boxes too, where no confidence is given.
     tiles : off, auto or COLUMNSxROWS.
     classes : names of the classes to keep.
     device, runtime, precision, threads : see `detectors.runtime.open_runner`.
@@ -28,6 +29,7 @@ class NetworkOptions:
 
     confidence: float | None = None
     nms: float | None = None
+    faint: bool = False
     tiles: str = "auto"
     classes: Sequence[str] | None = None
     device: str = "auto"
@@ -48,8 +50,9 @@ class Candidates:
 class Network:
     """A detector over the tiles of a frame; subclasses look at pictures, this one cuts, merges and filters."""
 
-    CONFIDENCE = 0.15
-    """Low on purpose: a tracker's second association stage lives on weak boxes, which need not start tracks."""
+    SURE, FAINT = 0.4, 0.2
+    """Default least scores: of boxes that are objects as a rule, and of those that only a tracker with a second stage
+    of association, which gives weak boxes to old tracks alone, has use for."""
     NMS = 0.5
 
     name: str
@@ -63,7 +66,8 @@ class Network:
         """`size`: side of the network's input in pixels, or None where it takes any."""
         self.name, self.path, self.class_names = name, path, tuple(class_names)
         self.warnings: list[str] = []
-        self._confidence = self.CONFIDENCE if options.confidence is None else options.confidence
+        default = self.FAINT if options.faint else self.SURE
+        self._confidence = default if options.confidence is None else options.confidence
         self._nms = self.NMS if options.nms is None else options.nms
         self._wanted = wanted_classes(options.classes, self.class_names, name)
         # A van is a car to one glance and a truck to the next: these suppress each other like one class.

@@ -41,6 +41,7 @@ def open_detector(
     precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
+    faint: bool = False,
     frames: Sequence[np.ndarray] = (),
 ) -> OpenDetector:
     """Open a detector by name or by its file; `auto` is `detectors.auto.choose_auto`, which needs frames to look at.
@@ -53,6 +54,7 @@ def open_detector(
     device : auto, cpu, gpu or gpu:N.
     runtime, precision, threads : see `detectors.runtime.open_runner`.
     offline : nothing may be fetched.
+    faint : without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
     frames : uint8 (H,W,3) pictures spread over the first seconds, where the source can give them (files can): `motion`
         takes its first background from them.
 
@@ -70,7 +72,7 @@ def open_detector(
         raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {files}")
     options = NetworkOptions(
         confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,
-        precision=precision, threads=threads,
+        precision=precision, threads=threads, faint=faint,
     )  # fmt: skip
     return _FAMILIES[family](text, options, offline, frames)
 
@@ -102,6 +104,12 @@ def _graph(path: str, options: NetworkOptions, offline: bool, frames: Sequence[n
     return TFObjectDetector(Path(path), options)
 
 
+def _onnx(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
+    from detectors.onnx import ONNXDetector
+
+    return ONNXDetector(Path(path), options)
+
+
 def _file(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
     from detectors.precomputed import Precomputed
 
@@ -113,5 +121,6 @@ _FAMILIES: dict[str, Callable[[str, NetworkOptions, bool, Sequence[np.ndarray]],
     "coco": _coco,
     "motion": _motion,
     ".pb": _graph,
+    ".onnx": _onnx,
     ".txt": _file,
 }

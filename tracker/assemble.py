@@ -118,6 +118,7 @@ class Run:
             classes=c.classes or None,
             device=c.device,
             offline=c.offline,
+            faint=not getattr(c.tracker, "cascade", True),
             frames=[f.image for f in sample(text, source, 12) if f.image is not None] if name == "motion" else (),
         )
         self._open.callback(detector.close)
