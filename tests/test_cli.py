@@ -101,7 +101,7 @@ def test_the_written_configuration_repeats_the_run(footage, tmp_path):
     )
     written = tomllib.loads((tmp_path / "a" / "config.toml").read_text())
     assert written["run"]["stride"] == 2 and written["tracker"]["max_age"] == 7
-    assert written["tracker"]["max_cosine_distance"] == 0.3
+    assert "max_cosine_distance" not in written["tracker"]  # only the cascade takes the encoder's
     assert main(["run", "--config", str(tmp_path / "a" / "config.toml"), "--output", str(tmp_path / "b"), "-q"]) == 0
     for name in ("tracks.txt", "tracks.csv", "tracks.mp4", "config.toml"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name

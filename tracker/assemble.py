@@ -168,10 +168,11 @@ class Run:
         return c.encoder, Path(c.encoder)
 
     def _tracker_config(self) -> TrackerConfig:
-        """The parameters of association, with the encoder's own threshold where none was given."""
+        """The parameters of association, with the encoder's own threshold where the cascade needs one."""
         config = self.config.tracker
         if (
-            config.max_cosine_distance is None
+            config.cascade
+            and config.max_cosine_distance is None
             and self.encoder is not None
             and self.encoder.contract.max_cosine_distance is not None
         ):

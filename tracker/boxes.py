@@ -74,3 +74,23 @@ def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     inter = side[:, 0] * side[:, 1]
     union = area(a) + area(b) - inter
     return np.divide(inter, union, out=np.zeros(len(a)), where=union > 0)
+
+
+def vertical_iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (P,) of the vertical extents of corners (P,4) and (P,4), row by row; 0 where apart."""
+    inter = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
+    union = np.maximum(a[:, 3], b[:, 3]) - np.minimum(a[:, 1], b[:, 1])
+    return np.divide(inter, union, out=np.zeros(len(a)), where=union > 0)
+
+
+def grow(xyxy: np.ndarray, share: float) -> np.ndarray:
+    """Corners (N,4) with each side moved outwards by `share` of the box's width or height."""
+    margin = share * (xyxy[:, 2:] - xyxy[:, :2])
+    return np.hstack([xyxy[:, :2] - margin, xyxy[:, 2:] + margin])
+
+
+def covered(xyxy: np.ndarray) -> np.ndarray:
+    """Largest share (N,) of each box (N,4) that one other box covers."""
+    inter = intersection(xyxy, xyxy)
+    np.fill_diagonal(inter, 0)
+    return inter.max(axis=1, initial=0) / np.maximum(area(xyxy), 1e-12)

@@ -14,10 +14,13 @@ import numpy as np
 
 from tracker import boxes
 from tracker.assignment import Matches, Pairs, assign, assign_whole, near
+from tracker.clock import Clock
 from tracker.config import TrackerConfig
 from tracker.detections import Detections
 from tracker.motion import GATE, Motion, squared_mahalanobis
 from tracker.observation import ClassGroups, Observation, check_features, inside_frame, observe
+from tracker.overlap_sort import OverlapSort
+from tracker.size_motion import SizeMotion
 from tracker.tracks import TrackBank, Tracks
 
 
@@ -36,11 +39,14 @@ class DeepSort:
 
     def __init__(self, config: TrackerConfig | None = None, *, class_names: Sequence[str] = ()) -> None:
         self.config = config or TrackerConfig()
-        self.motion = Motion()
-        self.bank = TrackBank(self.config.budget)
         self.warnings: Counter[str] = Counter()
+        self.motion = Motion() if self.config.cascade else SizeMotion()
+        self.bank = TrackBank(self.config.budget, paper=self.config.cascade)
         self._groups = ClassGroups(class_names)
-        self._time_s: float | None = None
+        self._clock = Clock(self.warnings)
+        self._overlap: OverlapSort | None = None
+        if isinstance(self.motion, SizeMotion):
+            self._overlap = OverlapSort(self.config, self.bank, self.motion, self._clock)
 
     @classmethod
     def from_preset(cls, name: str = "default", *, class_names: Sequence[str] = (), **overrides: Any) -> DeepSort:
@@ -82,7 +88,11 @@ class DeepSort:
             are then as they were.
         """
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
-        self._predict(time_s)
+        self._predict(time_s, warp)
+        if self._overlap is not None:
+            if seen is not None:
+                self._overlap.step(seen, lambda track, detection: self._same_class(track, detection, seen), frame_size)
+            return self.bank.snapshot(self._overlap.shown())
         if seen is not None:
             matches, left = self._associate(seen)
             self._correct(matches, seen)
@@ -101,7 +111,7 @@ class DeepSort:
         embedded: np.ndarray | None,
         frame_size: tuple[int, int] | None,
     ) -> Observation:
-        feature, has = check_features(len(detections), features, embedded, self.bank.gallery.dimension, self.warnings)
+        feature, has = check_features(len(detections), features, embedded, self.bank.dimension, self.warnings)
         rows = None
         if frame_size is not None:
             inside = inside_frame(detections.xyxy, frame_size)
@@ -111,13 +121,13 @@ class DeepSort:
 
     # ---- predict -----------------------------------------------------------------------------------------------------
 
-    def _predict(self, time_s: float | None) -> None:
-        if time_s is not None:
-            if self._time_s is not None and time_s < self._time_s:
-                self.warnings["time ran backwards"] += 1
-            self._time_s = time_s
+    def _predict(self, time_s: float | None, warp: np.ndarray | None) -> None:
         bank = self.bank
-        bank.mean, bank.covariance = self.motion.predict(bank.mean, bank.covariance)
+        dt = self._clock.step(time_s)
+        if self._overlap is not None:
+            self._overlap.predict(dt, warp)
+        else:
+            bank.mean, bank.covariance = self.motion.predict(bank.mean, bank.covariance)
         bank.age += 1
         bank.detection_index[:] = -1
 

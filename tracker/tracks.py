@@ -67,6 +67,15 @@ class TrackBank:
     age : (T,) int64, frames since birth.
     votes : (T,C) int64, matched detections by class; column c counts class `classes[c]`.
     slot : (T,) int64, of the track in `gallery`.
+
+    Those of the default preset alone
+    ---------------------------------
+    shown_mean, shown_covariance : of the calmer filter whose boxes are shown.
+    observed : (T,4) float64, corners of the detection last matched.
+    score_sum : (T,) float64, confidences of all matches.
+    speed : (T,) float64, at the first miss: box widths per second, twice that for heights.
+    asleep : (T,) bool, lost for longer than `max_age` and kept because the track stood still.
+    look, looks : (T,D) float32 unit vectors, mean of a track's features, and how many it has had (T,) int64.
     """
 
     id: np.ndarray
@@ -81,8 +90,16 @@ class TrackBank:
     detection_index: np.ndarray
     votes: np.ndarray
     slot: np.ndarray
+    shown_mean: np.ndarray
+    shown_covariance: np.ndarray
+    observed: np.ndarray
+    score_sum: np.ndarray
+    speed: np.ndarray
+    asleep: np.ndarray
+    look: np.ndarray
+    looks: np.ndarray
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, *, paper: bool = True) -> None:
         self.gallery = Gallery(budget)
         self.classes = np.zeros(0, np.int32)
         self.next_id = 1
@@ -92,11 +109,22 @@ class TrackBank:
             score=np.zeros(0, np.float32), class_id=np.zeros(0, np.int32), detection_index=np.zeros(0, np.int64),
             votes=np.zeros((0, 0), np.int64), slot=np.zeros(0, np.int64),
         )  # fmt: skip
+        if not paper:
+            self._fields.update(
+                shown_mean=np.zeros((0, 8)), shown_covariance=np.zeros((0, 4, 3)), observed=np.zeros((0, 4)),
+                score_sum=np.zeros(0), speed=np.zeros(0), asleep=np.zeros(0, bool),
+                look=np.zeros((0, 0), np.float32), looks=np.zeros(0, np.int64),
+            )  # fmt: skip
         for name, empty in self._fields.items():
             setattr(self, name, empty)
 
     def __len__(self) -> int:
         return len(self.id)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a feature; 0 before the first."""
+        return self.gallery.dimension or self._fields.get("look", np.zeros((0, 0))).shape[1]
 
     def add(
         self, mean: np.ndarray, covariance: np.ndarray, score: np.ndarray, class_id: np.ndarray, index: np.ndarray
@@ -138,6 +166,12 @@ class TrackBank:
         votes = np.zeros((len(self), len(classes)), np.int64)
         votes[:, np.searchsorted(classes, self.classes)] = self.votes
         self.classes, self.votes = classes, votes
+
+    def widen_looks(self, dimension: int) -> None:
+        """Makes room for features of this length, once known."""
+        if self.look.shape[1] != dimension:
+            self.look = np.zeros((len(self), dimension), np.float32)
+            self._fields["look"] = self.look[:0]
 
     def keep(self, alive: np.ndarray) -> None:
         """Drops the tracks that are not in the mask (T,); their numbers are gone for good."""

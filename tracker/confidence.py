@@ -1,0 +1,35 @@
+"""Scores on a common scale: what a run's own detector gives its best boxes is 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_MEMORY = 2000
+"""Latest scores that the scale is taken from."""
+_BEST = 0.9
+"""The quantile of scores that becomes 1."""
+
+
+class ScoreScale:
+    """Maps a detector's scores so that thresholds mean the same for detectors that are bold, shy or unbounded.
+
+    Zero stays zero where scores are not negative; else the lowest score met becomes 0. The quantile 0.9 of the latest
+    scores becomes 1.
+    """
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(0)
+        self._lowest = 0.0
+
+    def __call__(self, score: np.ndarray) -> np.ndarray:
+        """Scores (N,) of a frame to confidences (N,) float64 in 0..1; remembers them."""
+        if len(score) == 0:
+            return np.zeros(0)
+        score = score.astype(np.float64)
+        self._seen = np.concatenate([self._seen, score])[-_MEMORY:]
+        self._lowest = min(self._lowest, float(score.min()))
+        rank = int(_BEST * (len(self._seen) - 1))
+        best = float(np.partition(self._seen, rank)[rank])
+        if best <= self._lowest:
+            return np.ones(len(score))
+        return np.clip((score - self._lowest) / (best - self._lowest), 0, 1)

@@ -1,0 +1,83 @@
+"""What features tell in the default preset: log-likelihood ratios calibrated on the run itself.
+
+How alike two features of one object are, and those of two objects, differs from encoder to encoder and from scene to
+scene: a fixed cosine gate that fits one hurts with another. Both are measured as the run goes, from pairs that are
+known: a track and the detection it took, and a track and the detection that another track took in the same frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_SAMPLE = 64
+"""Most tracks of a frame that are compared with each other's detections."""
+_LEAST = 20
+"""Pairs of the same object to be met before features are trusted."""
+_FLOOR = 1e-4
+"""Smallest variance of a similarity."""
+
+
+class Normal:
+    """Mean and variance of a stream of numbers; the latest `memory` of them count."""
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self.count = 0
+        self.mean = 0.0
+        self.variance = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        if len(values) == 0:
+            return
+        self.count = min(self.count + len(values), self.memory)
+        weight = min(len(values) / self.count, 1.0)
+        step = float(values.mean()) - self.mean
+        self.variance = (1 - weight) * (self.variance + weight * step**2) + weight * float(values.var())
+        self.mean += weight * step
+
+
+class Evidence:
+    """How much likelier a similarity is between features of one object than of two, in nats."""
+
+    def __init__(self, limit: float = 4.0) -> None:
+        self.limit = limit
+        self.same = Normal(500)
+        self.other = Normal(1000)
+
+    @property
+    def ready(self) -> bool:
+        """Enough pairs of both kinds were met, and features tell objects apart at all."""
+        return min(self.same.count, self.other.count) >= _LEAST and self.same.mean > self.other.mean
+
+    def __call__(self, similarity: np.ndarray) -> np.ndarray:
+        """Cosine similarities (P,) to log-likelihood ratios (P,) within the limit; zero until enough is known.
+
+        Both kinds are taken for normal with one variance, so that the ratio is linear in the similarity.
+        """
+        if not self.ready:
+            return np.zeros(len(similarity))
+        variance = max((self.same.variance + self.other.variance) / 2, _FLOOR)
+        middle = (self.same.mean + self.other.mean) / 2
+        ratio = (similarity - middle) * (self.same.mean - self.other.mean) / variance
+        return np.clip(ratio, -self.limit, self.limit)
+
+    def learn(self, looks: np.ndarray, features: np.ndarray) -> None:
+        """Row k of both (K,D), unit vectors: a track's look before this frame, and the feature of what it took."""
+        step = max(-(-len(looks) // _SAMPLE), 1)
+        products = looks[::step] @ features[::step].T
+        mine = np.eye(len(products), dtype=bool)
+        self.same.add(products[mine].astype(np.float64))
+        self.other.add(products[~mine].astype(np.float64))
+
+
+def blend(looks: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: np.ndarray, budget: int) -> np.ndarray:
+    """Looks (K,D) after one more feature (K,D): their mean while there are fewer than `budget`, then a moving average.
+
+    Parameters
+    ----------
+    count : (K,) features that each look is made of; 0: none yet.
+    overlap : (K,) share of the detection's box that another box covers; a covered box counts for less.
+    """
+    weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap))[:, None]
+    mixed = (1 - weight) * looks + weight * features
+    return (mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)).astype(np.float32)

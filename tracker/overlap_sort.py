@@ -1,0 +1,145 @@
+"""The default preset: a frame's steps on the bank of tracks; `overlap` holds the matching."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker import boxes
+from tracker.assignment import Matches
+from tracker.clock import Clock
+from tracker.confidence import ScoreScale
+from tracker.config import TrackerConfig
+from tracker.looks import blend
+from tracker.observation import Observation
+from tracker.overlap import OverlapAssociation, SameClass
+from tracker.size_motion import SizeMotion
+from tracker.tracks import TrackBank
+
+
+class OverlapSort:
+    """Predicts, matches, corrects, ages and begins tracks.
+
+    Two filters run on each track: a brisk one that finds it again, and a calmer one that says where its box is shown.
+    """
+
+    def __init__(self, config: TrackerConfig, bank: TrackBank, motion: SizeMotion, clock: Clock) -> None:
+        self.config, self.bank, self.motion, self.clock = config, bank, motion, clock
+        self.calm = SizeMotion(
+            position_weight=0.75 * motion.position_weight, velocity_weight=motion.velocity_weight,
+            measurement_weight=motion.measurement_weight, aspect=(1.0, motion.aspect[1], 2.0),
+        )  # fmt: skip
+        self.associate = OverlapAssociation(config)
+        self.confidence = ScoreScale()
+
+    def predict(self, dt: float, warp: np.ndarray | None) -> None:
+        """Every track `dt` frames on, and with the camera where that moved."""
+        bank = self.bank
+        if warp is not None:
+            self._follow(warp)
+        missed = bank.time_since_update > 0
+        bank.mean[missed, 6:] *= self.config.size_inertia**dt
+        bank.mean, bank.covariance = self.motion.predict(bank.mean, bank.covariance, dt)
+        bank.shown_mean, bank.shown_covariance = self.calm.predict(bank.shown_mean, bank.shown_covariance, dt)
+
+    def _follow(self, warp: np.ndarray) -> None:
+        """Carries centres, sizes, velocities and last boxes from the previous frame's pixels to this one's.
+
+        Sizes take the scale of the map's axes; variances take its square. Rotation within the image, small between two
+        frames, turns centres and velocities only, so that the covariance keeps its four blocks.
+        """
+        bank, linear = self.bank, warp[:, :2]
+        scale = np.linalg.norm(linear, axis=0)
+        for mean, covariance in ((bank.mean, bank.covariance), (bank.shown_mean, bank.shown_covariance)):
+            mean[:, :2] = mean[:, :2] @ linear.T + warp[:, 2]
+            mean[:, 4:6] = mean[:, 4:6] @ linear.T
+            mean[:, 2:4] *= scale
+            mean[:, 6:] *= scale
+            covariance *= (np.tile(scale, 2) ** 2)[:, None]
+        half = (bank.observed[:, 2:] - bank.observed[:, :2]) / 2 * scale
+        centre = (bank.observed[:, :2] + bank.observed[:, 2:]) / 2 @ linear.T + warp[:, 2]
+        bank.observed = np.hstack([centre - half, centre + half])
+
+    def step(self, seen: Observation, same_class: SameClass, frame_size: tuple[int, int] | None) -> None:
+        """The detections of a frame on the predicted tracks."""
+        if seen.embedded.any():
+            self.bank.widen_looks(seen.feature.shape[1])
+        confidence = self.confidence(seen.score)
+        predicted = self.motion.box(self.bank.mean)
+        matches, left = self.associate(self.bank, seen, confidence, predicted, same_class)
+        self._wake(matches, seen)
+        self._correct(matches, seen, confidence)
+        self._miss(matches, frame_size)
+        self._begin(left[confidence[left] >= self.config.birth_score], seen, confidence)
+
+    def _wake(self, matches: Matches, seen: Observation) -> None:
+        """Tracks found asleep start again at rest: what they drifted by tells nothing of how they move."""
+        asleep = self.bank.asleep[matches.track]
+        rows = matches.track[asleep]
+        self.bank.mean[rows, :4] = seen.measurement[matches.detection[asleep]]
+        self.bank.mean[rows, 4:] = 0
+
+    def shown(self) -> np.ndarray:
+        """Boxes (T,4) to write and draw."""
+        return self.calm.box(self.bank.shown_mean)
+
+    def _correct(self, matches: Matches, seen: Observation, confidence: np.ndarray) -> None:
+        bank, t, d = self.bank, matches.track, matches.detection
+        measured, sure = seen.measurement[d], confidence[d]
+        bank.mean[t], bank.covariance[t] = self.motion.update(bank.mean[t], bank.covariance[t], measured, sure)
+        bank.shown_mean[t], bank.shown_covariance[t] = self.calm.update(
+            bank.shown_mean[t], bank.shown_covariance[t], measured, sure
+        )
+        self._remember_looks(t, d, seen)
+        bank.hits[t] += 1
+        bank.score_sum[t] += sure
+        trusted = bank.score_sum[t] >= self.config.confirm_score * bank.hits[t]
+        bank.confirmed[t] |= (bank.hits[t] >= self.config.n_init) & trusted
+        bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
+        bank.observed[t] = seen.xyxy[d]
+        bank.asleep[t] = False
+        bank.vote(t, seen.class_id[d])
+
+    def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
+        has = seen.embedded[d]
+        t, d = t[has], d[has]
+        if len(t) == 0:
+            return
+        bank = self.bank
+        known = (bank.looks[t] > 0) & bank.confirmed[t]
+        self.associate.evidence.learn(bank.look[t[known]], seen.feature[d[known]])
+        covered = boxes.covered(seen.xyxy)[d]
+        bank.look[t] = blend(bank.look[t], bank.looks[t], seen.feature[d], covered, self.config.budget)
+        bank.looks[t] += 1
+
+    def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
+        """The others are missed: tentative tracks end, confirmed ones after `max_age` unless they stood still."""
+        bank, c = self.bank, self.config
+        bank.time_since_update += 1
+        bank.time_since_update[matches.track] = 0
+        missed = bank.time_since_update
+        rate = self.clock.frames_per_second
+        just = missed == 1
+        stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
+        bank.speed[just] = np.hypot(*stride.T) * rate
+        lost = bank.confirmed & (missed > c.max_age)
+        bank.asleep = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
+        alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
+        if frame_size is not None:
+            outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
+            alive &= ~(outside & (missed > 2))
+        bank.keep(alive)
+
+    def _begin(self, rows: np.ndarray, seen: Observation, confidence: np.ndarray) -> None:
+        if len(rows) == 0:
+            return
+        bank = self.bank
+        mean, covariance = self.motion.initiate(seen.measurement[rows])
+        new = bank.add(mean, covariance, seen.score[rows], seen.class_id[rows], seen.index[rows])
+        bank.shown_mean[new], bank.shown_covariance[new] = mean, covariance
+        bank.observed[new] = seen.xyxy[rows]
+        bank.score_sum[new] = confidence[rows]
+        bank.confirmed[new] = self.config.n_init <= 1
+        has = seen.embedded[rows]
+        if has.any():
+            bank.look[new[has]] = seen.feature[rows[has]]
+            bank.looks[new[has]] = 1

@@ -1,0 +1,81 @@
+"""The filter of the default preset: centre, width and height of a box, and their velocities, for all tracks at once.
+
+As `motion.Motion`, with the state of BoT-SORT (arXiv 2206.14651, equations 1 to 4): a width of its own follows a person
+who turns or opens the legs better than an aspect ratio that is nearly constant. A measurement's noise falls with its
+confidence (NSA of GIAOTracker, as in StrongSORT, arXiv 2202.13514, equation 9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.motion import Motion
+
+
+@dataclass(frozen=True)
+class SizeMotion(Motion):
+    """Standard deviations of x and of the width scale with the width, those of y and of the height with the height."""
+
+    position_weight: float = 0.05
+    """Of a position and a size, per square root of a frame."""
+    velocity_weight: float = 0.0071
+    """Of a velocity, per frame."""
+    aspect: tuple[float, float, float] = (1.0, 0.73, 1.0)
+    """What the standard deviations of width and height are multiplied by: process, velocity, measurement."""
+    measurement_weight: float = 0.035
+    """Of a measurement."""
+    confidence_noise: float = 0.25
+    """Share of a measurement's variance that full confidence takes away."""
+
+    def measure(self, xyxy: np.ndarray) -> np.ndarray:
+        """Corners (N,4) to centre, width and height (N,4) float64."""
+        xyxy = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        return np.hstack([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]])
+
+    def box(self, mean: np.ndarray) -> np.ndarray:
+        """Means (T,8) to corners (T,4) float64, at least a pixel wide and high."""
+        half = np.maximum(mean[:, 2:4], 1) / 2
+        return np.hstack([mean[:, :2] - half, mean[:, :2] + half])
+
+    def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = np.hstack([measurement, np.zeros_like(measurement)])
+        covariance = np.zeros((len(mean), 4, 3))
+        covariance[..., 0] = self._deviation(measurement, 2 * self.measurement_weight, self.aspect[2]) ** 2
+        covariance[..., 2] = self._deviation(measurement, 10 * self.velocity_weight, self.aspect[1]) ** 2
+        return mean, covariance
+
+    def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        moved, spread = super().predict(mean, covariance, dt)
+        moved[:, 2:4] = np.maximum(moved[:, 2:4], 1)
+        return moved, spread
+
+    def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        return covariance[..., 0] + self.noise(mean[:, :4])
+
+    def noise(self, measurement: np.ndarray, score: np.ndarray | None = None) -> np.ndarray:
+        """Variances (N,4) of measurements (N,4) with confidences (N,) in 0..1; None: the noise without confidence."""
+        variance = self._deviation(measurement, self.measurement_weight, self.aspect[2]) ** 2
+        if score is not None:
+            variance *= (1 - self.confidence_noise * np.clip(score, 0, 1))[:, None]
+        return variance
+
+    def update(
+        self,
+        mean: np.ndarray,
+        covariance: np.ndarray,
+        measurement: np.ndarray,
+        score: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,)."""
+        p, q, r = np.moveaxis(covariance, -1, 0)
+        s = p + self.noise(measurement, score)
+        residual = measurement - mean[:, :4]
+        posterior = mean + np.hstack([p / s * residual, q / s * residual])
+        return posterior, np.stack([p - p * p / s, q - p * q / s, r - q * q / s], axis=-1)
+
+    def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
+        deviation = weight * np.maximum(mean[:, [2, 3, 2, 3]], 1)
+        deviation[:, 2:] *= aspect
+        return deviation
