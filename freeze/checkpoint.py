@@ -118,6 +118,11 @@ def _latest(folder: Path, log: Log) -> Path:
 
 def _data_files(prefix: Path) -> None:
     data = sorted(prefix.parent.glob(prefix.name + ".data-*"))
+    for path in data:
+        if path.stat().st_size < 1024 and (kind := sniff(path)).name in ("git-lfs", "html", "empty"):
+            raise FreezeError(
+                "WRONG_FILE", f"the data of checkpoint {prefix.name} is {kind.text}", kind.remedy, [str(path)]
+            )
     if not prefix.with_name(prefix.name + ".index").exists():
         return
     shards = {int(m.group(2)) for p in data if (m := re.search(r"data-(\d+)-of-(\d+)$", p.name))}

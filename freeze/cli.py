@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from freeze.errors import Log, UsageError
+from freeze.errors import Log, UsageError, unexpected
 from freeze.request import PRECISIONS, Request
 from tracker.errors import TrackerError
 
@@ -136,20 +137,26 @@ def main(argv: list[str]) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 2
     except TrackerError as e:
-        from freeze.report import findings
-
-        for line in findings(log):
-            print(line, file=sys.stderr)
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+        return _failed(e, log)
     except KeyboardInterrupt:
         return 130
+    except Exception as e:  # a defect here, or TensorFlow's on this model: still no traceback and no file
+        if os.environ.get("TRACKER_TRACEBACK"):
+            raise
+        return _failed(unexpected(e), log)
     return 0
+
+
+def _failed(error: TrackerError, log: Log) -> int:
+    from freeze.report import findings
+
+    for line in findings(log):
+        print(line, file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
+    return 1
 
 
 def _environment() -> None:
     """Freezing is done on the CPU: the same figures everywhere, and no GPU memory taken."""
-    import os
-
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

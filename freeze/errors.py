@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tracker.errors import TrackerError
@@ -80,6 +82,18 @@ def tensorflow_words(error: BaseException, limit: int = 300) -> str:
     frame = ("Graph execution error", "Detected at node", "Node:", "[[{{node", "File ", "Stack trace")
     own = [line for line in lines if not line.startswith(frame)]
     return " ".join(own or lines or [type(error).__name__])[:limit]
+
+
+def unexpected(error: Exception) -> FreezeError:
+    """An error that no diagnosis foresaw, with its place in this package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "freeze" in Path(f.filename).parts] or frames
+    return FreezeError(
+        "UNEXPECTED",
+        f"freezing met an error that it has no diagnosis for: {type(error).__name__}: {tensorflow_words(error)}",
+        "please report it with the model; TRACKER_TRACEBACK=1 in the environment shows where it comes from",
+        [f"{Path(f.filename).name}:{f.lineno} ({f.name})" for f in own[-1:]],
+    )
 
 
 def listed(names: Iterable[str], shown: int = SHOWN) -> str:

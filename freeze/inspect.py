@@ -117,13 +117,11 @@ def _size(shape: tuple[int, ...]) -> int:
 
 def _saved_model(path: Path) -> Iterator[str]:
     from freeze.load_saved_model import describe as signature
+    from freeze.load_saved_model import read
     from freeze.tf_quiet import tensorflow
 
     tensorflow()
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    proto = saved_model_pb2.SavedModel()
-    proto.ParseFromString(((path if path.is_dir() else path.parent) / "saved_model.pb").read_bytes())
+    proto = read(path if path.is_dir() else path.parent)
     for meta in proto.meta_graphs:
         yield (
             f"tags {', '.join(meta.meta_info_def.tags)}; written by TensorFlow"

@@ -58,8 +58,9 @@ def objects(config: Any) -> Iterator[dict[str, Any]]:
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
-        for value in config.values():
-            yield from objects(value)
+        for key, value in config.items():
+            if key != "compile_config":  # losses and optimisers play no part here
+                yield from objects(value)
     elif isinstance(config, list):
         for value in config:
             yield from objects(value)

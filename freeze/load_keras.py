@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze import keras_config
+from freeze import keras2, keras_classes, keras_config
 from freeze.contract import sha256
 from freeze.errors import FreezeError, Log
 from freeze.graph import Graph, replace_tensor, set_attr
@@ -27,8 +27,22 @@ def load(request: Request, log: Log) -> Model:
     expect(path, "keras", "--keras")
     tensorflow()
     config = keras_config.examined(path, request, log)
+    translated = keras2.modernised(config)
+    if translated:
+        log.repair("KERAS_2", translated, "the file was written by Keras 2: its words were translated for Keras 3")
     classes = custom_objects(request)
-    _all_known(config, classes, path)
+    known = {**keras2.call_layers(), **classes} if translated else classes
+    _all_known(config, known, path)
+    filled = keras_classes.complete(config, classes, request.bind, log)
+    changed = _mended(config, request, log)
+    model = _load(path, request, known, config if changed or translated or filled else None)
+    found = from_model(model, request, log, {"source": "keras", "keras": path.name, "keras_sha256": sha256(path)})
+    found.repaired = changed
+    return found
+
+
+def _mended(config: Any, request: Request, log: Log) -> bool:
+    """Takes training=True and half precision out of a configuration, in place; False where neither was in it."""
     training, half = keras_config.in_inference(config), keras_config.in_float32(config)
     if training:
         log.repair(
@@ -50,19 +64,20 @@ def load(request: Request, log: Log) -> Model:
             "leave out --no-repair",
             training or half,
         )
-    model = _load(path, request, classes, config if training or half else None)
-    found = from_model(model, request, log, {"source": "keras", "keras": path.name, "keras_sha256": sha256(path)})
-    found.repaired = bool(training or half)
-    return found
+    return bool(training or half)
 
 
 def _all_known(config: Any, classes: dict[str, Any], path: Path) -> None:
-    unknown = keras_config.strangers(config, set(classes))
+    functions = keras_classes.unknown_functions(config, set(classes))
+    unknown = {**keras_config.strangers(config, set(classes)), **functions}
     if unknown:
-        shown = [f"class {c} (custom layer: {', '.join(names)})" for c, names in unknown.items()]
+        shown = [
+            f"{'function' if c in functions else 'class'} {c} (custom layer: {', '.join(names)})"
+            for c, names in unknown.items()
+        ]
         raise FreezeError(
             "KERAS_CUSTOM_CLASS",
-            f"{path.name} uses custom classes whose code is not in the file: {', '.join(unknown)}",
+            f"{path.name} uses custom classes or functions whose code is not in the file: {', '.join(unknown)}",
             "give the Python file that defines them: --custom-objects FILE.py (or mark them with "
             "@keras.saving.register_keras_serializable there)",
             shown,
@@ -78,7 +93,14 @@ def custom_objects(request: Request) -> dict[str, Any]:
         raise FreezeError("FILE_MISSING", f"{path} does not exist", "check the path of --custom-objects", [str(path)])
     with explained(path):
         module = imported(path)
-    return {k: v for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__}
+    own = {k: v for k, v in vars(module).items() if callable(v) and not _foreign(getattr(v, "__module__", None))}
+    named = getattr(module, "custom_objects", None) or getattr(module, "CUSTOM_OBJECTS", None)
+    return {**own, **named} if isinstance(named, dict) else own
+
+
+def _foreign(module: str | None) -> bool:
+    """Belongs to a library, not to the user's code."""
+    return (module or "builtins").split(".")[0] in {"builtins", "keras", "tensorflow", "numpy", "typing", "functools"}
 
 
 def _load(path: Path, request: Request, objects: dict[str, Any], config: Any) -> Any:
@@ -106,22 +128,28 @@ def _load(path: Path, request: Request, objects: dict[str, Any], config: Any) ->
 def from_model(model: Any, request: Request, log: Log, provenance: dict[str, Any]) -> Model:
     """The graph of `model(images, training=False)`."""
     tf = tensorflow()
-    source, output = _one(model.inputs, request.input, "input"), _one(model.outputs, request.output, "output")
-    if len(model.inputs) > 1 or len(model.outputs) > 1:
-        import keras
+    shape: tuple[int | None, ...]
+    if getattr(model, "inputs", None):
+        model = _one_way(model, request, log)
+        dtype = tf.as_dtype(model.inputs[0].dtype)
+        shape = request.image_shape or tuple(model.inputs[0].shape[1:])
+    else:
+        dtype = tf.as_dtype(request.dtype or "float32")
+        shape = request.image_shape or _built_for(model)
 
-        model = keras.Model(model.inputs[source], model.outputs[output])
-        source = output = 0
-    spec = model.inputs[0]
-    shape = [None, *(spec.shape[1:] if request.image_shape is None else request.image_shape)]
-    dtype = tf.as_dtype(spec.dtype)
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, dtype, name="images")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, *shape], dtype, name="images")])
     def call(images: Any) -> Any:
-        result = model(images, training=False)
-        return result[0] if isinstance(result, (list, tuple)) else result
+        return _features(model(images, training=False), request.output)
 
-    function = call.get_concrete_function()
+    try:
+        function = call.get_concrete_function()
+    except (ValueError, TypeError, tf.errors.OpError) as e:
+        raise FreezeError(
+            "KERAS_CALL",
+            f"the Keras model cannot be called on images [?, {', '.join(map(str, shape))}]: {str(e).strip()[:400]}",
+            "give the size it was trained on: --image-shape HxWxC",
+            [getattr(model, "name", "model")],
+        ) from None
     graph_def, values = with_variables(function)
 
     def live(x: np.ndarray) -> np.ndarray:
@@ -137,29 +165,96 @@ def from_model(model: Any, request: Request, log: Log, provenance: dict[str, Any
     )
 
 
-def _one(tensors: Any, asked: str | None, side: str) -> int:
-    """Index of the input or output to use."""
-    names = [t.name if side == "input" else t._keras_history.operation.name for t in tensors]
-    if asked is not None:
-        wanted = asked.removesuffix(":0")
-        if wanted in names:
-            return names.index(wanted)
+def _built_for(model: Any) -> tuple[int | None, ...]:
+    """Height, width, channels that a subclassed model was built for, as its file says."""
+    built = (getattr(model, "_build_shapes_dict", None) or {}).values()
+    shapes = [s for s in built if isinstance(s, (list, tuple)) and len(s) == 4 and not isinstance(s[1], (list, tuple))]
+    if len(shapes) != 1:
+        raise FreezeError(
+            "INPUT_SHAPE_UNKNOWN",
+            f"the model is a subclass ({type(model).__name__}) and its file does not say what size its images have",
+            "give it: --image-shape HxWxC",
+            [type(model).__name__],
+        )
+    return tuple(shapes[0][1:])
+
+
+def _one_way(model: Any, request: Request, log: Log) -> Any:
+    """The functional model from one input to one output: of those it has, or up to a layer that --output names."""
+    import keras
+
+    inputs = {t.name: t for t in model.inputs}
+    outputs = {t._keras_history.operation.name: t for t in model.outputs}
+    if isinstance(keyed := getattr(model, "_outputs_struct", None), dict):
+        outputs = {k: t for k, t in keyed.items() if hasattr(t, "shape")}
+    source = inputs[_choice(inputs, request.input, "input", log)]
+    wanted = (request.output or "").removesuffix(":0")
+    layers = {layer.name: layer for layer in model.layers}
+    inner = wanted if wanted in layers else wanted.split("/")[0]
+    if wanted not in outputs and inner in layers:
+        target = layers[inner].output
+    else:
+        target = outputs[_choice(outputs, request.output, "output", log)]
+    if len(model.inputs) == 1 and target is model.outputs[0] and not isinstance(keyed, dict) and len(outputs) == 1:
+        return model
+    try:
+        return keras.Model(source, target)
+    except ValueError:
+        others = [n for n, t in inputs.items() if t is not source]
+        raise FreezeError(
+            "KERAS_SEVERAL_INPUTS",
+            f"the output needs more than one input: besides '{source.name}' also {', '.join(others)}, and nothing "
+            "feeds them when tracking",
+            "give with --output a layer that depends on the images alone, or save a model with one input",
+            others,
+        ) from None
+
+
+GOOD = ("features", "feature", "embedding", "embeddings")
+
+
+def _choice(tensors: dict[str, Any], asked: str | None, side: str, log: Log) -> str:
+    """Name of the input or output to use."""
+    names = list(tensors)
+    shown = [f"{n} {tuple(t.shape)} {t.dtype}" for n, t in tensors.items()]
+    if asked is not None and asked.removesuffix(":0") in names:
+        return asked.removesuffix(":0")
+    if asked is not None and (len(names) > 1 or side == "output"):
+        raise FreezeError(
+            f"{side.upper()}_UNKNOWN",
+            f"the Keras model has no {side} '{asked}'",
+            f"give --{side} {' or '.join(names)}" + (", or the name of a layer" if side == "output" else ""),
+            shown,
+        )
+    named = [n for n in names if n.lower() in GOOD]
+    if len(names) == 1 or (len(named) == 1 and side == "output"):
         if len(names) > 1:
-            raise FreezeError(
-                f"{side.upper()}_UNKNOWN",
-                f"the Keras model has no {side} '{asked}'",
-                f"give --{side} {' or '.join(names)}",
-                names,
-            )
-    if len(names) == 1:
-        return 0
-    shown = [f"{n} {tuple(t.shape)} {t.dtype}" for n, t in zip(names, tensors, strict=True)]
+            log.note("OUTPUT_CHOSEN", f"output '{named[0]}' is used; also there: {', '.join(set(names) - set(named))}")
+        return named[0] if len(names) > 1 else names[0]
     raise FreezeError(
         f"{side.upper()}_AMBIGUOUS",
-        f"the Keras model has {len(names)} {side}s",
+        f"the Keras model has {len(names)} {side}s: {', '.join(names)}",
         f"choose one with --{side} {' or '.join(names)}",
         shown,
     )
+
+
+def _features(result: Any, asked: str | None) -> Any:
+    """The one tensor among what a subclassed model returns."""
+    if isinstance(result, dict):
+        keys = [asked] if asked in result else [k for k in result if str(k).lower() in GOOD] or list(result)
+        result = [result[k] for k in keys]
+    if not isinstance(result, (list, tuple)):
+        return result
+    flat = [t for t in result if t.shape.rank == 2] if len(result) > 1 else list(result)
+    if len(flat) != 1:
+        raise FreezeError(
+            "OUTPUT_AMBIGUOUS",
+            f"the Keras model returns {len(result)} tensors",
+            "save a model that returns the features alone",
+            [f"{t.dtype.name} {t.shape}" for t in result],
+        )
+    return flat[0]
 
 
 def with_variables(function: Any) -> tuple[Any, dict[str, np.ndarray]]:

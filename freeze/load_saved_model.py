@@ -28,14 +28,9 @@ def load(request: Request, log: Log) -> Model:
     graph = tf.Graph()
     with graph.as_default(), v1.Session(graph=graph) as session:
         try:
-            meta = v1.saved_model.load(session, [tags(path)], str(path))
+            meta = v1.saved_model.load(session, tags(path, log), str(path))
         except (tf.errors.OpError, OSError, RuntimeError, ValueError) as e:
-            raise FreezeError(
-                "SAVED_MODEL_DAMAGED",
-                f"the SavedModel {path.name} cannot be read: {str(e).splitlines()[0][:300]}",
-                "copy the whole folder again (saved_model.pb and variables/)",
-                [str(path)],
-            ) from None
+            raise _damaged(path, str(e).splitlines()[0][:300]) from None
         key, signature = _signature(meta, request, log)
         values = _values(session, graph)
     tables = [n.name for n in meta.graph_def.node if n.op.startswith(("LookupTableImport", "InitializeTable"))]
@@ -43,27 +38,61 @@ def load(request: Request, log: Log) -> Model:
         meta.graph_def,
         values=values,
         input=_input(signature, key, request),
-        output=_output(signature, key, request),
+        output=_output(signature, key, request, log),
         initializers=tables,
         producer_ops=meta.meta_info_def.stripped_op_list,
         provenance={
             "source": "saved_model",
             "saved_model": path.name,
             "signature": key,
-            "saved_model_sha256": sha256(path / "saved_model.pb"),
+            "saved_model_sha256": sha256(next(path.glob("saved_model.pb*"))),
         },
     )
 
 
-def tags(path: Path) -> str:
-    """The tag of the MetaGraph to load: `serve`, or the only one there is."""
+def read(path: Path) -> Any:
+    """The SavedModel message in a folder, binary or text.
+
+    Raises
+    ------
+    FreezeError
+        SAVED_MODEL_DAMAGED.
+    """
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel()
-    proto.ParseFromString((path / "saved_model.pb").read_bytes())
-    found = [list(m.meta_info_def.tags) for m in proto.meta_graphs]
-    single = [t[0] for t in found if len(t) == 1]
-    return "serve" if "serve" in single else (single[0] if single else "serve")
+    try:
+        if (path / "saved_model.pb").exists():
+            proto.ParseFromString((path / "saved_model.pb").read_bytes())
+        else:
+            text_format.Parse((path / "saved_model.pbtxt").read_text(), proto)
+    except (DecodeError, text_format.ParseError, OSError, UnicodeDecodeError) as e:
+        raise _damaged(path, f"its saved_model.pb is truncated or damaged ({e})") from None
+    if not proto.meta_graphs:
+        raise _damaged(path, "its saved_model.pb holds no graph")
+    return proto
+
+
+def _damaged(path: Path, why: str) -> FreezeError:
+    return FreezeError(
+        "SAVED_MODEL_DAMAGED",
+        f"the SavedModel {path.name} cannot be read: {why}",
+        "copy the whole folder again (saved_model.pb and variables/)",
+        [str(path)],
+    )
+
+
+def tags(path: Path, log: Log) -> list[str]:
+    """The tags of the MetaGraph to load: `serve` alone, else the first with `serve`, else the first there is."""
+    found = [list(m.meta_info_def.tags) for m in read(path).meta_graphs]
+    chosen = min(found, key=lambda t: ("serve" not in t, len(t)))
+    if chosen != ["serve"] or len(found) > 1:
+        others = ", ".join("+".join(t) for t in found if t != chosen)
+        also = f"; also there: {others}" if others else ""
+        log.note("SAVED_MODEL_TAGS", f"the graph with the tags {'+'.join(chosen) or '(none)'} is used{also}")
+    return chosen
 
 
 def describe(signature: Any) -> str:
@@ -154,8 +183,12 @@ def _input(signature: Any, key: str, request: Request) -> str:
     return _pick(signature.inputs, request.input, "input", key, 4)
 
 
-def _output(signature: Any, key: str, request: Request) -> str:
-    return _pick(signature.outputs, request.output, "output", key, 2)
+def _output(signature: Any, key: str, request: Request, log: Log) -> str:
+    chosen = _pick(signature.outputs, request.output, "output", key, 2)
+    others = sorted(k for k, v in signature.outputs.items() if v.name != chosen)
+    if others and not request.output:
+        log.note("OUTPUT_CHOSEN", f"output '{chosen}' of signature '{key}' is used; also there: {', '.join(others)}")
+    return chosen
 
 
 def _values(session: Any, graph: Any) -> dict[str, np.ndarray]:

@@ -55,10 +55,19 @@ def sniff(path: Path) -> Kind:
 
 
 def _folder(path: Path) -> Kind:
-    if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
+    graph = path / "saved_model.pb"
+    if graph.exists() and (inner := sniff(graph)).name in ("git-lfs", "html", "empty"):
+        return Kind(inner.name, f"a folder whose saved_model.pb is {inner.text}", None, inner.remedy)
+    if graph.exists() or (path / "saved_model.pbtxt").exists():
         return Kind("saved_model", "a SavedModel folder", "--saved-model")
     if (path / "checkpoint").exists() or list(path.glob("*.index")):
         return Kind("checkpoint", "a folder of TensorFlow checkpoints", "--checkpoint")
+    below = sorted(p.parent.name for p in path.glob("*/saved_model.pb"))
+    if below:
+        found = f"a folder that holds no saved_model.pb itself, but SavedModels in {', '.join(below[:8])}"
+        return Kind("folder", found, None, f"give one of them, for example --saved-model {path / below[-1]}")
+    if path.name == "variables" and (path.parent / "saved_model.pb").exists():
+        return Kind("folder", "the variables/ folder of a SavedModel", None, f"give the folder above: {path.parent}")
     return Kind(
         "folder",
         "a folder that holds neither saved_model.pb nor checkpoints",
@@ -67,6 +76,10 @@ def _folder(path: Path) -> Kind:
     )
 
 
+SAVED_MODEL_PB = (
+    "give the folder that holds it as saved_model.pb, with variables/ beside it: --saved-model DIR (saved_model.pb "
+    "alone has no weights)"
+)
 MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x80\x02", "pickle", "a Python pickle (perhaps an old PyTorch file)"),
     (b"\x1f\x8b", "gzip", "a gzip archive (.tar.gz?)"),
@@ -166,6 +179,10 @@ def _text_or_proto(path: Path, head: bytes, size: int) -> Kind:
             None,
             "give the checkpoint and the builder, and freeze a smaller network",
         )
+    if head.startswith((b"\x08\x01\x12", b"\x08\x01\n")):  # SavedModel.saved_model_schema_version = 1, then a MetaGraph
+        return Kind("saved_model_pb", "the graph of a SavedModel, without its folder", None, SAVED_MODEL_PB)
+    if head[:1] == b"\n" and _meta_info(head):
+        return Kind("meta", "a MetaGraph (.meta)", "--meta")
     if head[:1] == b"\n":  # field 1, length-delimited: GraphDef.node
         return Kind("graphdef", "a binary GraphDef (frozen graph)", "--graphdef")
     return Kind(
@@ -174,6 +191,17 @@ def _text_or_proto(path: Path, head: bytes, size: int) -> Kind:
         None,
         "give a .meta, checkpoint, .keras, .h5, SavedModel folder or frozen .pb",
     )
+
+
+def _meta_info(head: bytes) -> bool:
+    """Field 1 is a MetaGraph's MetaInfoDef, not a GraphDef's node, which starts with its name and its operation."""
+    at = 1
+    while at < len(head) and head[at] & 0x80:  # the field's length, a varint
+        at += 1
+    inner = head[at + 1 :]
+    if inner[:1] != b"\n":
+        return inner[:1] == b"\x12"  # stripped_op_list: no version string before it
+    return inner[2 + inner[1] :][:1] != b"\x12" if len(inner) > 2 and inner[1] < 128 else False
 
 
 def _keras_json(words: str) -> str:
