@@ -41,7 +41,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     UsageError
         The request names no source, or several.
     """
-    from freeze import compare, export, pipeline, prove
+    from freeze import compare, export, pipeline, precision, prove
 
     log = log if log is not None else Log()
     if not request.source or request.out is None:
@@ -51,13 +51,14 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     model = import_module(LOADERS[request.source]).load(request, log)
     job = pipeline.mended(request, model, log)
     graph_def = pipeline.frozen(job)
-    data = export.serialised(graph_def)
     proof = prove.prove(job, graph_def)
     compare.with_meta(job, proof)
+    graph_def, arithmetic = precision.chosen(job, graph_def, proof)
+    data = export.serialised(graph_def)
     with export.staged(request.out, data) as path:
-        contract_path(path).write_text(pipeline.contract(job, data, proof.figures).to_json())
+        contract_path(path).write_text(pipeline.contract(job, data, proof.figures, arithmetic).to_json())
         prove.reload(path, proof, job)
-        contract = pipeline.contract(job, data, proof.figures)
+        contract = pipeline.contract(job, data, proof.figures, arithmetic)
         export.publish(path, contract.to_json(), request.out)
     return contract
 

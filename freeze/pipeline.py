@@ -13,7 +13,7 @@ from freeze.export import finished
 from freeze.graph import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
 from freeze.job import Job
 from freeze.model import Model
-from freeze.passes import constants, cut, flatten, output
+from freeze.passes import constants, cut, flatten, fold_batch_norm, output
 from freeze.passes.placeholders import OPS as PLACEHOLDERS
 from freeze.request import Request
 from freeze.tf_quiet import tensorflow
@@ -84,10 +84,11 @@ def frozen(job: Job) -> GraphDef:
     """Constants instead of variables, folded, named, ordered."""
     job.graph = constants.frozen(job.graph, job)
     job.graph = constants.folded(job.graph, job)
+    job.graph = pruned(fold_batch_norm.folded(job.graph, job), [job.head])
     return finished(job)
 
 
-def contract(job: Job, data: bytes, figures: dict[str, Any]) -> Contract:
+def contract(job: Job, data: bytes, figures: dict[str, Any], precision: str) -> Contract:
     """What the graph promises, from what was found."""
     tf = tensorflow()
     return Contract(
@@ -96,7 +97,7 @@ def contract(job: Job, data: bytes, figures: dict[str, Any]) -> Contract:
         dimension=figures["dimension"],
         colour_order=job.request.colour_order or job.model.colour_order,
         crop_rule=job.model.crop_rule,
-        precision="f32",
+        precision=precision,
         max_cosine_distance=job.model.max_cosine_distance,
         tensorflow_version=tf.__version__,
         provenance={

@@ -87,7 +87,7 @@ def prove(job: Job, graph_def: GraphDef) -> Proof:
         def run(x: np.ndarray) -> np.ndarray:
             return np.asarray(runner.run(OUTPUT, {INPUT: x}))
 
-        figures.update(_checked(run, images, expected))
+        figures.update(checked(run, images, expected, TOLERANCE))
     difference = figures["max_abs_difference"]
     if difference > TOLERANCE:
         raise _failed(
@@ -105,7 +105,7 @@ def reload(path: Path, proof: Proof, job: Job) -> None:
         PROOF_FAILED.
     """
     proof.figures["reload_difference"] = _reloaded(path, proof.images, proof.expected, job)
-    if proof.figures["reload_difference"] > TOLERANCE:
+    if proof.figures["reload_difference"] > proof.figures["tolerance"]:
         raise _failed(f"reloaded in a fresh process it differs by {proof.figures['reload_difference']:.3g}", job)
 
 
@@ -118,7 +118,9 @@ def _failed(what: str, job: Job) -> FreezeError:
     )
 
 
-def _checked(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def checked(
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray, tolerance: float
+) -> dict[str, Any]:
     """Rows against the live model, batch sizes, repeatability, distinctness, norm. Raises PROOF_FAILED."""
     tf = tensorflow()
     try:
@@ -135,7 +137,7 @@ def _checked(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expect
     batches = float(max(np.abs(single - whole).max(), np.abs(pairs - whole).max()))
     if not np.isfinite(whole).all():
         raise FreezeError("PROOF_FAILED", "features are not finite", "use a checkpoint from before training diverged")
-    if batches > TOLERANCE:
+    if batches > tolerance:
         raise FreezeError(
             "PROOF_FAILED",
             f"a crop's features depend on the other crops of its batch (batches of 1, 2 and {len(images)} differ by "
@@ -143,7 +145,7 @@ def _checked(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expect
             "build the graph with is_training=False",
         )
     again = float(np.abs(run(images) - whole).max())
-    if again > TOLERANCE:
+    if again > tolerance:
         raise FreezeError(
             "PROOF_FAILED",
             f"two runs on the same images differ by {again:.3g}: something random is left",

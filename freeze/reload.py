@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
+from freeze.contract import Contract
 from tracker.encoder import FrozenEncoder
 from tracker.errors import TrackerError
 
@@ -15,7 +17,8 @@ def main(argv: list[str]) -> int:
     """Features of crops (N, H, W, C) uint8, in the channel order that the graph is fed, through `FrozenEncoder`."""
     graph, crops, features = argv
     try:
-        with FrozenEncoder.open(graph, device="cpu") as encoder:
+        contract = Contract.beside(Path(graph))
+        with FrozenEncoder.open(graph, device="cpu", precision=contract.precision if contract else "f32") as encoder:
             images = np.load(crops)
             np.save(features, encoder.encode(images[..., ::-1] if encoder.contract.colour_order == "rgb" else images))
     except TrackerError as e:

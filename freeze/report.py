@@ -35,5 +35,10 @@ def text(request: Request, contract: Contract, log: Log) -> str:
         f" {proof['inputs']} images, batches of {', '.join(map(str, proof['batches']))} agree within"
         f" {proof['batch_difference']:.2g}, reloaded in a fresh process {proof['reload_difference']:.2g}"
     )
+    if "cosine_to_f32" in proof:
+        lines.append(
+            f"        cosine to the float32 features at least {proof['cosine_to_f32']:.6f}; float32 itself proved"
+            f" within {proof['f32']['max_abs_difference']:.2g}"
+        )
     lines.append(f"contract {contract_path(request.out) if request.out else ''}, SHA-256 {contract.graph_sha256[:16]}…")
     return "\n".join(lines)

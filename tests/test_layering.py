@@ -63,7 +63,7 @@ CROSSING = {
         "tracker.devices",
         "tracker.errors",
     },
-    "freeze": {"tracker.cache", "tracker.errors"},
+    "freeze": {"tracker.cache", "tracker.errors", "tracker.precision"},
     "videos": {"tracker.cache", "tracker.errors"},
     "tracker.bare_graph": {"freeze.contract"},
     "tracker.encoder": {"freeze.contract"},

@@ -1,0 +1,86 @@
+"""Batch norm folded into the convolution or matrix product before it: same features, fewer operations.
+
+conv(x, W) * s + t equals conv(x, W * s) + t, with s = gamma / sqrt(variance + epsilon) and t = beta - mean * s per
+output channel (Jacob et al., "Quantization and Training of Neural Networks", 1712.05877, section 3.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from freeze.graph import Graph, GraphDef, add_const, const_value, copied, node_name, replace_tensor
+from freeze.job import Job
+
+PRODUCTS = ("Conv2D", "MatMul")
+
+
+def folded(graph_def: GraphDef, job: Job) -> GraphDef:
+    """FusedBatchNorm, and a product by a constant vector, behind a Conv2D or MatMul with constant weights."""
+    new = copied(graph_def)
+    graph = Graph(new)
+    done = []
+    for node in list(new.node):
+        if node.op.startswith("FusedBatchNorm") and not node.attr["is_training"].b:
+            done += _fused(new, graph, node, job)
+        elif node.op == "Mul":
+            done += _product(new, graph, node, job)
+    if done:
+        job.log.note("BATCH_NORM_FOLDED", "batch norm was folded into the weights before it", done)
+    return new
+
+
+def _constant(graph: Graph, ref: str) -> np.ndarray | None:
+    node = graph.nodes[node_name(ref)]
+    return const_value(node) if node.op == "Const" else None
+
+
+def _product_before(graph: Graph, ref: str, job: Job) -> Any:
+    """The Conv2D or MatMul that computes `ref` for one reader alone, with constant float weights; else None."""
+    node = graph.nodes[node_name(ref)]
+    alone = len(graph.consumers.get(node.name, ())) == 1 and node_name(job.head) != node.name
+    plain = node.op in PRODUCTS and node.attr["data_format"].s in (b"", b"NHWC") and not node.attr["transpose_b"].b
+    return node if alone and plain and _constant(graph, node.input[1]) is not None else None
+
+
+def _scaled(new: GraphDef, graph: Graph, product: Any, scale: np.ndarray) -> None:
+    weights = _constant(graph, product.input[1])
+    if weights is not None:
+        name = graph.fresh(f"{product.name}/folded_weights")
+        add_const(new, name, (weights.astype(np.float64) * scale).astype(weights.dtype))
+        product.input[1] = name
+
+
+def _fused(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
+    parameters = [_constant(graph, i) for i in node.input[1:5]]
+    product = _product_before(graph, node.input[0], job)
+    others = [c for c in graph.consumers.get(node.name, ()) if any(i.startswith(node.name + ":") for i in c.input)]
+    if product is None or others or any(p is None or p.size == 0 for p in parameters):
+        return []
+    gamma, beta, mean, variance = (p.astype(np.float64) for p in parameters if p is not None)
+    scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
+    _scaled(new, graph, product, scale)
+    offset = add_const(new, graph.fresh(f"{node.name}/folded_offset"), (beta - mean * scale).astype(np.float32))
+    dtype = node.attr["T"].type
+    node.op = "BiasAdd"
+    del node.input[:]
+    node.input.extend([product.name, offset.name])
+    node.ClearField("attr")
+    node.attr["T"].type = dtype
+    return [node.name]
+
+
+def _product(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
+    """A Mul by one constant per output channel: what unfused batch norm is after its constants are computed."""
+    for k in (0, 1):
+        scale = _constant(graph, node.input[1 - k])
+        product = _product_before(graph, node.input[k], job) if scale is not None else None
+        weights = _constant(graph, product.input[1]) if product is not None else None
+        if scale is not None and weights is not None and scale.shape == (weights.shape[-1],):
+            _scaled(new, graph, product, scale.astype(np.float64))
+            if node_name(job.head) == node.name:
+                job.head = product.name
+            replace_tensor(new, node.name, product.name)
+            return [node.name]
+    return []
