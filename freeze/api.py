@@ -41,7 +41,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     UsageError
         The request names no source, or several.
     """
-    from freeze import compare, export, pipeline, precision, prove
+    from freeze import compare, export, pipeline, precision, prove, record
 
     log = log if log is not None else Log()
     if not request.source or request.out is None:
@@ -60,6 +60,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
         prove.reload(path, proof, job)
         contract = pipeline.contract(job, data, proof.figures, arithmetic)
         export.publish(path, contract.to_json(), request.out)
+    record.written(job, graph_def, contract)
     return contract
 
 

@@ -110,6 +110,8 @@ def request(args: argparse.Namespace) -> Request:
         raise UsageError("say where the graph goes: --out X.pb")
     if asked.out.suffix != ".pb":
         raise UsageError(f"--out {asked.out}: the name must end in .pb")
+    if asked.report is not None and asked.report.suffix not in (".json", ".html"):
+        raise UsageError(f"--report {asked.report}: the name must end in .json or .html")
     return asked
 
 

@@ -23,6 +23,9 @@ from freeze.tf_quiet import tensorflow
 from freeze.user_code import explained, imported
 
 FUNCTIONS = ("build", "factory_fn", "build_network", "build_model", "create_network", "network", "encoder", "model")
+# What builders are given for inference, by the names that published scripts use.
+KNOWN: dict[str, Any] = {"reuse": None, "is_training": False, "training": False, "train": False, "keep_prob": 1.0}
+KNOWN |= {"num_classes": 1, "add_logits": False, "weight_decay": 0.0, "l2_normalize": True}
 DEFAULT_SHAPE = (128, 64, 3)
 
 
@@ -103,17 +106,17 @@ def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any] |
 def _call(build: Callable[..., Any], module: ModuleType, request: Request, as_float: bool) -> dict[str, str]:
     """Makes the placeholder, calls the builder, returns the names of input and output."""
     tf = tensorflow()
-    if "factory" in build.__name__ and not _needs(build):
-        build = build()  # as published: a function that returns factory_fn(image, reuse)
+    if "factory" in build.__name__ and set(_needs(build)) <= set(KNOWN):
+        build = build(*(KNOWN[n] for n in _needs(build)))  # as published: it returns factory_fn(image, reuse)
     shape = request.image_shape or DEFAULT_SHAPE
-    images = tf.compat.v1.placeholder(tf.as_dtype(request.dtype or "uint8"), [None, *shape], name="images")
+    dtype = request.dtype or ("float32" if request.scale else "uint8")  # a scale makes sense on floats alone
+    images = tf.compat.v1.placeholder(tf.as_dtype(dtype), [None, *shape], name="images")
     given = tf.cast(images, tf.float32) if as_float else images
     if as_float and callable(preprocess := getattr(module, "_preprocess", getattr(module, "preprocess", None))):
         given = tf.map_fn(preprocess, given)  # the published script prepares one image at a time
     extra = []
     for name in _needs(build)[1:]:
-        known = {"reuse": None, "is_training": False, "training": False, "train": False, "keep_prob": 1.0}
-        if name not in known:
+        if name not in KNOWN:
             cause = f"{build.__name__}{inspect.signature(build)} needs '{name}' besides the images"
             raise FreezeError(
                 "BUILDER_SIGNATURE",
@@ -121,7 +124,7 @@ def _call(build: Callable[..., Any], module: ModuleType, request: Request, as_fl
                 "give it a default value, or wrap it: def build(images): ...",
                 [build.__name__],
             )
-        extra.append(known[name])
+        extra.append(KNOWN[name])
     result = build(given, *extra)
     features = _features(result, build)
     return {"input": images.name, "output": features.name}
