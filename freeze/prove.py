@@ -17,7 +17,7 @@ import numpy as np
 
 from freeze.errors import FreezeError, tensorflow_words
 from freeze.export import only_constants
-from freeze.graph import Graph, GraphDef, pruned
+from freeze.graph import Graph, GraphDef, node_name, pruned
 from freeze.images import structured
 from freeze.job import INPUT, OUTPUT, Job
 from freeze.passes import ARITHMETIC
@@ -36,7 +36,10 @@ def live_features(job: Job, images: np.ndarray) -> tuple[np.ndarray, str]:
     the mended
     graph before its variables became constants.
     """
-    if job.repaired_only or job.log.codes() & ARITHMETIC:
+    untouched = pruned(job.full, [job.output])
+    fed = {node_name(job.input), *(job.feeds or {})}
+    unfed = any(n.op in ("Placeholder", "PlaceholderV2") and n.name not in fed for n in untouched.node)
+    if job.repaired_only or job.log.codes() & ARITHMETIC or (unfed and job.model.live is None):
         with Runner(job.repaired_graph, job.values) as runner:
             return runner.run(job.head_before, {INPUT: images}), "the mended graph with its variables as variables"
     x = images.astype(job.input_dtype.as_numpy_dtype if job.input_dtype.is_integer else np.float32)
@@ -47,7 +50,6 @@ def live_features(job: Job, images: np.ndarray) -> tuple[np.ndarray, str]:
     if job.model.live is not None:
         raw, route = job.model.live(x), "the loaded model itself"
     else:
-        untouched = pruned(job.full, [job.output])
         feeds = {k: v for k, v in (job.feeds or {}).items() if k in Graph(untouched)}
         with Runner(untouched, job.values, job.model.initializers) as runner:
             raw = runner.run(job.output, {job.input: x, **feeds})

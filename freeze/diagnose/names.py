@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from freeze.errors import FreezeError, Log
-from freeze.graph import Graph, GraphDef, node_name, split, tensor_name
+from freeze.graph import VARIABLE_OPS, Graph, GraphDef, node_name, split, tensor_name
 from freeze.shapes import Shapes
 
 SOURCES = ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
@@ -169,7 +169,22 @@ def _find(graph: Graph, asked: str, side: str, log: Log) -> str | None:
             deeper,
         )
         return f"{deeper[0]}:{max(index, 0)}"
+    if len(deeper) > 1 and len({_variables(graph, n) for n in deeper}) == 1 and _variables(graph, deeper[0]):
+        first = min(deeper)
+        others = ", ".join(sorted(set(deeper) - {first}))
+        log.note(
+            "TOWER_CHOSEN",
+            f"there is no '{name}'; '{first}' is used, the first of {len(deeper)} towers that share their variables "
+            f"(the others: {others})",
+            [first],
+        )
+        return f"{first}:{max(index, 0)}"
     return None
+
+
+def _variables(graph: Graph, name: str) -> frozenset[str]:
+    """The variables that a node depends on."""
+    return frozenset(n for n in graph.ancestors([name], control=False) if graph.nodes[n].op in VARIABLE_OPS)
 
 
 def nearest(asked: str, graph: Graph, count: int = 4) -> list[str]:

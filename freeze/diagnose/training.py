@@ -57,7 +57,7 @@ def _second_tower(job: Job, flat: list[str]) -> None:
     """The network built twice without sharing: the output hangs on a set of variables that training never touched."""
     full = Graph(job.full)
     twins = _twins(full, job)
-    if len(twins) * 2 < len(job.values or {}):
+    if not twins or len(twins) * 2 < len(job.values or {}):
         return
     slots = {SLOT.sub("", n) for n in full.nodes if SLOT.search(n)}
     slots |= {
