@@ -68,10 +68,15 @@ def clip(xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.clip(xyxy, 0, limit)
 
 
+def intersection_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection areas (P,) of corners (P,4) and (P,4), row by row, square pixels."""
+    side = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
+    return side[:, 0] * side[:, 1]
+
+
 def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (P,) of corners (P,4) and (P,4), row by row; 0 where either is empty."""
-    side = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
-    inter = side[:, 0] * side[:, 1]
+    inter = intersection_of_pairs(a, b)
     union = area(a) + area(b) - inter
     return np.divide(inter, union, out=np.zeros(len(a)), where=union > 0)
 
@@ -87,10 +92,3 @@ def grow(xyxy: np.ndarray, share: float) -> np.ndarray:
     """Corners (N,4) with each side moved outwards by `share` of the box's width or height."""
     margin = share * (xyxy[:, 2:] - xyxy[:, :2])
     return np.hstack([xyxy[:, :2] - margin, xyxy[:, 2:] + margin])
-
-
-def covered(xyxy: np.ndarray) -> np.ndarray:
-    """Largest share (N,) of each box (N,4) that one other box covers."""
-    inter = intersection(xyxy, xyxy)
-    np.fill_diagonal(inter, 0)
-    return inter.max(axis=1, initial=0) / np.maximum(area(xyxy), 1e-12)

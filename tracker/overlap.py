@@ -115,6 +115,15 @@ class OverlapAssociation:
         return assign(Pairs(t, d, 1 - overlap), 1 - c.standing_overlap)
 
 
+def covered(xyxy: np.ndarray) -> np.ndarray:
+    """Largest share (N,) of each box (N,4) that one other box covers."""
+    share = np.zeros(len(xyxy))
+    a, b = _touching(xyxy, xyxy)
+    a, b = a[a != b], b[a != b]
+    np.maximum.at(share, a, boxes.intersection_of_pairs(xyxy[a], xyxy[b]) / boxes.area(xyxy[a]))
+    return share
+
+
 def _touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of corners (T,4) and (N,4) that may overlap, rows (P,) and (P,): a superset, cheap to find."""
     largest = (b[:, 2:] - b[:, :2]).max(axis=0, initial=0)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker import boxes
 from tracker.assignment import Matches
 from tracker.clock import Clock
 from tracker.confidence import ScoreScale
 from tracker.config import TrackerConfig
 from tracker.looks import blend
 from tracker.observation import Observation
-from tracker.overlap import OverlapAssociation, SameClass
+from tracker.overlap import OverlapAssociation, SameClass, covered
 from tracker.size_motion import SizeMotion
 from tracker.tracks import TrackBank
 
@@ -107,8 +106,7 @@ class OverlapSort:
         bank = self.bank
         known = (bank.looks[t] > 0) & bank.confirmed[t]
         self.associate.evidence.learn(bank.look[t[known]], seen.feature[d[known]])
-        covered = boxes.covered(seen.xyxy)[d]
-        bank.look[t] = blend(bank.look[t], bank.looks[t], seen.feature[d], covered, self.config.budget)
+        bank.look[t] = blend(bank.look[t], bank.looks[t], seen.feature[d], covered(seen.xyxy)[d], self.config.budget)
         bank.looks[t] += 1
 
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
