@@ -14,9 +14,10 @@ def normalise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", over="ignore"):
         norm = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
     good = np.isfinite(norm) & (norm > 0)
-    unit = np.zeros_like(features)
-    unit[good] = features[good] / norm[good, None]
-    return unit, good
+    scale = np.divide(1, norm, out=np.zeros(len(norm)), where=good).astype(np.float32)
+    if not good.all():
+        features = np.where(good[:, None], features, 0)
+    return features * scale[:, None], good
 
 
 class Gallery:

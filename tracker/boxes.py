@@ -43,7 +43,7 @@ def tlwh_to_xyxy(tlwh: np.ndarray) -> np.ndarray:
 def area(xyxy: np.ndarray) -> np.ndarray:
     """Areas (N,) of corners (N,4), square pixels."""
     xyxy = np.asarray(xyxy).reshape(-1, 4)
-    return np.prod(np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0), axis=1)
+    return np.maximum(xyxy[:, 2] - xyxy[:, 0], 0) * np.maximum(xyxy[:, 3] - xyxy[:, 1], 0)
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -70,8 +70,9 @@ def clip(xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def intersection_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection areas (P,) of corners (P,4) and (P,4), row by row, square pixels."""
-    side = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
-    return side[:, 0] * side[:, 1]
+    width = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+    height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -91,4 +92,7 @@ def vertical_iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def grow(xyxy: np.ndarray, share: float) -> np.ndarray:
     """Corners (N,4) with each side moved outwards by `share` of the box's width or height."""
     margin = share * (xyxy[:, 2:] - xyxy[:, :2])
-    return np.hstack([xyxy[:, :2] - margin, xyxy[:, 2:] + margin])
+    grown = xyxy.copy()
+    grown[:, :2] -= margin
+    grown[:, 2:] += margin
+    return grown

@@ -78,6 +78,7 @@ def blend(looks: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: n
     count : (K,) features that each look is made of; 0: none yet.
     overlap : (K,) share of the detection's box that another box covers; a covered box counts for less.
     """
-    weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap))[:, None]
-    mixed = (1 - weight) * looks + weight * features
-    return (mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap)).astype(np.float32)
+    mixed = looks + weight[:, None] * (features - looks)
+    norm = np.sqrt(np.einsum("kd,kd->k", mixed, mixed))
+    return mixed / np.maximum(norm, 1e-12, dtype=np.float32)[:, None]

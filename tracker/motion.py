@@ -55,11 +55,12 @@ class Motion:
         velocity = self._deviation(mean, self.velocity_weight, self.aspect[1])
         moved = mean.copy()
         moved[:, :4] += dt * mean[:, 4:]
-        p, q, r = np.moveaxis(covariance, -1, 0)
+        p, q, r = _parts(covariance)
         spread = np.empty_like(covariance)
-        spread[..., 0] = p + dt * (2 * q + dt * r) + dt * position**2
-        spread[..., 1] = q + dt * r
-        spread[..., 2] = r + dt * velocity**2
+        grown = dt * r
+        spread[..., 0] = p + dt * (2 * q + grown + position * position)
+        spread[..., 1] = q + grown
+        spread[..., 2] = r + dt * velocity * velocity
         return moved, spread
 
     def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -70,21 +71,36 @@ class Motion:
         self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of means (T,8) and covariances (T,4,3) given one measurement (T,4) each: P = P - K S K'."""
-        s = self.innovation(mean, covariance)
-        p, q, r = np.moveaxis(covariance, -1, 0)
-        residual = measurement - mean[:, :4]
-        posterior = mean + np.hstack([p / s * residual, q / s * residual])
-        narrowed = np.empty_like(covariance)
-        narrowed[..., 0] = p - p * p / s
-        narrowed[..., 1] = q - p * q / s
-        narrowed[..., 2] = r - q * q / s
-        return posterior, narrowed
+        return correct(mean, covariance, measurement, self.innovation(mean, covariance))
 
     def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
         """Standard deviations (T,4) of x, y, a, h: `weight` heights each, and `aspect` for the ratio."""
-        deviation = np.repeat(weight * mean[:, 3:4], 4, axis=1)
+        deviation = np.empty((len(mean), 4))
+        deviation[:] = weight * mean[:, 3:4]
         deviation[:, 2] = aspect
         return deviation
+
+
+def correct(
+    mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray, innovation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and the diagonal (T,4) of S."""
+    p, q, r = _parts(covariance)
+    gain, drift = p / innovation, q / innovation
+    residual = measurement - mean[:, :4]
+    posterior = mean.copy()
+    posterior[:, :4] += gain * residual
+    posterior[:, 4:] += drift * residual
+    narrowed = np.empty_like(covariance)
+    narrowed[..., 0] = p - gain * p
+    narrowed[..., 1] = q - gain * q
+    narrowed[..., 2] = r - drift * q
+    return posterior, narrowed
+
+
+def _parts(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances of the components, their covariances with their velocities, variances of these, (T,4) each."""
+    return covariance[..., 0], covariance[..., 1], covariance[..., 2]
 
 
 def squared_mahalanobis(residual: np.ndarray, innovation: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.motion import Motion
+from tracker.motion import Motion, correct
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,18 @@ class SizeMotion(Motion):
     def measure(self, xyxy: np.ndarray) -> np.ndarray:
         """Corners (N,4) to centre, width and height (N,4) float64."""
         xyxy = np.asarray(xyxy, np.float64).reshape(-1, 4)
-        return np.hstack([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]])
+        measured = np.empty_like(xyxy)
+        measured[:, :2] = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+        measured[:, 2:] = xyxy[:, 2:] - xyxy[:, :2]
+        return measured
 
     def box(self, mean: np.ndarray) -> np.ndarray:
         """Means (T,8) to corners (T,4) float64, at least a pixel wide and high."""
         half = np.maximum(mean[:, 2:4], 1) / 2
-        return np.hstack([mean[:, :2] - half, mean[:, :2] + half])
+        xyxy = np.empty((len(mean), 4))
+        xyxy[:, :2] = mean[:, :2] - half
+        xyxy[:, 2:] = mean[:, :2] + half
+        return xyxy
 
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = np.hstack([measurement, np.zeros_like(measurement)])
@@ -48,7 +54,7 @@ class SizeMotion(Motion):
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         moved, spread = super().predict(mean, covariance, dt)
-        moved[:, 2:4] = np.maximum(moved[:, 2:4], 1)
+        np.maximum(moved[:, 2:4], 1, out=moved[:, 2:4])
         return moved, spread
 
     def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -56,7 +62,8 @@ class SizeMotion(Motion):
 
     def noise(self, measurement: np.ndarray, score: np.ndarray | None = None) -> np.ndarray:
         """Variances (N,4) of measurements (N,4) with confidences (N,) in 0..1; None: the noise without confidence."""
-        variance = self._deviation(measurement, self.measurement_weight, self.aspect[2]) ** 2
+        deviation = self._deviation(measurement, self.measurement_weight, self.aspect[2])
+        variance = deviation * deviation
         if score is not None:
             variance *= (1 - self.confidence_noise * np.clip(score, 0, 1))[:, None]
         return variance
@@ -69,13 +76,10 @@ class SizeMotion(Motion):
         score: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,)."""
-        p, q, r = np.moveaxis(covariance, -1, 0)
-        s = p + self.noise(measurement, score)
-        residual = measurement - mean[:, :4]
-        posterior = mean + np.hstack([p / s * residual, q / s * residual])
-        return posterior, np.stack([p - p * p / s, q - p * q / s, r - q * q / s], axis=-1)
+        return correct(mean, covariance, measurement, covariance[..., 0] + self.noise(measurement, score))
 
     def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
-        deviation = weight * np.maximum(mean[:, [2, 3, 2, 3]], 1)
-        deviation[:, 2:] *= aspect
+        deviation = np.empty((len(mean), 4))
+        deviation[:, :2] = weight * np.maximum(mean[:, 2:4], 1)
+        deviation[:, 2:] = aspect * deviation[:, :2]
         return deviation
