@@ -1,0 +1,167 @@
+"""One variant of the end-to-end benchmark in a process of its own, so that threads, memory and processor time are its own.
+
+Reads its task as one line of JSON, answers when it is loaded, then runs once for every further line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.timing import Timing
+
+
+class Ours:
+    """Our pipeline with some of its levers."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        from detectors.registry import open_detector
+        from tracker.encoder import FrozenEncoder
+
+        self._task = task
+        runtime = "auto" if task["cut_graph"] else "tensorflow"
+        self.detector: Any = open_detector(task["detector"], tiles=task["tiles"], runtime=runtime, device=task["device"])
+        if not task["cut_graph"] and task["detector"] == "ssdlite":
+            self.detector = _whole(self.detector)
+        self.encoder: Any = None
+        if task["encoder"]:
+            self.encoder = FrozenEncoder.open(task["encoder"], device=task["device"], precision=task["precision"])
+            if not task["batches"]:
+                self.encoder._buckets = (1,)
+        if task["objects"]:
+            self.detector = _Scripted(self.detector, task["objects"])
+
+    def about(self) -> dict[str, Any]:
+        e = self.encoder
+        return {
+            "detector": self.detector.runtime,
+            "encoder": f"tensorflow {e.device} {e.precision}" if e is not None else None,
+        }
+
+    def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        from tracker.deepsort import DeepSort
+        from tracker.footage import Window
+        from tracker.outputs import StreamOutput
+        from tracker.pipeline import Pipeline
+        from tracker.sources import open_source
+        from tracker.steps import Steps, Stream
+
+        task = self._task
+        source = open_source(task["video"], Window(max_frames=task["frames"]))
+        output = StreamOutput(folder, source.info, self.detector.class_names, video=True, show=False)
+        tracker = DeepSort(class_names=self.detector.class_names)
+        stream = Stream(0, source, self.detector, tracker, output)
+        steps = Steps(self.encoder, timing, appearance=task["appearance"])
+        Pipeline([stream], steps, threads=task["threads"]).run()
+        if stream.error is not None:
+            raise stream.error
+        return {
+            "frames": stream.frames, "objects": stream.objects, "embedded": stream.embedded, "ids": len(stream.class_of),
+        }  # fmt: skip
+
+
+class Naive:
+    """The naive loop over the same parts."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        from benchmarks.naive import NaiveLoop, whole_graph_detector
+        from detectors.registry import open_detector
+        from tracker.detections import Frame
+
+        self._task = task
+        if task["detector"] == "ssdlite" and task["tiles"] == "off":
+            from detectors.tf_graph import ssdlite_path
+
+            reference = open_detector("ssdlite", tiles="off", device="cpu")
+            detect = whole_graph_detector(ssdlite_path(), task["confidence"])
+            names, self._about = reference.class_names, "tensorflow cpu, whole graph"
+            reference.close()
+        else:
+            detector = open_detector(task["detector"], tiles=task["tiles"], runtime="tensorflow", device=task["device"])
+            names, self._about = detector.class_names, detector.runtime
+
+            def detect(image: np.ndarray) -> Any:
+                return detector(Frame(1, 0.0, image, (image.shape[1], image.shape[0])))
+
+        self._loop = NaiveLoop(detect, Path(task["encoder"]) if task["encoder"] else None, names)
+
+    def about(self) -> dict[str, Any]:
+        return {"detector": self._about, "encoder": "tensorflow, one crop at a time" if self._task["encoder"] else None}
+
+    def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        return self._loop.run(self._task["video"], self._task["frames"], folder, timing)
+
+
+class _Scripted:
+    """A detector that does its work and then reports N boxes walking about instead of what it saw."""
+
+    def __init__(self, detector: Any, objects: int) -> None:
+        self._detector, self._objects = detector, objects
+        self.class_names, self.runtime = ("person",), detector.runtime
+        generator = np.random.default_rng(7)
+        self._place, self._speed = generator.random((objects, 2)), generator.normal(0, 0.002, (objects, 2))
+
+    def __call__(self, frame: Any) -> Any:
+        from tracker.detections import Detections
+
+        self._detector(frame)
+        width, height = frame.size
+        place = np.abs((self._place + self._speed * frame.index) % 2 - 1)
+        size = np.array([0.5, 1.2]) * height * 0.5 / self._objects**0.5
+        low = place * (np.array([width, height]) - size)
+        return Detections(np.hstack([low, low + size]), np.full(self._objects, 0.9))
+
+    def close(self) -> None:
+        self._detector.close()
+
+
+def _whole(detector: Any) -> Any:
+    """ssdlite with its whole graph in a TensorFlow session, boxes as the graph's own post-processing gives them."""
+    from benchmarks.naive import whole_graph_detector
+    from detectors.tf_graph import ssdlite_path
+
+    run = whole_graph_detector(ssdlite_path(), 0.1)
+
+    class Whole:
+        name, path, runtime = "ssdlite", str(ssdlite_path()), "tensorflow cpu, whole graph"
+        class_names, warnings = detector.class_names, ()
+
+        def __call__(self, frame: Any) -> Any:
+            return run(frame.image)
+
+        def close(self) -> None:
+            detector.close()
+
+    return Whole()
+
+
+def main() -> int:
+    task = json.loads(sys.stdin.readline())
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not break the protocol
+    runner: Any = Naive(task) if task["kind"] == "naive" else Ours(task)
+    print(json.dumps(runner.about()), file=out, flush=True)
+    for _ in sys.stdin:
+        timing = Timing()
+        with tempfile.TemporaryDirectory() as folder:
+            cpu, wall = time.process_time(), time.perf_counter()
+            counts = runner.run(Path(folder), timing)
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            rows = (Path(folder) / "tracks.txt").read_text()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        totals = {name: h.total for name, h in timing.stages.items()}
+        print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak, "stages": timing.summary(), "totals": totals,
+                          "rows": rows, **counts}), file=out, flush=True)  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
