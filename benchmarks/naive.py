@@ -1,7 +1,8 @@
-"""The loop that well-known scripts run: read, detect, crop, encode one by one, associate, draw, write, one after the other.
+"""The loop that well-known scripts run: read, detect, crop, encode one by one, associate, draw, write, in turn.
 
-The same parts as ours and the same parameters, so that what differs is how they are put together: the detector's graph whole in a
-session of its own, the encoder fed one crop at a time, OpenCV to read and write. Sessions have TensorFlow's default threads.
+The same parts as ours and the same parameters, so that what differs is how they are put together: the detector's graph
+whole in a session of its own, the encoder fed one crop at a time, OpenCV to read and write. Sessions have TensorFlow's
+default threads.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ class NaiveLoop:
 
     Parameters
     ----------
-    detect : uint8 (H,W,3) BGR to `Detections`.
+    detect : uint8 (H,W,3) BGR to `Detections`, or None where it did not run.
     encoder : path of the frozen graph, or None.
     """
 
-    def __init__(self, detect: Callable[[np.ndarray], Detections], encoder: Path | None, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, detect: Callable[[np.ndarray], Detections | None], encoder: Path | None, names: tuple[str, ...]
+    ) -> None:
         self._detect, self._names = detect, names
         self._embed = _embedder(encoder) if encoder is not None else None
 
@@ -62,7 +65,7 @@ class NaiveLoop:
                 with timing.measure("write"):
                     writer.write(drawn)
                     rows.write(format_rows(frame.index, tracks))
-                count["objects"] += len(found)
+                count["objects"] += len(found or ())
                 ids.update(tracks.id.tolist())
         capture.release()
         if writer is not None:
@@ -71,8 +74,8 @@ class NaiveLoop:
         count["ids"] = len(ids)
         return count
 
-    def _features(self, image: np.ndarray, found: Detections, timing: Timing) -> np.ndarray | None:
-        if self._embed is None:
+    def _features(self, image: np.ndarray, found: Detections | None, timing: Timing) -> np.ndarray | None:
+        if self._embed is None or found is None:
             return None
         height, width = image.shape[:2]
         features = []
