@@ -114,7 +114,7 @@ def prepare(
     with open_sequence(folder, Window()) as source:
         first = [f.image for f, _ in zip(source, range(8), strict=False) if f.image is not None] if own else []
     classes = (PEOPLE if people else VEHICLES) if spec == "coco" else None
-    detector = open_detector(spec, frames=first, classes=classes)
+    detector = open_detector(spec, frames=first, classes=classes, faint=True)
     frames, features, size = [], [], info.size
     with open_sequence(folder, Window()) as source:
         for frame in source:

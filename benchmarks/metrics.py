@@ -127,7 +127,7 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
 
 
 def oracle(truth: Truth, boxes: list[np.ndarray]) -> np.ndarray:
-    """Rows (N,6) of the best association of boxes (N,4) tlwh of each frame: those that match ground truth take its id."""
+    """Rows (N,6) of the best association: boxes (N,4) tlwh of each frame that match ground truth take its id."""
     out = []
     for frame, tlwh in enumerate(boxes, 1):
         there = (truth.rows[:, 0] == frame) & truth.counts
