@@ -154,7 +154,8 @@ class Realtime:
                     n = len(seen)
                     boxes = np.array([t.to_ltrb() for t in seen]).reshape(-1, 4)
                     number = np.array([int(t.track_id) for t in seen], np.int64)
-                    drawn = painter.draw(frame, Tracks(number, boxes, np.ones(n, np.float32), np.zeros(n, np.int32),
+                    zeros = np.zeros(n, np.int32)
+                    drawn = painter.draw(frame, Tracks(number, boxes, np.ones(n, np.float32), zeros,
                                                        np.arange(n), np.ones(n, bool), np.zeros(n, np.int64)))  # fmt: skip
                 with timing.measure("write"):
                     sink.write_image(drawn, frame.time_s)

@@ -75,7 +75,10 @@ class Network:
         self._kind = np.arange(len(self.class_names))
         self._kind[motor] = motor[0] if motor else 0
         self._grid, self._size = parse_tiles(options.tiles), size
+        self.tiled = True
+        """False: the whole frame alone, whatever the tiles; may be changed between frames."""
         self._rects: tuple[tuple[int, int], np.ndarray] | None = None
+        self._rects_tiled = True
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         """Candidates of each uint8 BGR picture that score at least `confidence`."""
@@ -99,9 +102,9 @@ class Network:
         return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
 
     def _tile(self, width: int, height: int) -> np.ndarray:
-        if self._rects is None or self._rects[0] != (width, height):
-            grid = self._grid or auto_grid(width, height, self._size)
-            self._rects = (width, height), tile_rects(width, height, *grid)
+        if self._rects is None or self._rects[0] != (width, height) or self._rects_tiled != self.tiled:
+            grid = (self._grid or auto_grid(width, height, self._size)) if self.tiled else (1, 1)
+            self._rects, self._rects_tiled = ((width, height), tile_rects(width, height, *grid)), self.tiled
         return self._rects[1]
 
     def close(self) -> None:

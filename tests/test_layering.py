@@ -46,6 +46,7 @@ ORDER = {
         "timing",
         "steps",
         "channel",
+        "governor",
         "pipeline",
         "report",
         "options",

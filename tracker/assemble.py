@@ -192,6 +192,10 @@ class Run:
         text = str(path.resolve()) if path.exists() else stream.text
         return replace(self.config, sources=(text,), tracker=self.tracker_config)
 
+    @property
+    def detectors(self) -> list[Detector]:
+        return list({id(s.detector): s.detector for s in self.streams}.values())
+
     def encoder_summary(self) -> dict[str, Any] | None:
         e = self.encoder
         if e is None:
@@ -204,7 +208,7 @@ class Run:
     def device(self) -> str:
         """Where the networks run: `cpu`, or the first GPU that one of them is on."""
         places = [self.encoder.device] if self.encoder is not None else []
-        places += [d.runtime for d in self._detectors.values()]
+        places += [d.runtime for d in self.detectors]
         return next((word for place in places for word in place.split() if word.startswith("gpu")), "cpu")
 
     def warnings(self, stream: Stream) -> list[str]:

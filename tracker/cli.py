@@ -43,10 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence()
         return FAILED
+    except Exception as e:
+        if given.get("verbose"):
+            raise
+        text = " ".join(str(e).split())[:300]
+        print(f"error: {type(e).__name__}: {text}; this is a fault of the program: -v shows where", file=sys.stderr)
+        return FAILED
 
 
 def _run(config: RunConfig, given: dict[str, Any]) -> int:
     from tracker.assemble import Run
+    from tracker.devices import cores
+    from tracker.governor import Governor
     from tracker.pipeline import Pipeline
     from tracker.report import Progress, reader_gone
 
@@ -56,6 +64,9 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
     pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
     for text, error in run.failed:
         print(f"error: {text} is left out: {error}", file=sys.stderr)
+    governor = None
+    if config.target_fps is not None:
+        governor = Governor(config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors)
     signals = _Signals(pipeline)
     progress = Progress(run.streams, quiet=quiet)
 
@@ -63,8 +74,10 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
         if reader_gone():
             signals.lost_reader = True
             pipeline.stop()
-        else:
-            progress.update()
+            return
+        progress.update()
+        if governor is not None:
+            governor.watch()
 
     with signals:
         pipeline.run(watch)

@@ -68,6 +68,18 @@ class Pipeline:
         if not threads:
             self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
 
+    def stage_groups(self) -> list[tuple[str, ...]]:
+        """Stages, by the names they are timed under, that share a thread."""
+        names = {
+            "detect": ("detect",),
+            "camera": ("motion",),
+            "encode": ("crop", "encode"),
+            "associate": ("associate",),
+        }
+        groups = [tuple(n for step in group for n in names.get(step.__name__, ())) for group in self._groups()]
+        groups.append(("draw", "write"))
+        return groups if self.threaded else [tuple(n for group in groups for n in group)]
+
     def _groups(self) -> list[tuple[Step, ...]]:
         """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
         s = self.steps

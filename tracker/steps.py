@@ -45,8 +45,10 @@ class Stream:
     """The source as it was given."""
     frames: int = 0
     """Frames written."""
-    detected: int = 0
-    """Frames handed to the detect step."""
+    since_detection: int = 1 << 30
+    """Frames since the detector last ran."""
+    detections: int = 0
+    """Frames with detections that the select step has seen."""
     objects: int = 0
     """Detections, all frames together."""
     embedded: int = 0
@@ -108,7 +110,8 @@ class Steps:
         self, encoder: CropEncoder | None, timing: Timing, *, appearance: str = "always", detect_every: int = 1
     ) -> None:
         self.encoder = None if appearance == "off" else encoder
-        self.timing, self.appearance, self.detect_every = timing, appearance, detect_every
+        self.timing, self.appearance = timing, appearance
+        self.detect_every, self.embed_every = detect_every, 1
 
     def detect(self, items: list[Item]) -> None:
         for item in items:
@@ -116,9 +119,9 @@ class Steps:
 
     def _detect(self, item: Item) -> None:
         stream, frame = item.stream, item.frame
-        due = stream.detected % self.detect_every == 0
-        stream.detected += 1
-        if due and frame is not None:
+        stream.since_detection += 1
+        if stream.since_detection >= self.detect_every and frame is not None:
+            stream.since_detection = 0
             with self.timing.measure("detect"):
                 item.detections = stream.detector(frame)
 
@@ -140,7 +143,10 @@ class Steps:
         found = item.detections
         if self.encoder is None or found is None:
             return
-        if self.appearance == "auto" and len(found):
+        item.stream.detections += 1
+        if item.stream.detections % self.embed_every:
+            item.embedded = np.zeros(len(found), bool)
+        elif self.appearance == "auto" and len(found):
             start = time.perf_counter()
             item.embedded = item.stream.tracker.wanted(found, self._time(item), item.warp)
             item.select_s = time.perf_counter() - start
