@@ -30,9 +30,18 @@ def statistics(job: Job) -> tuple[list[str], list[str]]:
 
 
 def trained(job: Job) -> None:
-    """Raises SECOND_TOWER or STATISTICS_NEVER_UPDATED."""
+    """Raises SECOND_TOWER, STATISTICS_IMPOSSIBLE or STATISTICS_NEVER_UPDATED."""
     values = job.values or {}
     means, variances = statistics(job)
+    negative = [n for n in variances if np.any(values[n] < 0)]
+    if negative:
+        raise FreezeError(
+            "STATISTICS_IMPOSSIBLE",
+            "a moving_variance of batch norm holds negative values, down to"
+            f" {min(values[n].min() for n in negative):.3g}: no batch has such a variance, and its root is no number",
+            "use an undamaged checkpoint; check that each value belongs to the variable it is stored under",
+            negative,
+        )
     flat = [n for n in means if not np.any(values[n])] + [n for n in variances if np.all(values[n] == 1)]
     _second_tower(job, flat)
     if (means and variances and len(flat) == len(means) + len(variances)) or _pairs(flat):

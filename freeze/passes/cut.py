@@ -28,7 +28,7 @@ def cut(job: Job) -> GraphDef:
         node.device = ""
         if "_output_shapes" in node.attr:  # they may no longer hold after a repair
             del node.attr["_output_shapes"]
-    channels_first = _input_form(new, job)
+    channels_first = _input_form(job.full, job)  # with the shapes that the training program set
     graph = Graph(new)
     tensor, dtype = job.input, job.input_dtype
     height, width, channels = job.input_shape
@@ -66,9 +66,9 @@ def _clear_name(new: GraphDef, job: Job) -> None:
             setattr(job, side, other + ref[len(INPUT) :])
 
 
-def _input_form(new: GraphDef, job: Job) -> bool:
+def _input_form(graph_def: GraphDef, job: Job) -> bool:
     """Sets job.input_dtype and input_shape from the tensor and --image-shape; True where it is channels first."""
-    tensor = Shapes(new).tensor(job.input)
+    tensor = Shapes(graph_def).tensor(job.input)
     asked = job.request.image_shape
     if tensor is None or not (tensor.dtype.is_floating or tensor.dtype.is_integer):
         kind = tensor.dtype.name if tensor is not None else "an unknown type"
@@ -119,7 +119,7 @@ def _shape(known: Any, asked: tuple[int, int, int] | None, job: Job) -> tuple[in
             [job.input],
         )
     height, width = height or asked[0], width or asked[1]  # type: ignore[index]
-    if channels not in (1, 3):
+    if channels != 3:
         raise FreezeError(
             "INPUT_NOT_IMAGES",
             f"the input '{job.input}' has {channels} channels; {SHAPES}",

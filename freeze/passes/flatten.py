@@ -61,6 +61,10 @@ def flat(graph_def: GraphDef, keep: list[str]) -> GraphDef:
             f"the graph's functions cannot be inlined: {tensorflow_words(e)}",
             "export the model again with the TensorFlow version that is installed",
         ) from None
+    shapes = {n.name: n.attr["_output_shapes"] for n in graph_def.node if "_output_shapes" in n.attr}
+    for node in result.node:  # the optimiser forgets the shapes that the training program set
+        if node.name in shapes:
+            node.attr["_output_shapes"].CopyFrom(shapes[node.name])
     left = [n for n in result.node if n.op in CALLS and n.name in Graph(result).ancestors(keep)]
     if left:
         raise FreezeError(
