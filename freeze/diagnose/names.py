@@ -116,6 +116,7 @@ def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log)
         )
         return tensor_name(images[0])
     pipes = [n.name for n in graph_def.node if n.name in above and n.op in PIPELINES]
+    pipes = _images(graph_def, pipes) or pipes
     if pipes and not images:
         raise FreezeError(
             "INPUT_PIPELINE",

@@ -75,7 +75,7 @@ def _product(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
     """A Mul by one constant per output channel: what unfused batch norm is after its constants are computed."""
     for k in (0, 1):
         scale = _constant(graph, node.input[1 - k])
-        product = _product_before(graph, node.input[k], job) if scale is not None else None
+        product: Any = _product_before(graph, node.input[k], job) if scale is not None else None
         weights = _constant(graph, product.input[1]) if product is not None else None
         if scale is not None and weights is not None and scale.shape == (weights.shape[-1],):
             _scaled(new, graph, product, scale.astype(np.float64))

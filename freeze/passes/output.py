@@ -30,12 +30,7 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
         try:
             sample = np.asarray(runner.run(job.head, {INPUT: structured(SAMPLES, job.input_shape)}))
         except (tf.errors.OpError, ValueError) as e:
-            raise FreezeError(
-                "GRAPH_DOES_NOT_RUN",
-                f"the graph does not run on {SAMPLES} images: {tensorflow_words(e)}",
-                "check --input, --output and --image-shape",
-                [job.head],
-            ) from None
+            raise _does_not_run(job, tensorflow_words(e)) from None
     if sample.ndim == 0 or not (tensor.dtype.is_floating):
         raise FreezeError(
             "OUTPUT_NOT_FEATURES",
@@ -70,6 +65,14 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
         )
         _normalised(new, job)
     return new
+
+
+def _does_not_run(job: Job, words: str) -> FreezeError:
+    if "BATCH_SIZE_FIXED" in job.log.codes():
+        cause = f"the graph works for the batch size it was built with only, inside as well as at its input: {words}"
+        return FreezeError("BATCH_SIZE_FIXED", cause, "build it with a free batch size ([None, H, W, 3])", [job.input])
+    cause = f"the graph does not run on {SAMPLES} images: {words}"
+    return FreezeError("GRAPH_DOES_NOT_RUN", cause, "check --input, --output and --image-shape", [job.head])
 
 
 def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> None:
