@@ -129,7 +129,7 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
             None,
             "give the model it was converted from (SavedModel, .keras or checkpoint)",
         )
-    if path.name.endswith(".meta"):
+    if path.name.endswith(".meta") and not (head.startswith(b"\n") and not _meta_info(head)):
         return Kind("meta", "a MetaGraph", "--meta")
     if path.name.endswith(".index") or ".data-0" in path.name:
         return Kind("checkpoint", "a file of a V2 checkpoint", "--checkpoint")
