@@ -35,10 +35,12 @@ def auto_grid(width: int, height: int, size: int | None) -> tuple[int, int]:
     """(columns, rows) for a frame of width x height pixels and a network input of `size`.
 
     About 0.9 of the input's side for a tile, so that it is shrunk by a quarter at most, but never more than 3x2: seven
-    inferences a frame. Networks of 480 pixels and more see enough without.
+    inferences a frame. Networks of 480 pixels and more, slower and keener, get 2x1 at most.
     """
-    if size is None or size >= 480:
+    if size is None:
         return (1, 1)
+    if size >= 480:
+        return (2 if width > 1.3 * size else 1, 1)
     return min(3, max(1, round(width / (0.9 * size)))), min(2, max(1, round(height / (0.9 * size))))
 
 

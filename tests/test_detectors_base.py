@@ -3,7 +3,7 @@ import pytest
 
 from detectors.base import COCO, coco_90, nms, wanted_classes
 from detectors.registry import open_detector
-from detectors.tiles import cut_by_tile, parse_tiles, tile_rects
+from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
 from tracker.errors import ConfigError, DetectorError
 
 EMPTY = np.zeros((0, 4), np.float32)
@@ -50,6 +50,13 @@ def test_only_inner_borders_cut():
     assert cut_by_tile(boxes, rect, 200, 200).tolist() == [False, True, True, False]
     assert not cut_by_tile(boxes, rect, 100, 100).any()
     assert len(cut_by_tile(EMPTY, rect, 200, 200)) == 0
+
+
+def test_tiles_follow_the_frame_and_the_network():
+    assert auto_grid(320, 240, 300) == (1, 1)
+    assert auto_grid(768, 576, 300) == auto_grid(1920, 1080, 300) == (3, 2)
+    assert auto_grid(640, 360, 512) == (1, 1) and auto_grid(768, 576, 512) == auto_grid(3840, 2160, 512) == (2, 1)
+    assert auto_grid(1920, 1080, None) == (1, 1)
 
 
 @pytest.mark.parametrize("text", ["2", "0x2", "9x1", "2x", "yes", ""])
