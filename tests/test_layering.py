@@ -36,6 +36,8 @@ ORDER = {
         "crops",
         "encoder",
         "mot",
+        "smooth",
+        "camera",
         "footage",
         "live",
         "sources",

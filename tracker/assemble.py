@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tracker.camera import CameraMotion
 from tracker.config import TrackerConfig
 from tracker.deepsort import DeepSort
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.footage import Window
 from tracker.outputs import StreamOutput, claim_folder, release_folder
 from tracker.runconfig import RunConfig
+from tracker.smooth import Smoothing, smooth_file
 from tracker.sources import open_source, sample
 from tracker.stages import Detector, Source
 from tracker.steps import Steps, Stream
@@ -182,9 +184,19 @@ class Run:
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path, text: str) -> Stream:
         c = self.config
         output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show)
-        return Stream(
-            number, source, detector, DeepSort(self.tracker_config, class_names=detector.class_names), output, text=text
-        )
+        tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
+        camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
+        looks: dict | None = {} if c.smooth else None
+        return Stream(number, source, detector, tracker, output, camera, text=text, looks=looks)
+
+    def smoothed(self, stream: Stream) -> str:
+        """The rows of a finished stream with gaps closed, tracklets stitched and trajectories smoothed."""
+        alike = stream.tracker.alike
+        smoothing = Smoothing() if alike is None else Smoothing(alike=alike)
+        return smooth_file(
+            stream.output.folder / "tracks.txt", stream.source.info.fps, smoothing, first=self.config.start,
+            stride=self.config.stride, looks=None if alike is None else stream.looks,
+        )  # fmt: skip
 
     def effective(self, stream: Stream) -> RunConfig:
         """The configuration that repeats one stream's run."""

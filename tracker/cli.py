@@ -106,6 +106,8 @@ def _finish(run: Run, pipeline: Any, signals: _Signals, *, quiet: bool, verbose:
                                device=run.device(), dropped=dropped, interrupted=signals.count > 0)  # fmt: skip
                 write_whole(stream.output.folder / "summary.json", as_json(data))
                 write_whole(stream.output.folder / "config.toml", run.effective(stream).to_toml())
+                if run.config.smooth:
+                    write_whole(stream.output.folder / "tracks_smooth.txt", run.smoothed(stream))
             else:
                 stream.output.discard()
         except TrackerError as e:

@@ -104,6 +104,18 @@ class DeepSort:
         """Which detections (N,) bool of the next frame need a feature; changes nothing."""
         return np.ones(len(detections), bool)
 
+    def looks(self) -> dict[int, np.ndarray]:
+        """Mean features (D,) of the live tracks that have one, by id; the default preset's alone."""
+        if self._overlap is None:
+            return {}
+        known = np.flatnonzero(self.bank.confirmed & (self.bank.looks > 0))
+        return dict(zip(self.bank.id[known].tolist(), self.bank.look[known], strict=True))
+
+    @property
+    def alike(self) -> float | None:
+        """Cosine similarity above which features are likelier one object's than two's; None if not known."""
+        return None if self._overlap is None else self._overlap.associate.evidence.even
+
     def _observe(
         self,
         detections: Detections,

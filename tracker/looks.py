@@ -49,6 +49,11 @@ class Evidence:
         """Enough pairs of both kinds were met, and features tell objects apart at all."""
         return min(self.same.count, self.other.count) >= _LEAST and self.same.mean > self.other.mean
 
+    @property
+    def even(self) -> float | None:
+        """The similarity that tells nothing either way; None until enough is known."""
+        return (self.same.mean + self.other.mean) / 2 if self.ready else None
+
     def __call__(self, similarity: np.ndarray) -> np.ndarray:
         """Cosine similarities (P,) to log-likelihood ratios (P,) within the limit; zero until enough is known.
 

@@ -18,7 +18,7 @@ from tracker.stages import SourceInfo
 from tracker.tracks import Tracks
 from tracker.video import VideoSink
 
-FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "summary.json", "config.toml")
+FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml")
 
 
 def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> Path:

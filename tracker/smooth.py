@@ -7,9 +7,12 @@ the later takes the number of the earlier.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from tracker.mot import read_rows
 
 _TREND = 12
 """Frames at a tracklet's end from which its velocity there is taken."""
@@ -22,7 +25,7 @@ class Smoothing:
     stitch_s: float = 2.0
     """Longest gap over which tracklets are stitched."""
     reach: float = 0.25
-    """Distance between two tracklets' meeting points that is expected, widths or half heights, and as much per second."""
+    """Expected distance between two tracklets' meeting points, widths or half heights, and as much per second."""
     size_ratio: float = 0.15
     """Expected difference of the logarithm of heights."""
     alike: float = 0.6
@@ -44,6 +47,30 @@ class Tracklet:
     boxes: np.ndarray
     scores: np.ndarray
     look: np.ndarray | None = None
+
+
+def smooth_file(
+    path: Path, fps: float, smoothing: Smoothing, *, first: int = 1, stride: int = 1,
+    looks: dict[int, np.ndarray] | None = None,
+) -> str:  # fmt: skip
+    """The text of a file of MOT rows, smoothed.
+
+    Parameters
+    ----------
+    fps : tracked frames per second.
+    first, stride : number of the first tracked frame, and the step from one to the next.
+    looks : see `smooth_rows`.
+
+    Raises
+    ------
+    DetectionsError : the file is not in MOT format.
+    """
+    rows = read_rows(path)
+    rows[:, 0] = (rows[:, 0] - first) // stride
+    rows = smooth_rows(rows, fps, smoothing, looks)
+    rows[:, 0] = rows[:, 0] * stride + first
+    line = "{:.0f},{:.0f},{:.2f},{:.2f},{:.2f},{:.2f},{:.4f},-1,-1,-1\n"
+    return "".join(line.format(*row) for row in rows)
 
 
 def smooth_rows(

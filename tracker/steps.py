@@ -53,6 +53,8 @@ class Stream:
     """Detections, all frames together."""
     embedded: int = 0
     """Detections that got a feature."""
+    looks: dict[int, np.ndarray] | None = None
+    """Mean features by track id, where someone will ask for them when the run is over."""
     class_of: dict[int, int] = field(default_factory=dict)
     """Class id by track id, as last written."""
     visible: int = 0
@@ -200,6 +202,8 @@ class Steps:
             item.tracks = (
                 tracks.seen if found is not None else tracks[tracks.confirmed & (tracks.time_since_update == 0)]
             )
+        if stream.looks is not None:
+            stream.looks.update(stream.tracker.looks())
         stream.objects += len(found) if found is not None else 0
 
     def write(self, items: list[Item]) -> None:
@@ -224,8 +228,8 @@ class Steps:
         self.timing.latency.add(time.perf_counter() - item.arrived_s)
 
     def _time(self, item: Item) -> float | None:
-        """Seconds for the filter: told for live sources, where frames are dropped; a file's follow each other."""
-        return item.frame.time_s if item.frame is not None and item.stream.source.info.live else None
+        """Seconds for the filter, so that dropped frames and uneven rates do not break it."""
+        return item.frame.time_s if item.frame is not None else None
 
     def _guarded(self, item: Item, step: Callable[[Item], None]) -> None:
         """Take a step unless the item's stream has failed or ends; an error stays with its stream."""
