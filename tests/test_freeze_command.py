@@ -96,3 +96,19 @@ def test_inspect_says_inputs_outputs_and_what_would_be_mended(model, capsys):
     assert "images uint8 [?, 32, 16, 3]" in said and "features float32 [?, 16]" in said and "training mode" in said
     assert cli.main(["inspect", str(folder / "model.ckpt-7.index")]) == 0
     assert "fc1/weights float32 [256, 16]" in capsys.readouterr().out
+
+
+def test_every_code_is_documented():
+    import ast
+
+    found = set()
+    for path in (ROOT / "freeze").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(getattr(node, "func", None), "attr", getattr(getattr(node, "func", None), "id", ""))
+            if name in ("FreezeError", "repair", "note", "warn", "mend") and node.args:
+                found |= {
+                    c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant) and str(c.value).isupper()
+                }
+    documented = set((ROOT / "freeze" / "README.md").read_text().replace("`", " ").replace(",", " ").split())
+    found = {code for code in found if not code.startswith("_")} - {"USAGE"}  # the rest of a name made of two parts
+    assert len(found) > 80 and found <= documented, found - documented
