@@ -176,6 +176,9 @@ def test_time_going_backwards_is_counted_and_harmless(preset):
     for time_s in (0.0, 0.04, 0.08, 0.12, 0.16, 0.02, 0.06, 0.06, 1e9, -1e9, 0.0):
         tracks = tracker.update(Detections(BOXES), LOOKS, time_s=time_s)
         assert_whole(tracker)
+    for time_s in (np.nan, np.inf, -np.inf, 1.0):
+        tracks = tracker.update(Detections(BOXES), LOOKS, time_s=time_s)
+        assert_whole(tracker)
     assert tracker.warnings["time ran backwards"] == 2
     assert tracks.id.tolist() == [1, 2, 3]
 
@@ -220,6 +223,16 @@ def test_random_input_never_corrupts_the_bank(preset):
         assert len(set(index.tolist())) == len(index) and (index < n).all()
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("warp", [np.eye(3), np.full((2, 3), np.nan), np.zeros(6)])
+def test_refuses_what_is_no_affine_map(preset, warp):
+    tracker = settled(preset)
+    for call in (tracker.update, tracker.wanted):
+        with pytest.raises(DetectionsError, match=r"expected a finite \(2, 3\) affine matrix"):
+            call(Detections(BOXES), warp=warp)
+    assert_whole(tracker)
+
+
 def test_nothing_before_anything():
     for preset in PRESETS:
         tracker = DeepSort.from_preset(preset)
@@ -246,6 +259,32 @@ def test_asking_what_to_embed_changes_nothing(preset):
     assert wanted.shape == (3,) and wanted.dtype == bool
     for name, value in state(tracker).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_the_paper_embeds_all():
+    assert settled("paper").wanted(Detections(BOXES)).all()
+
+
+def test_what_motion_settles_is_embedded_now_and_then_only():
+    tracker, shares = DeepSort.from_preset("default"), []
+    for _ in range(60):
+        wanted = tracker.wanted(Detections(BOXES))
+        tracker.update(Detections(BOXES), np.where(wanted[:, None], LOOKS, 0), embedded=wanted)
+        shares.append(wanted.mean())
+    assert shares[:3] == [1, 1, 1] and 0.05 < np.mean(shares[10:]) < 0.2
+
+
+def test_contested_new_and_returning_boxes_are_embedded():
+    tracker = DeepSort.from_preset("default")
+    for _ in range(25):
+        tracker.update(Detections(BOXES), LOOKS)
+    tracker.bank.age[:] = 11 - tracker.bank.id  # none is due for its refresh
+    assert not tracker.wanted(Detections(BOXES)).any()
+    near, new = [*BOXES[:1], 15, 0, 15, 0], [*BOXES[:1], 150, 300, 150, 300]
+    assert tracker.wanted(Detections(np.vstack([BOXES, near, new]))).tolist() == [True, False, False, True, True]
+    tracker.update(Detections(BOXES[1:]), LOOKS[1:])
+    tracker.bank.age[:] = 11 - tracker.bank.id
+    assert tracker.wanted(Detections(BOXES)).tolist() == [True, False, False]
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ ORDER = {
         "tracks",
         "observation",
         "overlap",
+        "demand",
         "overlap_sort",
         "deepsort",
         "stages",

@@ -32,6 +32,9 @@ class Clock:
 
     def step(self, time_s: float | None) -> float:
         """Frames from the last frame to the one at `time_s`, in 0.25..30; 1 where times are not given or fall."""
+        if time_s is not None and not np.isfinite(time_s):
+            self.warnings["time is no number"] += 1
+            time_s = None
         last, self._last_s = self._last_s, time_s if time_s is not None else self._last_s
         if time_s is None or last is None:
             return 1.0

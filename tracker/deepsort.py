@@ -18,7 +18,7 @@ from tracker.clock import Clock
 from tracker.config import TrackerConfig
 from tracker.detections import Detections
 from tracker.motion import GATE, Motion, squared_mahalanobis
-from tracker.observation import ClassGroups, Observation, check_features, inside_frame, observe
+from tracker.observation import ClassGroups, Observation, check_features, check_warp, inside_frame, observe
 from tracker.overlap_sort import OverlapSort
 from tracker.size_motion import SizeMotion
 from tracker.tracks import TrackBank, Tracks
@@ -84,14 +84,16 @@ class DeepSort:
 
         Raises
         ------
-        DetectionsError : features or `embedded` do not fit the detections or the features of earlier frames. The tracks
-            are then as they were.
+        DetectionsError : features or `embedded` do not fit the detections or the features of earlier frames, or `warp`
+            is no finite (2,3) matrix. The tracks are then as they were.
         """
+        check_warp(warp)
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
         self._predict(time_s, warp)
         if self._overlap is not None:
             if seen is not None:
-                self._overlap.step(seen, lambda track, detection: self._same_class(track, detection, seen), frame_size)
+                classes = seen.class_id
+                self._overlap.step(seen, lambda track, row: self._same_class(track, classes[row]), frame_size)
             return self.bank.snapshot(self._overlap.shown())
         if seen is not None:
             matches, left = self._associate(seen)
@@ -101,8 +103,17 @@ class DeepSort:
         return self.bank.snapshot(self.motion.box(self.bank.mean))
 
     def wanted(self, detections: Detections, time_s: float | None = None, warp: np.ndarray | None = None) -> np.ndarray:
-        """Which detections (N,) bool of the next frame need a feature; changes nothing."""
-        return np.ones(len(detections), bool)
+        """Which detections (N,) bool of the next frame need a feature; changes nothing.
+
+        The `paper` preset compares all: a gallery holds every matched feature.
+        """
+        check_warp(warp)
+        if self._overlap is None or len(detections) == 0:
+            return np.ones(len(detections), bool)
+        class_id = detections.class_id
+        return self._overlap.wanted(
+            detections.xyxy.astype(np.float64), lambda track, row: self._same_class(track, class_id[row]), warp
+        )
 
     def looks(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id; the default preset's alone."""
@@ -193,7 +204,7 @@ class DeepSort:
         residual = seen.measurement[columns[d]] - bank.mean[rows[t], :4]
         gated = squared_mahalanobis(residual, spread[t]) <= GATE
         t, d = rows[t[gated]], columns[d[gated]]
-        same = self._same_class(t, d, seen)
+        same = self._same_class(t, seen.class_id[d])
         t, d = t[same], d[same]
         return Pairs(t, d, bank.gallery.distance(bank.slot, seen.feature, (t, d)))
 
@@ -204,13 +215,13 @@ class DeepSort:
         largest = (seen.xyxy[:, 2:] - seen.xyxy[:, :2]).max(axis=0, initial=0)
         t, d = near(self.bank.mean[rows, :2], (xyxy[:, 2:] - xyxy[:, :2] + largest) / 2, seen.measurement[:, :2])
         pairs = Pairs(rows[t], d, 1 - boxes.iou_of_pairs(xyxy[t], seen.xyxy[d]))
-        return pairs[(pairs.cost < 1) & self._same_class(pairs.track, d, seen)]
+        return pairs[(pairs.cost < 1) & self._same_class(pairs.track, seen.class_id[d])]
 
-    def _same_class(self, track: np.ndarray, detection: np.ndarray, seen: Observation) -> np.ndarray:
-        """Pairs (P,) bool whose classes may be one object's."""
+    def _same_class(self, track: np.ndarray, class_id: np.ndarray) -> np.ndarray:
+        """Pairs (P,) bool of a track's row and a detection's class that may be one object's."""
         if not self.config.class_aware:
             return np.ones(len(track), bool)
-        return self._groups(self.bank.class_id)[track] == self._groups(seen.class_id)[detection]
+        return self._groups(self.bank.class_id[track]) == self._groups(class_id)
 
     # ---- write -------------------------------------------------------------------------------------------------------
 

@@ -95,6 +95,17 @@ def check_features(
     return unit, asked & good
 
 
+def check_warp(warp: np.ndarray | None) -> None:
+    """Refuses what is no affine map of pixels.
+
+    Raises
+    ------
+    DetectionsError : not a finite (2,3) array.
+    """
+    if warp is not None and (np.shape(warp) != (2, 3) or not np.isfinite(warp).all()):
+        raise DetectionsError(f"warp has shape {np.shape(warp)}; expected a finite (2, 3) affine matrix, or None")
+
+
 def inside_frame(xyxy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """Which boxes (N,4) reach into a frame of (width, height) pixels, (N,) bool."""
     return boxes.area(boxes.clip(xyxy, *frame_size)) > 0
@@ -111,6 +122,8 @@ class ClassGroups:
 
     def __call__(self, class_id: np.ndarray) -> np.ndarray:
         """Class ids (N,) to groups (N,) int64; an id without a name is a group of its own."""
+        if len(self._group) == 0:
+            return class_id
         group = class_id.astype(np.int64)
         named = (group >= 0) & (group < len(self._group))
         group[named] = self._group[group[named]]

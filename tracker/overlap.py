@@ -68,7 +68,7 @@ class OverlapAssociation:
         c = self.config
         rows = np.flatnonzero(~bank.asleep)
         mine, theirs = boxes.grow(xyxy[rows], c.grow), boxes.grow(seen.xyxy, c.grow)
-        t, d = _touching(mine, theirs)
+        t, d = touching(mine, theirs)
         same = same_class(rows[t], d)
         t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(mine[t], theirs[d]) * boxes.vertical_iou_of_pairs(xyxy[rows[t]], seen.xyxy[d])
@@ -107,7 +107,7 @@ class OverlapAssociation:
         c = self.config
         waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
         rows, columns = np.flatnonzero(waiting), np.flatnonzero(free)
-        t, d = _touching(bank.observed[rows], seen.xyxy[columns])
+        t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = same_class(t, d)
         t, d = t[same], d[same]
@@ -118,13 +118,13 @@ class OverlapAssociation:
 def covered(xyxy: np.ndarray) -> np.ndarray:
     """Largest share (N,) of each box (N,4) that one other box covers."""
     share = np.zeros(len(xyxy))
-    a, b = _touching(xyxy, xyxy)
+    a, b = touching(xyxy, xyxy)
     a, b = a[a != b], b[a != b]
     np.maximum.at(share, a, boxes.intersection_of_pairs(xyxy[a], xyxy[b]) / boxes.area(xyxy[a]))
     return share
 
 
-def _touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of corners (T,4) and (N,4) that may overlap, rows (P,) and (P,): a superset, cheap to find."""
     largest = (b[:, 2:] - b[:, :2]).max(axis=0, initial=0)
     return near((a[:, :2] + a[:, 2:]) / 2, (a[:, 2:] - a[:, :2] + largest) / 2, (b[:, :2] + b[:, 2:]) / 2)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracker import boxes
 from tracker.assignment import Matches
 from tracker.clock import Clock
 from tracker.confidence import ScoreScale
 from tracker.config import TrackerConfig
+from tracker.demand import needed
 from tracker.looks import blend
 from tracker.observation import Observation
-from tracker.overlap import OverlapAssociation, SameClass, covered
+from tracker.overlap import OverlapAssociation, SameClass, covered, touching
 from tracker.size_motion import SizeMotion
 from tracker.tracks import TrackBank
 
@@ -57,6 +59,17 @@ class OverlapSort:
         half = (bank.observed[:, 2:] - bank.observed[:, :2]) / 2 * scale
         centre = (bank.observed[:, :2] + bank.observed[:, 2:]) / 2 @ linear.T + warp[:, 2]
         bank.observed = np.hstack([centre - half, centre + half])
+
+    def wanted(self, xyxy: np.ndarray, same_class: SameClass, warp: np.ndarray | None) -> np.ndarray:
+        """Which detections (N,4) of the next frame need a feature, (N,) bool; changes nothing."""
+        mean, _ = self.motion.predict(self.bank.mean, self.bank.covariance)
+        if warp is not None:
+            mean[:, :2] = mean[:, :2] @ warp[:, :2].T + warp[:, 2]
+        predicted = boxes.grow(self.motion.box(mean), self.config.grow)
+        grown = boxes.grow(xyxy, self.config.grow)
+        t, d = touching(predicted, grown)
+        same = same_class(t, d)
+        return needed(self.bank, predicted, grown, (t[same], d[same]), 1 - self.config.max_iou_distance)
 
     def step(self, seen: Observation, same_class: SameClass, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""

@@ -1,0 +1,42 @@
+"""Appearance on demand: which detections of a frame are worth an embedding.
+
+Most are not: one track stands where they are and no other is near, so that motion alone decides the match, and the
+track's look is known. Embedded are detections that several tracks may take or that contest a track, those of new and
+returning objects, and now and then each track's, so that its look stays fresh.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker import boxes
+from tracker.tracks import TrackBank
+
+FAMILIAR = 3
+"""Features after which a look is known."""
+REFRESH = 10
+"""Frames after which a look is taken anew."""
+
+
+def needed(
+    bank: TrackBank, predicted: np.ndarray, xyxy: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], least: float
+) -> np.ndarray:
+    """Which detections (N,) bool need a feature.
+
+    Parameters
+    ----------
+    predicted : (T,4) boxes of the tracks in this frame, pixels.
+    xyxy : (N,4) detections, pixels; both grown as for matching.
+    pairs : rows of tracks (P,) and of detections (P,) that may be one object's.
+    least : smallest IoU that makes a pair plausible.
+    """
+    track, detection = pairs
+    plausible = boxes.iou_of_pairs(predicted[track], xyxy[detection]) >= least
+    track, detection = track[plausible], detection[plausible]
+    rivals, choices = np.bincount(track, minlength=len(bank)), np.bincount(detection, minlength=len(xyxy))
+    due = (bank.age + bank.id) % REFRESH == 0
+    settled = bank.confirmed & (bank.time_since_update == 0) & (bank.looks >= FAMILIAR) & ~due
+    clear = (rivals[track] == 1) & (choices[detection] == 1) & settled[track]
+    need = np.ones(len(xyxy), bool)
+    need[detection[clear]] = False
+    return need
