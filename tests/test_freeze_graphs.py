@@ -75,7 +75,18 @@ def on_a_gpu():
         named(tiny(placeholder()))
 
 
+def watched():
+    """Prints and checks on the way, which training code leaves behind."""
+    import tensorflow as tf
+
+    features = tiny(placeholder())
+    checked = tf.debugging.check_numerics(v1().Print(features, [features], "features"), "finite")
+    with v1().control_dependencies([v1().assert_greater(tf.shape(features)[0], 0)]):
+        named(tf.identity(checked))
+
+
 MENDED = {
+    "watched": (watched, {}, None),
     "inference graph": (lambda: named(tiny(placeholder())), {}, None),
     "device": (on_a_gpu, {}, "DEVICES_CLEARED"),
     "batch norm fused": (lambda: named(tiny(placeholder(), training=True)), {}, "BATCH_NORM_TRAINING"),

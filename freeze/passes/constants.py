@@ -20,6 +20,8 @@ PLAIN = {
     "RefIdentity": "Identity",
     "RefNextIteration": "NextIteration",
 }
+# Hand their first input on: identities of inference, and what only watches a value (tf.print, tf.debugging).
+PASSING = ("Identity", "StopGradient", "Snapshot", "PreventGradient", "Print", "CheckNumerics", "CheckNumericsV2")
 GROWTH = 4096  # a folded constant may be this many bytes larger than what it is computed from
 
 
@@ -140,15 +142,15 @@ def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:
 
 
 def _without_identities(graph_def: GraphDef, job: Job) -> GraphDef:
-    """Identity and StopGradient are bypassed, except those that hold a branch or loop together."""
+    """Identity, StopGradient and Print are bypassed, except those that hold a branch or loop together."""
     new, graph = copied(graph_def), Graph(graph_def)
     pivots = {i[1:] for n in new.node for i in n.input if i.startswith("^")}
     skip = {}
     for node in new.node:
         if (
-            node.op in ("Identity", "StopGradient", "Snapshot", "PreventGradient")
+            node.op in PASSING
             and node.name not in pivots
-            and len(node.input) == 1
+            and not any(i.startswith("^") for i in node.input)
             and graph.producer(node.input[0]).op not in ("Switch", "Enter")
         ):
             skip[node.name] = node.input[0]
