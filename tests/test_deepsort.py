@@ -280,7 +280,7 @@ def test_contested_new_and_returning_boxes_are_embedded():
         tracker.update(Detections(BOXES), LOOKS)
     tracker.bank.age[:] = 11 - tracker.bank.id  # none is due for its refresh
     assert not tracker.wanted(Detections(BOXES)).any()
-    near, new = [*BOXES[:1], 15, 0, 15, 0], [*BOXES[:1], 150, 300, 150, 300]
+    near, new = (BOXES[:1] + np.array(step, np.float32) for step in ([15, 0, 15, 0], [150, 300, 150, 300]))
     assert tracker.wanted(Detections(np.vstack([BOXES, near, new]))).tolist() == [True, False, False, True, True]
     tracker.update(Detections(BOXES[1:]), LOOKS[1:])
     tracker.bank.age[:] = 11 - tracker.bank.id

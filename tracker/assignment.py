@@ -58,18 +58,16 @@ def near(centre: np.ndarray, reach: np.ndarray, others: np.ndarray) -> tuple[np.
 
     Parameters
     ----------
-    centre, reach : (T,2) pixels; what is not finite reaches nothing.
+    centre, reach : (T,2) pixels; what is NaN reaches nothing.
     others : (N,2) pixels.
     """
     if len(centre) == 0 or len(others) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(others[:, 0], kind="stable")
     x, y = others[order, 0], others[order, 1]
-    with np.errstate(invalid="ignore"):
-        low, high = centre - reach, centre + reach
+    low, high = centre - reach, centre + reach
     first = np.searchsorted(x, low[:, 0], side="left")
-    width = np.searchsorted(x, high[:, 0], side="right") - first
-    width[~np.isfinite(low + high).all(axis=1) | (width < 0)] = 0
+    width = np.maximum(np.searchsorted(x, high[:, 0], side="right") - first, 0)
     end = np.cumsum(width)
     parts = []
     for rows in _chunks(end):

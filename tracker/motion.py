@@ -45,27 +45,27 @@ class Motion:
         """Mean (N,8) and covariance (N,4,3) of new tracks, at rest where they were measured (N,4)."""
         mean = np.hstack([measurement, np.zeros_like(measurement)])
         covariance = np.zeros((len(mean), 4, 3))
-        covariance[..., 0] = self._deviation(measurement, 2 * self.position_weight, self.aspect[0]) ** 2
-        covariance[..., 2] = self._deviation(measurement, 10 * self.velocity_weight, self.aspect[1]) ** 2
+        squares = self._squares(measurement)
+        covariance[..., 0] = squares * self._variance(2 * self.position_weight, self.aspect[0])
+        covariance[..., 2] = squares * self._variance(10 * self.velocity_weight, self.aspect[1])
         return mean, covariance
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Means (T,8) and covariances (T,4,3) `dt` frames later: x = F x, P = F P F' + Q dt."""
-        position = self._deviation(mean, self.position_weight, self.aspect[0])
-        velocity = self._deviation(mean, self.velocity_weight, self.aspect[1])
+        squares = self._squares(mean)
         moved = mean.copy()
         moved[:, :4] += dt * mean[:, 4:]
         p, q, r = _parts(covariance)
         spread = np.empty_like(covariance)
         grown = dt * r
-        spread[..., 0] = p + dt * (2 * q + grown + position * position)
+        spread[..., 0] = p + dt * (2 * q + grown + squares * self._variance(self.position_weight, self.aspect[0]))
         spread[..., 1] = q + grown
-        spread[..., 2] = r + dt * velocity * velocity
+        spread[..., 2] = r + squares * (dt * self._variance(self.velocity_weight, self.aspect[1]))
         return moved, spread
 
     def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Diagonal (T,4) of the innovation covariance S = H P H' + R; the rest of it is zero."""
-        return covariance[..., 0] + self._deviation(mean, self.position_weight, self.aspect[2]) ** 2
+        return covariance[..., 0] + self._squares(mean) * self._variance(self.position_weight, self.aspect[2])
 
     def update(
         self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
@@ -73,12 +73,16 @@ class Motion:
         """Posterior of means (T,8) and covariances (T,4,3) given one measurement (T,4) each: P = P - K S K'."""
         return correct(mean, covariance, measurement, self.innovation(mean, covariance))
 
-    def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
-        """Standard deviations (T,4) of x, y, a, h: `weight` heights each, and `aspect` for the ratio."""
-        deviation = np.empty((len(mean), 4))
-        deviation[:] = weight * mean[:, 3:4]
-        deviation[:, 2] = aspect
-        return deviation
+    def _squares(self, mean: np.ndarray) -> np.ndarray:
+        """What variances of x, y, a, h scale with, (T,4): the height squared, and 1 for the ratio."""
+        squares = np.empty((len(mean), 4))
+        squares[:] = mean[:, 3:4] * mean[:, 3:4]
+        squares[:, 2] = 1
+        return squares
+
+    def _variance(self, weight: float, aspect: float) -> np.ndarray:
+        """Variances (4,) over `_squares`, of standard deviations `weight` and, of the ratio, `aspect`."""
+        return np.array([weight * weight, weight * weight, aspect * aspect, weight * weight])
 
 
 def correct(

@@ -53,8 +53,10 @@ class OverlapAssociation:
         )
         matches = Matches.empty()
         for track, detection, least in stages:
-            stage = pairs[gate >= least].where(track & free_track, detection & free)
-            found = assign(stage, 1.0)
+            track, detection = track & free_track, detection & free
+            if not (track.any() and detection.any()):
+                continue
+            found = assign(pairs[gate >= least].where(track, detection), 1.0)
             free_track[found.track], free[found.detection] = False, False
             matches += found
         found = self._standing(bank, seen, free_track, free & confident, same_class)
@@ -107,6 +109,8 @@ class OverlapAssociation:
         c = self.config
         waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
         rows, columns = np.flatnonzero(waiting), np.flatnonzero(free)
+        if len(rows) == 0 or len(columns) == 0:
+            return Matches.empty()
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = same_class(t, d)

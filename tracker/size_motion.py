@@ -48,8 +48,9 @@ class SizeMotion(Motion):
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = np.hstack([measurement, np.zeros_like(measurement)])
         covariance = np.zeros((len(mean), 4, 3))
-        covariance[..., 0] = self._deviation(measurement, 2 * self.measurement_weight, self.aspect[2]) ** 2
-        covariance[..., 2] = self._deviation(measurement, 10 * self.velocity_weight, self.aspect[1]) ** 2
+        squares = self._squares(measurement)
+        covariance[..., 0] = squares * self._variance(2 * self.measurement_weight, self.aspect[2])
+        covariance[..., 2] = squares * self._variance(10 * self.velocity_weight, self.aspect[1])
         return mean, covariance
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,8 +63,7 @@ class SizeMotion(Motion):
 
     def noise(self, measurement: np.ndarray, score: np.ndarray | None = None) -> np.ndarray:
         """Variances (N,4) of measurements (N,4) with confidences (N,) in 0..1; None: the noise without confidence."""
-        deviation = self._deviation(measurement, self.measurement_weight, self.aspect[2])
-        variance = deviation * deviation
+        variance = self._squares(measurement) * self._variance(self.measurement_weight, self.aspect[2])
         if score is not None:
             variance *= (1 - self.confidence_noise * np.clip(score, 0, 1))[:, None]
         return variance
@@ -78,8 +78,15 @@ class SizeMotion(Motion):
         """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,)."""
         return correct(mean, covariance, measurement, covariance[..., 0] + self.noise(measurement, score))
 
-    def _deviation(self, mean: np.ndarray, weight: float, aspect: float) -> np.ndarray:
-        deviation = np.empty((len(mean), 4))
-        deviation[:, :2] = weight * np.maximum(mean[:, 2:4], 1)
-        deviation[:, 2:] = aspect * deviation[:, :2]
-        return deviation
+    def _squares(self, mean: np.ndarray) -> np.ndarray:
+        """What variances of x, y, w, h scale with, (T,4): width and height squared, of a pixel at least."""
+        size = np.maximum(mean[:, 2:4], 1)
+        squares = np.empty((len(mean), 4))
+        squares[:, :2] = size * size
+        squares[:, 2:] = squares[:, :2]
+        return squares
+
+    def _variance(self, weight: float, aspect: float) -> np.ndarray:
+        """Variances (4,) over `_squares`; sizes have `aspect` times the standard deviation of positions."""
+        position, size = weight * weight, (weight * aspect) ** 2
+        return np.array([position, position, size, size])

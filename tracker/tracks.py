@@ -154,6 +154,8 @@ class TrackBank:
             self._add_classes(class_id)
             column = np.searchsorted(self.classes, class_id)
         self.votes[rows, column] += 1
+        if len(self.classes) == 1:
+            return
         current = np.searchsorted(self.classes, self.class_id[rows])
         votes = self.votes[rows]
         best = votes.argmax(axis=1)
