@@ -10,7 +10,7 @@ from freeze.graph import VARIABLE_OPS
 from freeze.model import Model
 from freeze.request import Request
 from freeze.tf_quiet import tensorflow
-from freeze.variables import Wanted, assign
+from freeze.variables import Wanted, assign, head_left_out
 
 
 def from_graph(
@@ -42,7 +42,10 @@ def from_graph(
         checkpoint = Checkpoint.open(request.checkpoint, log)
         provenance["checkpoint"] = checkpoint.prefix.name
         nodes = {n.name: n for n in graph_def.node if n.op in VARIABLE_OPS}
-        return assign([_wanted(nodes[n], kept, local) for n in names], checkpoint, log, request.ema)
+        wanted = [_wanted(nodes[n], kept, local) for n in names]
+        values = assign(wanted, checkpoint, log, request.ema)
+        head_left_out(wanted, checkpoint)
+        return values
 
     return Model(graph_def, need=need, input=input, output=output, initializers=tables, provenance=provenance)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -211,6 +212,27 @@ def _unused(checkpoint: Checkpoint, used: set[str], log: Log) -> None:
         log.note(
             "CHECKPOINT_EXTRA",
             f"{len(extra)} variables of the checkpoint are not part of the frozen network: {listed(extra, 6)}",
+        )
+
+
+def head_left_out(wanted: list[Wanted], checkpoint: Checkpoint) -> None:
+    """Refuses a builder without the batch norm `ball` for a checkpoint trained with it: nothing would be missing.
+
+    Raises
+    ------
+    FreezeError
+        CHECKPOINT_HEAD_LEFT_OUT.
+    """
+    head = [k for k in checkpoint.names() if re.search(r"(^|/)ball/(beta|moving_mean|moving_variance)$", k)]
+    keys = [w.key for w in wanted]
+    if len(head) == 3 and any("fc1/" in k for k in keys) and not any("ball/" in k for k in keys):
+        raise FreezeError(
+            "CHECKPOINT_HEAD_LEFT_OUT",
+            f"the checkpoint {checkpoint.prefix.name} was trained with a batch norm 'ball' behind fc1, and the network"
+            " has none: every variable of the network is found, and its features would still be other ones than those"
+            " that were trained (the published DeepSORT network has this head, cosine_metric_learning's has not)",
+            "build the network with its head, or freeze it with --network wrn",
+            head,
         )
 
 

@@ -348,3 +348,23 @@ def test_a_cosine_metric_learning_checkpoint_for_wrn_names_the_right_network(tmp
     assert "ball/moving_mean" in str(e.value)
     features, contract, _ = freeze_here(Request(network="cosine_metric_learning", checkpoint=tmp_path / "model.ckpt-7"))
     assert features.shape == (5, 128) and contract.crop_rule == "aspect" and DIMENSION < 128
+
+
+def test_a_published_checkpoint_for_a_network_without_its_head_is_refused(tmp_path):
+    import tensorflow as tf
+
+    from freeze.checkpoint import Checkpoint
+    from freeze.errors import Log
+    from freeze.variables import Wanted, head_left_out
+
+    held = {k: np.ones(3, np.float32) for k in ("fc1/weights", "ball/beta", "ball/moving_mean", "ball/moving_variance")}
+    save_values(tmp_path, held)
+    checkpoint = Checkpoint.open(tmp_path / "model.ckpt-7", Log())
+    wanted = {k: Wanted(k, k, (3,), tf.float32) for k in held}
+    head_left_out(list(wanted.values()), checkpoint)
+    with pytest.raises(FreezeError, match="ball") as e:
+        head_left_out([wanted["fc1/weights"]], checkpoint)
+    assert e.value.code == "CHECKPOINT_HEAD_LEFT_OUT" and "--network wrn" in str(e.value)
+    save_values(tmp_path, {"fc1/weights": held["fc1/weights"], "ball/mean_vectors": held["ball/beta"]}, "softmax")
+    # The classifier's own variables may be left out.
+    head_left_out([wanted["fc1/weights"]], Checkpoint.open(tmp_path / "softmax", Log()))
