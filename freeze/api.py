@@ -59,8 +59,8 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
         contract_path(path).write_text(pipeline.contract(job, data, proof.figures, arithmetic).to_json())
         prove.reload(path, proof, job)
         contract = pipeline.contract(job, data, proof.figures, arithmetic)
+        record.written(job, graph_def, contract)
         export.publish(path, contract.to_json(), request.out)
-    record.written(job, graph_def, contract)
     return contract
 
 

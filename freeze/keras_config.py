@@ -95,7 +95,7 @@ def strangers(config: Any, known: set[str]) -> dict[str, list[str]]:
         registered = o.get("registered_name") or name
         if (
             not own
-            and name not in known
+            and name.rsplit(">", 1)[-1] not in known  # Keras 2 wrote package>class
             and registered not in known
             and keras.saving.get_registered_object(registered) is None
         ):

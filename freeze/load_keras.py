@@ -33,6 +33,8 @@ def load(request: Request, log: Log) -> Model:
     classes = custom_objects(request)
     known = {**keras2.call_layers(), **classes} if translated else classes
     _all_known(config, known, path)
+    packaged = {o["class_name"] for o in keras_config.objects(config) if ">" in o["class_name"]}
+    known = {**known, **{p: known[c] for p in packaged if (c := p.rsplit(">", 1)[-1]) in known}}
     filled = keras_classes.complete(config, classes, request.bind, log)
     changed = _mended(config, request, log)
     model = _load(path, request, known, config if changed or translated or filled else None)

@@ -1,4 +1,4 @@
-"""What a successful freeze leaves beside graph and contract: --report as JSON or HTML, --tensorboard."""
+"""What a successful freeze leaves besides graph and contract: --report as JSON or HTML, --tensorboard."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def written(job: Job, frozen: GraphDef, contract: Contract) -> None:
         where = report if board is None else board
         raise FreezeError(
             "OUTPUT_NOT_WRITABLE",
-            f"the graph is frozen, but its report cannot be written: {e.strerror}",
+            f"the report cannot be written: {e.strerror}",
             "give another --report or --tensorboard",
             [str(where)],
         ) from None
