@@ -49,11 +49,8 @@ class CenterNet(Network):
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         batch = np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for image in images])
-        found = []
-        for at in range(0, len(batch), self._run.at_once):
-            peaks, extents = self._run(batch[at : at + self._run.at_once, ..., ::-1])
-            found += [decode(p, e, confidence) for p, e in zip(peaks, extents, strict=True)]
-        return found
+        peaks, extents = self._run(batch[..., ::-1])
+        return [decode(p, e, confidence) for p, e in zip(peaks, extents, strict=True)]
 
     def close(self) -> None:
         self._run.close()

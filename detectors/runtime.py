@@ -25,8 +25,6 @@ class Runner(Protocol):
 
     name: str
     """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
-    at_once: int
-    """Most pictures worth giving to one call: a small network's layers stay in the processor's cache one by one."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]: ...
     def close(self) -> None: ...
@@ -109,8 +107,6 @@ def read_graph(path: Path) -> Any:
 class TFRunner:
     """A graph in a session of its own, placed on the CPU or one GPU (memory growth on), called without feed dicts."""
 
-    at_once = 16
-
     def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
         tf = import_tensorflow()
         definition = read_graph(path)
@@ -144,8 +140,6 @@ class TFRunner:
 
 class OpenVINORunner:
     """The same graph read by OpenVINO; compiled once for each batch size met."""
-
-    at_once = 1
 
     def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, precision: str, threads: int) -> None:
         try:

@@ -71,13 +71,12 @@ class TFObjectDetector(Network):
             return [self._look_whole(image, confidence) for image in images]
         size = (self._cut.size, self._cut.size)
         batch = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images])
+        encodings, scores = self._run(batch[..., ::-1])
         found = []
-        for at in range(0, len(batch), self._run.at_once):
-            encodings, scores = self._run(batch[at : at + self._run.at_once, ..., ::-1])
-            for code, score in zip(encodings, scores, strict=True):
-                rows, classes = np.nonzero(score[:, 1:] >= confidence)
-                xyxy = self._cut.decode(code[rows], rows)
-                found.append(Candidates(xyxy, score[rows, classes + 1], classes.astype(np.int32)))
+        for code, score in zip(encodings, scores, strict=True):
+            rows, classes = np.nonzero(score[:, 1:] >= confidence)
+            xyxy = self._cut.decode(code[rows], rows)
+            found.append(Candidates(xyxy, score[rows, classes + 1], classes.astype(np.int32)))
         return found
 
     def _look_whole(self, image: np.ndarray, confidence: float) -> Candidates:

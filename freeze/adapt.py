@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m freeze adapt", description="Fit the encoder to your own footage.",
                                 epilog=EPILOG)
     p.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="footage of the scene, the more the better")
-    p.add_argument("--out", type=Path, required=True, metavar="CKPT", help="prefix of the adapted checkpoint")
+    p.add_argument("--out", type=Path, default=Path("adapted.ckpt"), metavar="CKPT",
+                   help="prefix of the adapted checkpoint (default: %(default)s)")
     p.add_argument("--minutes", type=float, default=5.0, metavar="N", help="time to learn (default: %(default)g)")
     p.add_argument("--detector", default="auto", help="as in `python -m tracker run` (default: auto)")
     p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="encoder to start from (default: the shipped one)")

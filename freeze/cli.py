@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from freeze.errors import Log, UsageError, unexpected
 from freeze.request import PRECISIONS, Request
 from tracker.errors import TrackerError
 
+DEFAULT_NETWORK = "striped"
+"""Whose checkpoint it is where none of the sources is named."""
 EPILOG = """Exit code 0: the graph, its contract (X.json) and a short report. 1: it cannot be frozen; the message says
 why and what to do, and no file is left. 2: wrong usage. `python -m freeze inspect FILE` says what a file is,
 `python -m freeze train` and `python -m freeze adapt VIDEO` make encoders."""
@@ -101,6 +104,8 @@ def request(args: argparse.Namespace) -> Request:
         except ValueError:
             raise UsageError(f"--bind {item}: give NAME=NUMBER, or NAME=true / NAME=false") from None
     asked = Request(**{k: v for k, v in vars(args).items() if k != "bind"}, bind=bind)
+    if not asked.source and asked.checkpoint is not None and asked.meta is None:
+        asked = replace(asked, network=DEFAULT_NETWORK)  # what `train` and `adapt` write
     if not asked.source:
         raise UsageError(
             "give exactly one source: --meta, --builder, --network, --keras, --saved-model or --graphdef "

@@ -69,9 +69,7 @@ def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     training = [
         n.name
         for n in graph_def.node
-        if n.op.startswith("FusedBatchNorm")
-        and "Grad" not in n.op
-        and ("is_training" not in n.attr or n.attr["is_training"].b)
+        if n.op.startswith("FusedBatchNorm") and "Grad" not in n.op and n.attr["is_training"].b
     ]
     if training:
         yield f"batch norm in training mode (would be rewired): {listed(training)}"

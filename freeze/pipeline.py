@@ -54,7 +54,7 @@ def _known_operations(job: Job) -> None:
     functions = {f.signature.name for f in job.full.library.function}
     if any(n.op not in functions and op_def_registry.get(n.op) is None for n in job.full.node):
         job.full = pruned(job.full, [job.output])
-    job.full = operations.complete(operations.known(job.full, job.model.producer_ops, job.log))
+    job.full = operations.known(job.full, job.model.producer_ops, job.log)
 
 
 def _values(job: Job) -> None:

@@ -82,9 +82,7 @@ def values(names_and_shapes, seed=1):
     return out
 
 
-def trained(
-    folder, build, *, seed=1, change=None, ref=False, control_v1=False, name="model.ckpt-7", stripped=False, **saver
-):
+def trained(folder, build, *, seed=1, change=None, ref=False, control_v1=False, name="model.ckpt-7", **saver):
     """Runs `build()` in a graph, gives its variables values and saves checkpoint and MetaGraph; returns the values."""
     import tensorflow as tf
 
@@ -100,7 +98,7 @@ def trained(
             held.update(change(held) if change else {})
             session.run([v1.assign(v, held[v.op.name]) for v in variables])
             saver.setdefault("var_list", variables)
-            v1.train.Saver(**saver).save(session, str(Path(folder) / name), strip_default_attrs=stripped)
+            v1.train.Saver(**saver).save(session, str(Path(folder) / name))
     finally:
         v1.enable_resource_variables()
         v1.enable_control_flow_v2()

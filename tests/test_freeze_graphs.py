@@ -90,7 +90,6 @@ MENDED = {
     "inference graph": (lambda: named(tiny(placeholder())), {}, None),
     "device": (on_a_gpu, {}, "DEVICES_CLEARED"),
     "batch norm fused": (lambda: named(tiny(placeholder(), training=True)), {}, "BATCH_NORM_TRAINING"),
-    "attributes stripped": (lambda: named(tiny(placeholder(), True)), {"stripped": True}, "BATCH_NORM_TRAINING"),
     "batch norm unfused": (lambda: named(tiny(placeholder(), True, False)), {}, "BATCH_NORM_TRAINING"),
     "updates": (training_tower, {}, "UPDATE_OPS"),
     "updates of ref variables": (training_tower, {"ref": True}, "UPDATE_OPS"),

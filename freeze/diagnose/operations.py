@@ -114,21 +114,6 @@ def _known_attributes(graph_def: GraphDef, producer_ops: Any, log: Any, function
     return new
 
 
-def complete(graph_def: GraphDef) -> GraphDef:
-    """Every attribute that the graph leaves to its default is written out (savers strip them: `is_training` is True).
-    """
-    tensorflow()
-    from tensorflow.python.framework import op_def_registry
-
-    new = copied(graph_def)
-    for node in [*new.node, *(n for f in new.library.function for n in f.node_def)]:
-        op = op_def_registry.get(node.op)
-        for a in op.attr if op is not None else ():
-            if a.HasField("default_value") and a.name not in node.attr:
-                node.attr[a.name].CopyFrom(a.default_value)
-    return new
-
-
 def _plain(attr: Any) -> bool:
     """A value that is False, zero, empty or an empty list: what a default usually is."""
     kind = attr.WhichOneof("value")

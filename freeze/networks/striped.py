@@ -3,7 +3,9 @@
 Shaped for a TensorFlow session on a CPU: few, dense 3x3 convolutions at low resolution behind a strided stem (83 M
 multiply-adds and 1.2 M parameters a crop), because a session pays per op. Four horizontal stripes keep apart what
 legs and torso wear, as in Sun et al., "Beyond Part Models" (1711.09349), in one short feature instead of six. The
-feature is taken after a batch-norm neck: Luo et al., "Bag of Tricks" (1903.07071), section 3.5.
+feature is taken after a batch-norm neck: Luo et al., "Bag of Tricks" (1903.07071), section 3.5. In three early
+convolutions half of the channels are normalised over each crop alone: what a camera adds to all its crops goes, as in
+IBN-a of Pan et al., "Two at Once" (1807.09441).
 
 One function, `describe`, is the network; who calls it supplies the layers: `Inference` builds the graph to freeze,
 with every batch norm folded into its convolution, and `freeze.training.model` builds the same network for training.
@@ -21,6 +23,7 @@ INPUT_SHAPE = (128, 64, 3)
 DIMENSION = 128
 STEM = 24
 STAGES = (48, 96, 192)
+MIXED_STAGES = (1, 2)
 STRIPES = 4
 EPSILON = 1e-3
 """Added to every variance."""
@@ -32,6 +35,10 @@ class Layers(Protocol):
     def conv(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int,
              shortcut: tf.Tensor | None = None) -> tf.Tensor:
         """Convolution, batch norm, `shortcut` added, ReLU."""
+        ...
+
+    def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        """Convolution, instance norm on the first half of the channels and batch norm on the others, ReLU."""
         ...
 
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
@@ -59,10 +66,11 @@ def describe(images: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow as tf
 
     x = (tf.cast(images, tf.float32) - 127.5) * (1.0 / 64.0)
-    x = layers.conv("stem", x, STEM, 5, 2)
+    x = layers.mixed("stem", x, STEM, 5, 2)
     for index, filters in enumerate(STAGES, 1):
         x = layers.conv(f"stage{index}/down", x, filters, 3, 2)
-        inner = layers.conv(f"stage{index}/first", x, filters, 3, 1)
+        first = layers.mixed if index in MIXED_STAGES else layers.conv
+        inner = first(f"stage{index}/first", x, filters, 3, 1)
         x = layers.conv(f"stage{index}/second", inner, filters, 3, 1, shortcut=x)
     rows, columns, channels = x.shape[1:]
     stripes = tf.reduce_mean(tf.reshape(x, (-1, STRIPES, rows // STRIPES * columns, channels)), 2)
@@ -99,6 +107,21 @@ class Inference:
         scale, shift = self._scale_and_shift(name, filters)
         x = tf.nn.bias_add(tf.nn.conv2d(x, weights * scale, stride, "SAME"), shift)
         return tf.nn.relu(x if shortcut is None else x + shortcut)
+
+    def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        import tensorflow as tf
+
+        half = filters // 2
+        weights = self._variable(f"{name}/weights", [kernel, kernel, x.shape[-1], filters])
+        gamma = self._variable(f"{name}/instance/gamma", [half], 1.0)
+        beta = self._variable(f"{name}/instance/beta", [half])
+        scale, shift = self._scale_and_shift(name, filters - half)
+        x = tf.nn.conv2d(x, weights * tf.concat([tf.ones([half]), scale], 0), stride, "SAME")
+        mean, variance = tf.nn.moments(x[..., :half], (1, 2), keepdims=True)
+        own = gamma * tf.math.rsqrt(variance + EPSILON)
+        scales = tf.concat([own, tf.ones_like(mean[..., :1]) * tf.ones([filters - half])], -1)
+        shifts = tf.concat([beta - mean * own, tf.zeros_like(mean[..., :1]) + shift], -1)
+        return tf.nn.relu(x * scales + shifts)
 
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
         import tensorflow as tf

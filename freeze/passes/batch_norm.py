@@ -127,8 +127,7 @@ def by_scope(graph: Graph, hints: Iterable[str], channels: int | None) -> tuple[
 
 
 def _channels(graph: Graph, variable: str) -> int | None:
-    node = graph.nodes[variable]
-    dims = node.attr["shape"].shape.dim if "shape" in node.attr else ()
+    dims = graph.nodes[variable].attr["shape"].shape.dim
     return int(np.prod([d.size for d in dims])) if dims else None
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from freeze.graph import Graph, GraphDef, add_const, const_value, copied, node_name, replace_tensor
 from freeze.job import Job
 
+PRODUCTS = ("Conv2D", "MatMul")
+
 
 def folded(graph_def: GraphDef, job: Job) -> GraphDef:
     """FusedBatchNorm, and a product by a constant vector, behind a Conv2D or MatMul with constant weights."""
@@ -38,8 +40,7 @@ def _product_before(graph: Graph, ref: str, job: Job) -> Any:
     """The Conv2D or MatMul that computes `ref` for one reader alone, with constant float weights; else None."""
     node = graph.nodes[node_name(ref)]
     alone = len(graph.consumers.get(node.name, ())) == 1 and node_name(job.head) != node.name
-    plain = node.op == "Conv2D" and node.attr["data_format"].s == b"NHWC"
-    plain = plain or (node.op == "MatMul" and not node.attr["transpose_b"].b)
+    plain = node.op in PRODUCTS and node.attr["data_format"].s in (b"", b"NHWC") and not node.attr["transpose_b"].b
     return node if alone and plain and _constant(graph, node.input[1]) is not None else None
 
 

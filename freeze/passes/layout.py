@@ -41,7 +41,7 @@ def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
             if key in node.attr and len(node.attr[key].list.i) == 4:
                 n, c, h, w = node.attr[key].list.i
                 node.attr[key].list.i[:] = [n, h, w, c]
-        pads = list(node.attr["explicit_paddings"].list.i) if "explicit_paddings" in node.attr else []
+        pads = list(node.attr["explicit_paddings"].list.i)
         if len(pads) == 8:
             node.attr["explicit_paddings"].list.i[:] = pads[:2] + pads[4:] + pads[2:4]
         after = f"{node.name}/to_nchw"

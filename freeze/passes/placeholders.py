@@ -42,7 +42,7 @@ def _value(graph_def: GraphDef, node: Any, dtype: Any, job: Job) -> tuple[Any, s
     asked = {k.removesuffix(":0"): v for k, v in job.request.bind.items()}
     if node.name in asked or last in asked:
         return dtype.as_numpy_dtype(asked.get(node.name, asked.get(last))), "as asked with --bind"
-    scalar = "shape" not in node.attr or not node.attr["shape"].shape.dim
+    scalar = not node.attr["shape"].shape.dim or "shape" not in node.attr
     if dtype.name == "bool":
         return _training_flag(graph_def, node.name, last, job)
     if not scalar:

@@ -11,9 +11,12 @@ import numpy as np
 from freeze.training.augment import augment
 from freeze.training.data import Crops
 
+UNLABELLED = 0.125
+"""Crops without a label, as a share of those with one."""
+
 
 class Batches:
-    """P identities with K augmented crops each (Hermans et al., 1703.07737).
+    """P identities with K augmented crops each (Hermans et al., 1703.07737), and some crops without a label.
 
     Parameters
     ----------
@@ -24,7 +27,9 @@ class Batches:
     def __init__(self, crops: Crops, seed: int, identities: int, per_identity: int,
                  teacher: np.ndarray | None = None) -> None:
         self.crops, self.seed, self.per_identity = crops, seed, per_identity
-        usable = np.flatnonzero(~crops.held_out & (np.bincount(crops.identity, minlength=len(crops.held_out)) > 1))
+        counts = np.bincount(crops.identity[crops.identity >= 0], minlength=len(crops.held_out))
+        usable = np.flatnonzero(~crops.held_out & (counts > 1))
+        self.unlabelled = np.flatnonzero(crops.identity < 0)
         self.classes = len(usable)
         self.identities = min(identities, self.classes)
         self._usable = usable
@@ -42,15 +47,19 @@ class Batches:
         rows = np.concatenate([rng.permutation(self._rows[i])[: self.per_identity] if len(self._rows[i]) >=
                                self.per_identity else rng.choice(self._rows[i], self.per_identity)
                                for i in self._usable[labels]])
+        extra = min(len(self.unlabelled), int(UNLABELLED * len(rows)))
+        if extra:
+            rows = np.concatenate([rows, rng.choice(self.unlabelled, extra, replace=False)])
         images = self.crops.images[rows]
         others = images[rng.permutation(len(rows))]
         images = np.stack([augment(a, b, rng) for a, b in zip(images, others, strict=True)])
         teacher = self.teacher[rows]
-        differ = self.crops.differ
-        possible = differ[np.ix_(ids, self._usable)] | (ids[:, None] == self._usable)
-        return {"images": images, "labels": np.repeat(labels, self.per_identity).astype(np.int32),
-                "comparable": differ[np.ix_(ids, ids)], "possible": possible, "teacher": teacher,
-                "taught": teacher.any(1).astype(np.float32)}
+        comparable, possible = np.zeros((len(rows), len(rows)), bool), np.ones((len(rows), self.classes), bool)
+        comparable[: len(ids), : len(ids)] = self.crops.differ[np.ix_(ids, ids)]
+        possible[: len(ids)] = self.crops.differ[np.ix_(ids, self._usable)] | (ids[:, None] == self._usable)
+        label = np.concatenate([np.repeat(labels, self.per_identity), np.full(extra, -1)])
+        return {"images": images, "labels": label.astype(np.int32), "comparable": comparable, "possible": possible,
+                "teacher": teacher, "taught": teacher.any(1).astype(np.float32)}
 
     def iterate(self, start: int, stop: int, ahead: int = 3) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(step, batch) from `start` to before `stop`, made in a thread `ahead` of the training."""

@@ -12,7 +12,8 @@
     kind = "tracklets"             # a folder per track, images named by frame
     path = "tracklets/highway"
 
-Kinds: `folders` (one per identity), `names`, `mot` (a sequence with gt/gt.txt and img1/), `tracklets`.
+Kinds: `folders` (one per identity), `names`, `mot` (a sequence with gt/gt.txt and img1/), `tracklets`, and `unlabelled`
+(a sequence with det/det.txt and its frames), whose crops only a teacher tells of.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ class Crops:
     Attributes
     ----------
     images : (N,H,W,3) uint8 BGR.
-    identity : (N,) int32, dense from 0.
+    identity : (N,) int32, dense from 0; -1 for crops without a label.
     camera : (N,) int32; of tracks the first half is 0, the second 1.
     scene : (N,) int32: the source it came from.
     differ : (I,I) bool, True for two identities known to be different objects.
     exclusive : (I,) bool, True where that is known of all others.
     held_out : (I,) bool, kept for validation.
     share : (I,) float64, how often it is drawn.
+    names : of the identities.
     skipped : what could not be used, `name: why`.
     """
 
@@ -63,6 +65,7 @@ class Crops:
     exclusive: np.ndarray
     held_out: np.ndarray
     share: np.ndarray
+    names: list[str]
     skipped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -114,6 +117,8 @@ def load(sources: list[Source], size: tuple[int, int], seed: int) -> Crops:
         for item in READERS[source.kind](source.path):
             if item.image is None:
                 skipped.append(f"{item.name}: not a readable image")
+            elif source.kind == "unlabelled":
+                items.append((number, item))
             else:
                 found.setdefault(item.identity, []).append(item)
         for identity, group in found.items():
@@ -133,13 +138,16 @@ def load(sources: list[Source], size: tuple[int, int], seed: int) -> Crops:
 def assemble(sources: list[Source], items: list[tuple[int, Item]], size: tuple[int, int],
              skipped: list[str]) -> Crops:
     """Items, each with the number of its source, as arrays."""
-    keys = {key: n for n, key in enumerate(dict.fromkeys((number, i.identity) for number, i in items))}
+    labelled = [(number, i.identity) for number, i in items if i.identity]
+    keys = {key: n for n, key in enumerate(dict.fromkeys(labelled))}
     images = np.empty((len(items), *size, 3), np.uint8)
     identity = np.empty(len(items), np.int32)
     first, last = np.full(len(keys), np.iinfo(np.int64).max), np.full(len(keys), -1)
     for row, (number, item) in enumerate(items):
         images[row] = cv2.resize(item.image, size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[arg-type]
-        identity[row] = k = keys[number, item.identity]
+        identity[row] = k = keys.get((number, item.identity), -1)
+        if k < 0:
+            continue
         first[k], last[k] = min(first[k], item.frame), max(last[k], item.frame)
     source = np.array([number for number, _ in keys], np.int32)
     exclusive = np.array([sources[number].kind in GLOBAL for number, _ in keys], bool)
@@ -148,13 +156,14 @@ def assemble(sources: list[Source], items: list[tuple[int, Item]], size: tuple[i
     np.fill_diagonal(differ, False)
     return Crops(images, identity, np.array([i.camera for _, i in items], np.int32),
                  np.array([n for n, _ in items], np.int32), differ, exclusive, np.zeros(len(keys), bool),
-                 np.array([sources[number].share for number, _ in keys], np.float64), skipped)
+                 np.array([sources[number].share for number, _ in keys], np.float64),
+                 [f"{sources[number].path.name}/{name}" for number, name in keys], skipped)
 
 
 def _hold_out(crops: Crops, sources: list[Source], seed: int) -> None:
     """Marks the identities kept for validation, drawn by `seed` among those seen by two cameras or more."""
     for number, source in enumerate(sources):
-        ids = [i for i in np.unique(crops.identity[crops.scene == number])
+        ids = [i for i in np.unique(crops.identity[(crops.scene == number) & (crops.identity >= 0)])
                if len(set(crops.camera[crops.identity == i])) > 1]
         chosen = np.random.default_rng([seed, number]).permutation(ids)[: source.holdout]
         crops.held_out[chosen.astype(int)] = True

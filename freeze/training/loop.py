@@ -58,8 +58,9 @@ class Training:
             return None
         from freeze.training.teacher import teacher_features
 
-        taught = self.crops.exclusive[self.crops.identity]
-        known = teacher_features(self.crops.images[taught], self.config.teacher, self.config.beside("teacher.npz"))
+        taught = (self.crops.identity < 0) | self.crops.exclusive[self.crops.identity]
+        known = teacher_features(self.crops.images[taught], self.crops.scene[taught], self.config.teacher,
+                                 self.config.beside("teacher.npz"))
         features = np.zeros((len(self.crops), known.shape[1]), np.float32)
         features[taught] = known
         return features
@@ -103,9 +104,11 @@ class Training:
 
     def publish(self) -> None:
         """Writes the best weights so far as the checkpoint."""
+        crops = self.crops
         facts = {"network": self.config.network, "measures": self.best, "recipe": self.recipe,
-                 "identities": self.batches.classes, "held_out": int(self.crops.held_out.sum()),
-                 "crops": len(self.crops), "max_cosine_distance": _threshold(self.best.get("threshold"))}
+                 "identities": self.batches.classes,
+                 "held_out_identities": [n for n, out in zip(crops.names, crops.held_out, strict=True) if out],
+                 "crops": len(crops), "max_cosine_distance": _threshold(self.best.get("threshold"))}
         write_checkpoint(self.config.out, self.best_weights, facts)
 
     def run(self, report: Report = lambda step, steps, values: None) -> dict[str, Any]:

@@ -14,14 +14,15 @@ def identity(logits: tf.Tensor, labels: tf.Tensor, possible: tf.Tensor) -> tf.Te
     Parameters
     ----------
     logits : (N,C).
-    labels : (N,) int.
+    labels : (N,) int; crops of label -1, which have none, do not count.
     possible : (N,C) bool, False for classes that may be the same object under another name; they stay out of the sum.
     """
     own = tf.one_hot(labels, tf.shape(logits)[1])
     possible = tf.cast(possible, tf.float32)
     targets = (1.0 - SMOOTHING) * own + SMOOTHING * possible / tf.reduce_sum(possible, 1, keepdims=True)
     log_share = tf.nn.log_softmax(logits - 1e4 * (1.0 - possible))
-    return -tf.reduce_mean(tf.reduce_sum(targets * possible * log_share, 1))
+    counts = tf.cast(labels >= 0, tf.float32)
+    return -tf.reduce_sum(tf.reduce_sum(targets * possible * log_share, 1) * counts) / tf.reduce_sum(counts)
 
 
 def hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, comparable: tf.Tensor) -> tf.Tensor:

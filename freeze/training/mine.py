@@ -16,6 +16,8 @@ from freeze.training.errors import TrainDataError
 
 LONGEST_GAP = 3
 """Frames unseen after which the number of a track is no longer trusted."""
+SURE = 0.35
+"""Score below which a detection is passed over: twins and half-seen things."""
 FEWEST, MOST = 8, 32
 """Crops of a tracklet."""
 SMALLEST = 24
@@ -24,18 +26,23 @@ COVERED = 0.15
 """Share of a box that another track's box may cover."""
 EDGE = 3
 """Pixels from the frame's border within which a box is cut off, and its object comes or goes."""
+WHOLE = 0.7
+"""Share of a track's largest box that one cut off must still show."""
+LOST, NEAR, DRIFT = 30, 0.7, 0.02
+"""Frames, heights of a box, and heights a frame within which a lost object may turn up again."""
 MOVED = 0.5
 """Way of a tracklet in heights of its box: what does not move shows the same crop all the time."""
 
 
 @dataclass(frozen=True)
 class Tracklet:
-    """A part of a track: frames (K,) int, 1-based, boxes (K,4) xyxy; did it come in, did it leave over the border."""
+    """A part of a track: frames (K,) int, 1-based, boxes (K,4) xyxy; did it come in and leave by the border."""
 
     frames: np.ndarray
     xyxy: np.ndarray
     came: bool
     left: bool
+    track: int = 0
 
 
 def track(video: Path, folder: Path, detector: str) -> np.ndarray:
@@ -57,7 +64,8 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
     if done.returncode:
         raise TrainDataError(f"the tracker could not follow {video}: {done.stderr.strip()[-500:]}")
     text = (folder / "tracks.txt").read_text()
-    rows = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)[:, :6] if text.strip() else np.zeros((0, 6))
+    rows = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2) if text.strip() else np.zeros((0, 7))
+    rows = rows[rows[:, 6] >= SURE, :6]
     rows[:, 4:] += rows[:, 2:4]
     return rows
 
@@ -79,16 +87,22 @@ def tracklets(rows: np.ndarray, size: tuple[int, int]) -> list[Tracklet]:
             good = part[clear[part]]
             if len(good) < FEWEST or _way(rows[good, 2:]) < MOVED:
                 continue
-            ends = at_edge(rows[part[[0, -1]], 2:], size)
+            edge = at_edge(rows[part, 2:], size)
+            came, left = bool(edge[:3].any()), bool(edge[-3:].any())
             chosen = good[np.linspace(0, len(good) - 1, min(MOST, len(good))).astype(int)]
-            found.append(Tracklet(rows[chosen, 0].astype(int), rows[chosen, 2:], bool(ends[0]), bool(ends[1])))
+            found.append(Tracklet(rows[chosen, 0].astype(int), rows[chosen, 2:], came, left, int(number)))
     return found
 
 
 def well_seen(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(R,) bool: large enough, whole, and hardly covered by another track's box."""
+    """(R,) bool: large enough, nearly whole, and hardly covered by another track's box."""
     boxes = rows[:, 2:]
-    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & ~at_edge(boxes, size)
+    area = (np.minimum(boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)).clip(0).prod(1)
+    largest = np.zeros(len(rows))
+    for number in np.unique(rows[:, 1]):
+        mine = rows[:, 1] == number
+        largest[mine] = area[mine].max()
+    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & (~at_edge(boxes, size) | (area >= WHOLE * largest))
     for frame in np.unique(rows[:, 0]):
         at = np.flatnonzero(rows[:, 0] == frame)
         box = boxes[at]
@@ -124,10 +138,46 @@ def known_to_differ(found: list[Tracklet]) -> np.ndarray:
     return differ
 
 
+def groups(found: list[Tracklet], differ: np.ndarray) -> np.ndarray:
+    """(I,) int: tracklets that may be parts of one way have one number; a way is taken up where and when it broke off.
+
+    Parameters
+    ----------
+    differ : as from `known_to_differ`.
+    """
+    number = np.arange(len(found))
+    for a, early in enumerate(found):
+        for b, late in enumerate(found):
+            gap = late.frames[0] - early.frames[-1]
+            if not 0 < gap <= LOST or differ[a, b]:
+                continue
+            height = max(early.xyxy[-1, 3] - early.xyxy[-1, 1], late.xyxy[0, 3] - late.xyxy[0, 1])
+            there, here = _centre(early.xyxy[-1]), _centre(late.xyxy[0])
+            # Where it would be had it gone on, with a doubt that grows with time.
+            missed = np.linalg.norm(there + _speed(early) * gap - here)
+            if early.track == late.track or missed <= height * (NEAR + DRIFT * gap):
+                number[number == number[b]] = number[a]
+    return number
+
+
+def _centre(box: np.ndarray) -> np.ndarray:
+    return (box[:2] + box[2:]) / 2
+
+
+def _speed(t: Tracklet) -> np.ndarray:
+    """(2,) pixels a frame over its last third."""
+    k = -max(2, len(t.frames) // 3)
+    return (_centre(t.xyxy[-1]) - _centre(t.xyxy[k])) / max(1, t.frames[-1] - t.frames[k])
+
+
 def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -> Crops:
-    """The crops of the tracklets of several videos; of two in different videos it is not known whether they differ."""
+    """The crops of the tracklets of several videos; of two in different videos it is not known whether they differ.
+
+    An identity's name is the number of its group (see `groups`).
+    """
     images, identity, camera, scene = [], [], [], []
     blocks: list[np.ndarray] = []
+    number_of: list[np.ndarray] = []
     for number, (video, found) in enumerate(videos):
         base = sum(len(b) for b in blocks)
         wanted: dict[int, list[tuple[int, int]]] = {}
@@ -146,6 +196,7 @@ def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -
             camera.append(int(k >= len(found[i].frames) / 2))
             scene.append(number)
         blocks.append(known_to_differ(found))
+        number_of.append(groups(found, blocks[-1]) + base)
     count = sum(len(b) for b in blocks)
     differ, row = np.zeros((count, count), bool), 0
     for block in blocks:
@@ -153,7 +204,8 @@ def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -
         row += len(block)
     none = np.zeros(count, bool)
     return Crops(np.array(images, np.uint8).reshape(-1, *size, 3), np.array(identity, np.int32),
-                 np.array(camera, np.int32), np.array(scene, np.int32), differ, none, none.copy(), np.ones(count))
+                 np.array(camera, np.int32), np.array(scene, np.int32), differ, none, none.copy(), np.ones(count),
+                 [str(i) for number in number_of for i in number])
 
 
 def _frames(video: Path, last: int) -> Iterator[tuple[int, np.ndarray]]:

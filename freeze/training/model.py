@@ -43,11 +43,46 @@ class TrainLayers:
         x = self._batch_norm(name, tf.nn.conv2d(x, self.weights[f"{name}/weights"], stride, "SAME"))
         return tf.nn.relu(x if shortcut is None else x + shortcut)
 
+    def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        w, half = self.weights, filters // 2
+        x = tf.nn.conv2d(x, w[f"{name}/weights"], stride, "SAME")
+        own, shared = x[..., :half], self._batch_norm(name, x[..., half:])
+        mean, variance = tf.nn.moments(own, (1, 2), keepdims=True)
+        scale = w[f"{name}/instance/gamma"] * tf.math.rsqrt(variance + striped.EPSILON)
+        own = own * scale + (w[f"{name}/instance/beta"] - mean * scale)
+        return tf.nn.relu(tf.concat([own, shared], -1))
+
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
         return tf.matmul(x, self.weights[f"{name}/weights"])
 
     def norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
         return self._batch_norm(name, x[:, None, None, :])[:, 0, 0, :]
+
+
+class _Measure(TrainLayers):
+    """Layers that note the mean and variance before every batch norm."""
+
+    def __init__(self, weights: dict[str, tf.Variable]) -> None:
+        super().__init__(weights, True)
+        self.moments: dict[str, np.ndarray] = {}
+
+    def _batch_norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+        self.moments |= {f"{name}/moving_mean": mean.numpy(), f"{name}/moving_variance": variance.numpy()}
+        w = self.weights
+        return (x - mean) * tf.math.rsqrt(variance + striped.EPSILON) * w[f"{name}/gamma"] + w[f"{name}/beta"]
+
+
+def with_statistics_of(crops: np.ndarray, weights: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
+    """Weights whose batch norms know a scene: its statistics count for `share` (AdaBN, Li et al., 1603.04779).
+
+    Parameters
+    ----------
+    crops : (N,128,64,3) uint8 BGR.
+    """
+    layers = _Measure({n: tf.constant(v) for n, v in weights.items()})
+    striped.describe(tf.constant(crops), layers)
+    return weights | {n: ((1 - share) * weights[n] + share * m).astype(np.float32) for n, m in layers.moments.items()}
 
 
 class _Declare:
@@ -65,6 +100,13 @@ class _Declare:
         self.shapes[f"{name}/weights"] = (kernel, kernel, int(x.shape[-1]), filters)
         self._norm(name, filters)
         return tf.zeros((x.shape[0], -(-x.shape[1] // stride), -(-x.shape[2] // stride), filters))
+
+    def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        half = filters // 2
+        x = self.conv(name, x, filters, kernel, stride)
+        self._norm(name, filters - half)
+        self.shapes |= {f"{name}/instance/gamma": (half,), f"{name}/instance/beta": (half,)}
+        return x
 
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
         self.shapes[f"{name}/weights"] = (int(x.shape[-1]), units)

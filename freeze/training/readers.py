@@ -101,6 +101,37 @@ def read_mot(path: Path) -> Iterator[Item]:
                        int(frame))
 
 
+def read_unlabelled(path: Path) -> Iterator[Item]:
+    """Boxes of det/det.txt in every third frame of a sequence with img1/ or one video, for a teacher to tell of."""
+    try:
+        rows = np.loadtxt(path / "det" / "det.txt", delimiter=",", ndmin=2)
+    except (OSError, ValueError) as e:
+        raise TrainDataError(f"{path / 'det' / 'det.txt'} cannot be read ({e}); expected MOT rows") from e
+    for frame, image in _frames(path):
+        for row in np.flatnonzero((rows[:, 0] == frame) & (rows[:, 5] >= SMALLEST)) if frame % 3 == 0 else ():
+            yield Item(f"{path.name}/{frame}/{row}", cut(image, rows[row, 2:6]), "", 0, frame)
+
+
+def _frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """(number from 1, image) of a sequence folder."""
+    images = sorted((path / "img1").glob("*.jpg"))
+    if images:
+        yield from ((n, image) for n, p in enumerate(images, 1) if (image := cv2.imread(str(p))) is not None)
+        return
+    video = next((p for p in sorted(path.iterdir()) if p.suffix in (".avi", ".mp4")), None)
+    if video is None:
+        raise TrainDataError(f"{path} has neither images in img1/ nor a video")
+    capture = cv2.VideoCapture(str(video))
+    frame = 0
+    while True:
+        there, image = capture.read()
+        if not there:
+            break
+        frame += 1
+        yield frame, image
+    capture.release()
+
+
 def cut(image: np.ndarray, tlwh: np.ndarray) -> np.ndarray | None:
     """The part of an image inside a box; None where that is under two pixels wide or high."""
     left, top = np.maximum(np.round(tlwh[:2]).astype(int), 0)
@@ -109,6 +140,7 @@ def cut(image: np.ndarray, tlwh: np.ndarray) -> np.ndarray | None:
     return crop.copy() if min(crop.shape[:2]) >= 2 else None
 
 
-READERS = {"folders": read_folders, "names": read_names, "tracklets": read_tracklets, "mot": read_mot}
+READERS = {"folders": read_folders, "names": read_names, "tracklets": read_tracklets, "mot": read_mot,
+           "unlabelled": read_unlabelled}
 GLOBAL = ("folders", "names", "mot")
 """Kinds whose identities are all different objects; a track may be part of another's way."""

@@ -14,12 +14,13 @@ from freeze.training.files import load_state, save_state
 BATCH = 32
 
 
-def teacher_features(crops: np.ndarray, model: Path, cache: Path) -> np.ndarray:
+def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: Path) -> np.ndarray:
     """Centred unit features, the mean of a crop and its mirror image.
 
     Parameters
     ----------
     crops : (N,H,W,3) uint8 BGR.
+    scene : (N,) int; features are centred within each, since a scene's own mean tells nobody apart.
     model : OpenVINO IR (.xml) or ONNX that takes (B,3,H,W) float32 BGR in 0..255 and gives (B,T).
     cache : .npz to keep them in; used again for the same crops and model.
 
@@ -28,6 +29,7 @@ def teacher_features(crops: np.ndarray, model: Path, cache: Path) -> np.ndarray:
     (N,T) float32.
     """
     digest = hashlib.sha256(crops.tobytes())
+    digest.update(scene.tobytes())
     digest.update(model.read_bytes())
     key = digest.hexdigest()
     if cache.exists():
@@ -39,7 +41,9 @@ def teacher_features(crops: np.ndarray, model: Path, cache: Path) -> np.ndarray:
             cache.unlink()
     raw = _run(crops, model) + _run(crops[:, :, ::-1], model)
     raw /= np.linalg.norm(raw, axis=1, keepdims=True)
-    features = raw - raw.mean(0)
+    features = raw.copy()
+    for where in np.unique(scene):
+        features[scene == where] -= raw[scene == where].mean(0)
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
     save_state(cache, {"features": features}, {"key": key, "model": model.name})
     return features

@@ -21,7 +21,7 @@ def validate(crops: Crops, embed: Embed) -> dict[str, float]:
     `rank1/S` and `map/S` for every source S that has queries, their mean mAP as `score`, and, over what a tracker
     would meet in one camera, `area` (see `Separation.area`) and `threshold`. Empty where nothing is held out.
     """
-    keep = crops.held_out[crops.identity]
+    keep = (crops.identity >= 0) & crops.held_out[crops.identity]
     if not keep.any():
         return {}
     features, identity = embed(crops.images[keep]), crops.identity[keep]
