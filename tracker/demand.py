@@ -19,7 +19,7 @@ REFRESH = 10
 
 
 def needed(
-    bank: TrackBank, predicted: np.ndarray, xyxy: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], least: float
+    bank: TrackBank, predicted: np.ndarray, xyxy: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Which detections (N,) bool need a feature.
 
@@ -28,10 +28,11 @@ def needed(
     predicted : (T,4) boxes of the tracks in this frame, pixels.
     xyxy : (N,4) detections, pixels; both grown as for matching.
     pairs : rows of tracks (P,) and of detections (P,) that may be one object's.
-    least : smallest IoU that makes a pair plausible.
     """
     track, detection = pairs
-    plausible = boxes.iou_of_pairs(predicted[track], xyxy[detection]) >= least
+    # Any overlap makes a pair plausible: with the threshold of a match, looks are missing when two begin to cross
+    # (HOTA on PETS09-S2L1 49.0 for 50.95 when everything is embedded; so 50.96, with 57% embedded for 41%).
+    plausible = boxes.iou_of_pairs(predicted[track], xyxy[detection]) > 0
     track, detection = track[plausible], detection[plausible]
     rivals, choices = np.bincount(track, minlength=len(bank)), np.bincount(detection, minlength=len(xyxy))
     due = (bank.age + bank.id) % REFRESH == 0

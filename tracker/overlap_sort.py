@@ -69,7 +69,7 @@ class OverlapSort:
         grown = boxes.grow(xyxy, self.config.grow)
         t, d = touching(predicted, grown)
         same = same_class(t, d)
-        return needed(self.bank, predicted, grown, (t[same], d[same]), 1 - self.config.max_iou_distance)
+        return needed(self.bank, predicted, grown, (t[same], d[same]))
 
     def step(self, seen: Observation, same_class: SameClass, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""

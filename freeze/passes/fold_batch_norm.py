@@ -40,7 +40,10 @@ def _product_before(graph: Graph, ref: str, job: Job) -> Any:
     """The Conv2D or MatMul that computes `ref` for one reader alone, with constant float weights; else None."""
     node = graph.nodes[node_name(ref)]
     alone = len(graph.consumers.get(node.name, ())) == 1 and node_name(job.head) != node.name
-    plain = node.op in PRODUCTS and node.attr["data_format"].s in (b"", b"NHWC") and not node.attr["transpose_b"].b
+    # Reading an attribute of a node that has none makes one, which TensorFlow then complains of.
+    layout = node.attr["data_format"].s if "data_format" in node.attr else b""
+    turned = "transpose_b" in node.attr and node.attr["transpose_b"].b
+    plain = node.op in PRODUCTS and layout in (b"", b"NHWC") and not turned
     return node if alone and plain and _constant(graph, node.input[1]) is not None else None
 
 
