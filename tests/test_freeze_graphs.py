@@ -85,6 +85,23 @@ def watched():
         named(tf.identity(checked))
 
 
+def debiased():
+    """A moving mean that is kept beside a biased one, as assign_moving_average(zero_debias=True) does."""
+    import tensorflow as tf
+    from tensorflow.python.training import moving_averages
+
+    x = tf.reduce_mean(tf.cast(placeholder(), tf.float32), [1, 2]) / 255
+    with v1().variable_scope("bn"):
+        moving = [v1().get_variable(n, [3], trainable=False) for n in ("moving_mean", "moving_variance")]
+    statistics = tf.nn.moments(x, [0])
+    updates = [
+        moving_averages.assign_moving_average(old, new, 0.99, zero_debias=k == 0)
+        for k, (old, new) in enumerate(zip(moving, statistics, strict=True))
+    ]
+    with v1().control_dependencies(updates):
+        named(tf.nn.l2_normalize(tf.nn.batch_normalization(x, *map(tf.identity, statistics), None, None, 1e-3), 1))
+
+
 MENDED = {
     "watched": (watched, {}, None),
     "inference graph": (lambda: named(tiny(placeholder())), {}, None),
@@ -115,6 +132,15 @@ def test_gives_the_features_of_the_inference_graph(tmp_path, case):
     np.testing.assert_allclose(features, right(held), atol=tolerance)
     assert contract.dimension == DIMENSION and contract.input_shape == SHAPE
     assert code is None or code in log.codes()
+
+
+def test_a_moving_mean_with_zero_debias_is_the_unbiased_one(tmp_path):
+    held = trained(tmp_path, debiased, ref=True)
+    features, _, _ = freeze_here(asked(tmp_path))
+    x = (IMAGES.astype(np.float32).mean((1, 2)) / 255 - held["bn/moving_mean"]) / np.sqrt(
+        held["bn/moving_variance"] + 1e-3
+    )
+    np.testing.assert_allclose(features, x / np.linalg.norm(x, axis=1, keepdims=True), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("control_v1", [False, True])

@@ -95,7 +95,9 @@ def updated_by(graph: Graph, refs: Iterable[str]) -> str | None:
         for node, k in graph.uses(ref):
             if node.op in ASSIGN_OPS:
                 if k == 1 and (variable := variable_through(graph, node.input[0])):
-                    found.add(variable)
+                    # zero_debias=True updates NAME/biased and derives NAME from it
+                    debiased = variable.removesuffix("/biased")
+                    found.add(debiased if debiased in graph.nodes else variable)
             elif node.op in ARITHMETIC and node.name not in seen:
                 seen.add(node.name)
                 todo.extend([node.name, f"{node.name}:1"] if node.op in ("Switch", "RefSwitch") else [node.name])
