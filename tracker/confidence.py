@@ -1,4 +1,4 @@
-"""Scores on a common scale: what a run's own detector gives its best boxes is 1."""
+"""Scores on a common scale, so that thresholds mean the same for detectors that are bold, shy or unbounded."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ _MEMORY = 2000
 """Latest scores that the scale is taken from."""
 _BEST = 0.9
 """The quantile of scores that becomes 1."""
+_SHYNESS = 1.0
+"""How much further scores are raised where that quantile is below 1: by its inverse to this power."""
 
 
 class ScoreScale:
-    """Maps a detector's scores so that thresholds mean the same for detectors that are bold, shy or unbounded.
+    """Maps a detector's scores by what it has given so far.
 
     Zero stays zero where scores are not negative; else the lowest score met becomes 0. The quantile 0.9 of the latest
-    scores becomes 1.
+    scores becomes 1. A detector that seldom gives high scores spreads what is right over a wider range than one whose
+    scores saturate, so that its scores are raised further.
     """
 
     def __init__(self) -> None:
@@ -29,7 +32,7 @@ class ScoreScale:
         self._seen = np.concatenate([self._seen, score])[-_MEMORY:]
         self._lowest = min(self._lowest, float(score.min()))
         rank = int(_BEST * (len(self._seen) - 1))
-        best = float(np.partition(self._seen, rank)[rank])
-        if best <= self._lowest:
+        best = float(np.partition(self._seen, rank)[rank]) - self._lowest
+        if best <= 0:
             return np.ones(len(score))
-        return np.clip((score - self._lowest) / (best - self._lowest), 0, 1)
+        return np.clip((score - self._lowest) / (best * min(best, 1.0) ** _SHYNESS), 0, 1)

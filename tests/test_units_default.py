@@ -1,0 +1,145 @@
+"""The units of the default preset one by one: time, scores, looks, standing tracks, exits, faint detections, the warp."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from filterpy.kalman import KalmanFilter
+
+from tracker import DeepSort, Detections
+from tracker.clock import Clock
+from tracker.confidence import ScoreScale
+from tracker.looks import Evidence, Normal, blend
+from tracker.size_motion import SizeMotion
+
+PERSON = np.array([100.0, 100, 140, 200])
+
+
+def feed(tracker, boxes, score=0.9, **more):
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    return tracker.update(Detections(boxes, np.full(len(boxes), score)), **more)
+
+
+def test_the_filter_is_filterpys():
+    motion, rng = SizeMotion(), np.random.default_rng(0)
+    z = motion.measure(PERSON[None])
+    mean, covariance = motion.initiate(z)
+    model = KalmanFilter(dim_x=2, dim_z=1)
+    model.F, model.H = np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0]])
+    model.x, model.P = np.array([[z[0, 3]], [0]]), np.diag(covariance[0, 3, [0, 2]])
+    for _ in range(20):
+        height = mean[0, 3]
+        model.Q = np.diag([(0.05 * height) ** 2, (motion.velocity_weight * motion.aspect[1] * height) ** 2])
+        mean, covariance = motion.predict(mean, covariance)
+        z = z + rng.normal(0, 2, (1, 4))
+        mean, covariance = motion.update(mean, covariance, z, np.array([0.8]))
+        model.predict()
+        model.update(z[0, 3], R=(motion.measurement_weight * z[0, 3]) ** 2 * (1 - motion.confidence_noise * 0.8))
+        np.testing.assert_allclose(mean[0, [3, 7]], model.x.ravel(), rtol=1e-9)
+        np.testing.assert_allclose(covariance[0, 3], model.P[[0, 0, 1], [0, 1, 1]], rtol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [7, 30])
+def test_the_clock_counts_dropped_frames_and_forgives_jitter(rate):
+    clock = Clock(Counter())
+    steps = [clock.step(t / rate) for t in (0, 1, 2.1, 3, 4, 7, 8)]
+    assert steps[:5] == [1] * 5 and steps[6] == 1
+    assert steps[5] == pytest.approx(3, rel=0.1)
+    assert clock.frames_per_second == pytest.approx(rate, rel=0.1)
+
+
+def test_time_that_runs_backwards_is_counted():
+    warnings = Counter()
+    clock = Clock(warnings)
+    assert [clock.step(t) for t in (1.0, 2.0, 0.5, None)] == [1, 1, 1, 1]
+    assert warnings["time ran backwards"] == 1
+
+
+def test_scores_of_any_range_become_confidences():
+    rng = np.random.default_rng(0)
+    for low, high in ((0.5, 1), (0.2, 0.6), (-0.5, 4)):
+        scale = ScoreScale()
+        for _ in range(20):
+            out = scale(rng.uniform(low, high, 30))
+        assert out.min() >= 0 and out.max() == 1
+    assert ScoreScale()(np.zeros(0)).shape == (0,)
+    assert ScoreScale()(np.zeros(3)).tolist() == [1, 1, 1]
+
+
+def test_running_mean_and_variance():
+    rng, normal = np.random.default_rng(0), Normal(10_000)
+    parts = [rng.normal(0.4, 0.2, n) for n in (1, 7, 30, 500)]
+    for part in parts:
+        normal.add(part)
+    whole = np.concatenate(parts)
+    np.testing.assert_allclose([normal.mean, normal.variance], [whole.mean(), whole.var()], rtol=1e-9)
+
+
+def test_evidence_learns_what_features_tell():
+    rng, evidence = np.random.default_rng(0), Evidence()
+    assert evidence(np.array([0.9])).tolist() == [0]
+    looks = rng.normal(size=(8, 32)) + 1.5
+    for _ in range(10):
+        a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (looks, looks + rng.normal(0, 0.3, looks.shape)))
+        evidence.learn(a, b)
+    low, middle, high = evidence(np.array([evidence.other.mean, evidence.even, evidence.same.mean]))
+    assert low < 0 and middle == pytest.approx(0, abs=1e-9) and 0 < high <= evidence.limit
+
+
+def test_a_covered_box_changes_a_look_less():
+    old, new = np.array([[1.0, 0]], np.float32), np.array([[0, 1.0]], np.float32)
+    clear = blend(old, np.array([5]), new, np.array([0.0]), 25)
+    covered = blend(old, np.array([5]), new, np.array([0.9]), 25)
+    assert clear[0, 1] > 3 * covered[0, 1] > 0
+    np.testing.assert_allclose(np.linalg.norm(clear), 1, rtol=1e-6)
+
+
+def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
+    for speed, same in ((0.0, True), (6.0, False)):
+        tracker = DeepSort.from_preset("default", max_age=5)
+        for t in range(20):
+            first = feed(tracker, PERSON + [speed * t, 0, speed * t, 0], time_s=t / 10)
+        for t in range(20, 50):
+            feed(tracker, [], time_s=t / 10)
+        for t in range(50, 53):
+            again = feed(tracker, PERSON + [speed * 19, 0, speed * 19, 0], time_s=t / 10)
+        assert (again.seen.id.tolist() == first.id.tolist()) is same
+
+
+def test_a_track_that_left_the_frame_is_not_found_again():
+    tracker = DeepSort.from_preset("default")
+    for t in range(12):
+        feed(tracker, PERSON + [-14 * t, 0, -14 * t, 0], frame_size=(640, 480))
+    for _ in range(6):
+        tracks = feed(tracker, [], frame_size=(640, 480))
+    assert len(tracks) == 0
+
+
+def test_a_faint_detection_keeps_a_track_and_begins_none():
+    tracker = DeepSort.from_preset("default")
+    other = PERSON + [300, 0, 300, 0]
+    for _ in range(5):
+        feed(tracker, [PERSON])
+    for _ in range(5):
+        boxes = np.stack([PERSON, PERSON + [150, 0, 150, 0], other])
+        tracks = tracker.update(Detections(boxes, np.array([0.3, 0.3, 0.9])))
+    assert tracks.seen.id.tolist() == [1, 2]
+
+
+def test_a_warp_carries_tracks_with_the_camera():
+    warp = np.array([[1.0, 0, 90], [0, 1.0, 40]])
+    box, tracker, still = PERSON.copy(), DeepSort.from_preset("default"), DeepSort.from_preset("default")
+    for _ in range(6):
+        feed(tracker, box)
+        feed(still, box)
+    box = box + [90, 40, 90, 40]
+    assert feed(tracker, box, warp=warp).seen.id.tolist() == [1]
+    assert feed(still, box).seen.id.tolist() == []
+
+
+@pytest.mark.parametrize("features", [None, np.zeros((0, 4), np.float32)])
+def test_empty_frames(features):
+    tracker = DeepSort.from_preset("default")
+    for _ in range(3):
+        assert len(tracker.update(Detections.empty(), features)) == 0
+    assert len(tracker.update(None)) == 0
