@@ -8,6 +8,7 @@ turns every ten frames, so that whatever else the machine does falls on all alik
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import resource
@@ -123,9 +124,12 @@ def measure(objects: int, frames: int, warm: int, seconds: float, with_peers: bo
     for first in range(0, warm + frames, BLOCK):
         block = [(index >= warm, next(scene)) for index in range(first, min(first + BLOCK, warm + frames))]
         for runner in running:
+            gc.collect()
+            gc.disable()  # as timeit does: else one tracker pays for the garbage of another
             for measured, frame in block:
                 if runner.spent <= (seconds if measured else 0.7 * seconds):
                     runner.run(frame, measured)
+            gc.enable()
     base = next(float(np.median(r.cpu_ms)) for r in running if r.name == "ours default")
     return [row(objects, runner, base) for runner in running if runner.ms]
 

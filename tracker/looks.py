@@ -26,13 +26,16 @@ class Normal:
         self.mean = 0.0
         self.variance = 0.0
 
-    def add(self, values: np.ndarray) -> None:
-        if len(values) == 0:
+    def add(self, count: int, total: float, squares: float) -> None:
+        """Takes in `count` numbers by their sum and the sum of their squares."""
+        if count == 0:
             return
-        self.count = min(self.count + len(values), self.memory)
-        weight = min(len(values) / self.count, 1.0)
-        step = float(values.mean()) - self.mean
-        self.variance = (1 - weight) * (self.variance + weight * step**2) + weight * float(values.var())
+        mean = total / count
+        self.count = min(self.count + count, self.memory)
+        weight = min(count / self.count, 1.0)
+        step = mean - self.mean
+        variance = max(squares / count - mean * mean, 0.0)
+        self.variance = (1 - weight) * (self.variance + weight * step**2) + weight * variance
         self.mean += weight * step
 
 
@@ -70,9 +73,10 @@ class Evidence:
         """Row k of both (K,D), unit vectors: a track's look before this frame, and the feature of what it took."""
         step = max(-(-len(looks) // _SAMPLE), 1)
         products = looks[::step] @ features[::step].T
-        mine = np.eye(len(products), dtype=bool)
-        self.same.add(products[mine].astype(np.float64))
-        self.other.add(products[~mine].astype(np.float64))
+        mine, every = products.diagonal().astype(np.float64), products.ravel().astype(np.float64)
+        count, total, squares = len(mine), float(mine.sum()), float(mine @ mine)
+        self.same.add(count, total, squares)
+        self.other.add(len(every) - count, float(every.sum()) - total, float(every @ every) - squares)
 
 
 def blend(looks: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: np.ndarray, budget: int) -> np.ndarray:
