@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -89,7 +90,7 @@ def _coco(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.nd
 
     if offline and not store.is_kept("coco"):
         raise DetectorError("detector coco is not in the cache, and --offline forbids fetching it; run without it once")
-    return CenterNet(store.fetch("coco"), options)
+    return CenterNet(store.fetch("coco", say=lambda text: print(text, file=sys.stderr)), options)
 
 
 def _motion(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:

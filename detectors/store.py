@@ -19,6 +19,9 @@ from detectors.tfjs import to_graph
 from tracker.cache import cache_folder
 from tracker.errors import BackendMissingError, DetectorError
 
+_QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
+"""npm would go on for minutes where there is no network; `auto` wants to know soon."""
+
 FORMAT = 1
 """Part of the kept folder's name: raise it when the conversion changes."""
 
@@ -104,7 +107,7 @@ def pack(package: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             done = subprocess.run(
-                [npm, "pack", "--ignore-scripts", "--silent", package],
+                [npm, "pack", "--ignore-scripts", "--loglevel=error", *_QUICK, package],
                 cwd=scratch, capture_output=True, text=True, timeout=600,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:

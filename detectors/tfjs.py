@@ -41,7 +41,7 @@ def to_graph(model_json: bytes, weights: bytes) -> Any:
         raise DetectorError(f"not a TensorFlow.js graph model ({error}); fetch it again") from None
     values = read_weights([w for group in manifest for w in group["weights"]], weights)
     frozen = tf.compat.v1.GraphDef()
-    frozen.versions.producer = 440
+    frozen.versions.producer = tf.version.GRAPH_DEF_VERSION
     for node in graph.node:
         if node.op == "Const":
             if node.name not in values:
