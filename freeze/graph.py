@@ -172,6 +172,12 @@ class Graph:
         return candidate
 
 
+def computes_in_half(graph_def: GraphDef) -> bool:
+    """Some operation works on float16 or bfloat16."""
+    half = (14, 19)  # DT_BFLOAT16, DT_HALF
+    return any(n.attr[k].type in half for n in graph_def.node for k in ("T", "dtype", "DstT") if k in n.attr)
+
+
 def copied(graph_def: GraphDef) -> GraphDef:
     new = type(graph_def)()
     new.CopyFrom(graph_def)

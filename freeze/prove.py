@@ -17,7 +17,7 @@ import numpy as np
 
 from freeze.errors import FreezeError, tensorflow_words
 from freeze.export import only_constants
-from freeze.graph import Graph, GraphDef, node_name, pruned
+from freeze.graph import Graph, GraphDef, computes_in_half, node_name, pruned
 from freeze.images import structured
 from freeze.job import INPUT, OUTPUT, Job
 from freeze.passes import ARITHMETIC
@@ -25,6 +25,7 @@ from freeze.runner import Runner
 from freeze.tf_quiet import tensorflow
 
 TOLERANCE = 1e-5  # frozen against live, absolute, on features of unit length
+HALF_TOLERANCE = 1e-3  # where the model itself computes in half precision: one step of float16 below 1 is 5e-4
 COUNT = 7
 RELOAD_SECONDS = 180
 
@@ -83,17 +84,18 @@ def prove(job: Job, graph_def: GraphDef) -> Proof:
         raise FreezeError("PROOF_FAILED", cause, "please report this", left)
     images = structured(COUNT, job.input_shape)
     expected, route = live_features(job, images)
-    figures: dict[str, Any] = {"inputs": COUNT, "live_route": route, "tolerance": TOLERANCE}
+    tolerance = HALF_TOLERANCE if computes_in_half(job.graph) else TOLERANCE
+    figures: dict[str, Any] = {"inputs": COUNT, "live_route": route, "tolerance": tolerance}
     with Runner(graph_def) as runner:
 
         def run(x: np.ndarray) -> np.ndarray:
             return np.asarray(runner.run(OUTPUT, {INPUT: x}))
 
-        figures.update(checked(run, images, expected, TOLERANCE))
+        figures.update(checked(run, images, expected, tolerance))
     difference = figures["max_abs_difference"]
-    if difference > TOLERANCE:
+    if difference > tolerance:
         raise _failed(
-            f"the frozen graph differs from the live model by {difference:.3g} ({TOLERANCE:g} is allowed)", job
+            f"the frozen graph differs from the live model by {difference:.3g} ({tolerance:g} is allowed)", job
         )
     return Proof(figures, images, expected)
 

@@ -286,6 +286,18 @@ def test_saved_model_signatures(tmp_path: Path) -> None:
     assert (tmp_path / "x.pb").read_bytes() == first  # twice the same bytes
 
 
+def test_half_precision_graph_is_proved_as_closely_as_half_precision_can_be(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    path = saved(tmp_path, {"serving_default": lambda y, x: {"features": tf.cast(y, tf.float16)}})
+    log = Log()
+    got = frozen(tmp_path, log, saved_model=path)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
+    assert "OUTPUT_DTYPE" in log.codes()
+    assert json.loads((tmp_path / "x.json").read_text())["proof"]["tolerance"] == prove.HALF_TOLERANCE
+
+
 def test_saved_model_damage(tmp_path: Path) -> None:
     path = saved(tmp_path, {"serving_default": lambda y, x: {"output_0": y, "output_1": y[:, :3]}})
     refused(tmp_path, "OUTPUT_AMBIGUOUS", "output_0", "output_1", "--output", saved_model=path)

@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from freeze.graph import Graph, GraphDef, add_const, const_value, copied, node_name, replace_tensor
+from freeze.graph import Graph, GraphDef, add_const, computes_in_half, const_value, copied, node_name, replace_tensor
 from freeze.job import Job
 
 PRODUCTS = ("Conv2D", "MatMul")
 
 
 def folded(graph_def: GraphDef, job: Job) -> GraphDef:
-    """FusedBatchNorm, and a product by a constant vector, behind a Conv2D or MatMul with constant weights."""
+    """FusedBatchNorm, and a product by a constant vector, behind a Conv2D or MatMul with constant weights.
+
+    A graph that computes in half precision keeps its operations: other weights would round otherwise.
+    """
+    if computes_in_half(graph_def):
+        return graph_def
     new = copied(graph_def)
     graph = Graph(new)
     done = []
