@@ -154,9 +154,9 @@ class Realtime:
                     n = len(seen)
                     boxes = np.array([t.to_ltrb() for t in seen]).reshape(-1, 4)
                     number = np.array([int(t.track_id) for t in seen], np.int64)
-                    zeros = np.zeros(n, np.int32)
-                    drawn = painter.draw(frame, Tracks(number, boxes, np.ones(n, np.float32), zeros,
-                                                       np.arange(n), np.ones(n, bool), np.zeros(n, np.int64)))  # fmt: skip
+                    ones, zeros = np.ones(n, np.float32), np.zeros(n, np.int32)
+                    shown = Tracks(number, boxes, ones, zeros, np.arange(n), ones > 0, zeros.astype(np.int64))
+                    drawn = painter.draw(frame, shown)
                 with timing.measure("write"):
                     sink.write_image(drawn, frame.time_s)
                 frames, objects = frames + 1, objects + len(found)
