@@ -139,6 +139,9 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
 def _averaged(keys: dict[str, str], wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> dict[str, str]:
     """Where moving averages lie beside the raw values: which of the two."""
     shadows = {n: k + EMA for n, k in keys.items() if not k.endswith(EMA) and k + EMA in checkpoint.shapes}
+    if ema == "yes" and not shadows and not any(k.endswith(EMA) for k in keys.values()):
+        cause = f"--ema yes, and the checkpoint {checkpoint.prefix.name} holds no moving averages (NAME{EMA})"
+        raise FreezeError("CHECKPOINT_EMA", cause, "leave --ema out, or give the checkpoint that holds them", keys)
     if not shadows:
         if any(k.endswith(EMA) for k in keys.values()):
             log.note(

@@ -115,6 +115,12 @@ def test_says_which_of_raw_and_averaged_values_are_used(tmp_path, ema, used):
     assert any(f.code == "CHECKPOINT_EMA" and used in f.why for f in log.findings)
 
 
+def test_averages_that_are_asked_for_must_be_there(run):
+    with pytest.raises(FreezeError, match="no moving averages") as e:
+        freeze_here(asked(run[0], ema="yes"))
+    assert e.value.code == "CHECKPOINT_EMA"
+
+
 def test_takes_averages_where_nothing_else_is_there(tmp_path):
     held = trained(tmp_path, build)
     save_values(tmp_path, {k + ("" if "moving" in k else EMA): v for k, v in held.items()}, "averaged")
