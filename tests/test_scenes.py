@@ -79,11 +79,12 @@ def test_exit_and_return_after_ten_seconds_is_a_new_number(preset, features):
     assert max(ids[0]) == ids[0][1] > max(ids[0][0], ids[1][0]), "numbers are never used again"
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_swap_bait(seed):
+@pytest.mark.parametrize("apart", [5, 15, 30])
+@pytest.mark.parametrize("seed", range(2))
+def test_swap_bait(seed, apart):
     """Two people in the same clothes pass each other: only their motion tells them apart."""
     look = np.random.default_rng(9).normal(size=(1, 32))
-    scene = Scene([straight(300, 300, 5), straight(700, 330, -5)], looks=look.repeat(2, axis=0), seed=seed)
+    scene = Scene([straight(300, 300, 5), straight(700, 300 + apart, -5)], looks=look.repeat(2, axis=0), seed=seed)
     ids, confirmed = ids_of(DeepSort.from_preset("default"), scene)
     assert sorted(ids.values()) == [[1], [2]] and confirmed == {1, 2}
 
