@@ -51,4 +51,4 @@ def test_an_object_that_moves_alone_is_not_the_camera():
     for index in range(1, 5):
         shown = image.copy()
         shown[40:200, 40 + 8 * index : 180 + 8 * index] = other[40:200, 40:180]
-        assert camera(frame(index, shown), Detections(box + [8 * index, 0, 8 * index, 0])) is None
+        assert camera(frame(index, shown), Detections(box + 8 * index * np.array([1, 0, 1, 0]))) is None

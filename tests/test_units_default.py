@@ -1,4 +1,4 @@
-"""The units of the default preset one by one: time, scores, looks, standing tracks, exits, faint detections, the warp."""
+"""The units of the default preset one by one: time, scores, looks, standing tracks, exits, faint boxes, the warp."""
 
 from collections import Counter
 
@@ -98,18 +98,18 @@ def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
     for speed, same in ((0.0, True), (6.0, False)):
         tracker = DeepSort.from_preset("default", max_age=5)
         for t in range(20):
-            first = feed(tracker, PERSON + [speed * t, 0, speed * t, 0], time_s=t / 10)
+            first = feed(tracker, (PERSON + np.array([speed * t, 0, speed * t, 0])), time_s=t / 10)
         for t in range(20, 50):
             feed(tracker, [], time_s=t / 10)
         for t in range(50, 53):
-            again = feed(tracker, PERSON + [speed * 19, 0, speed * 19, 0], time_s=t / 10)
+            again = feed(tracker, (PERSON + np.array([speed * 19, 0, speed * 19, 0])), time_s=t / 10)
         assert (again.seen.id.tolist() == first.id.tolist()) is same
 
 
 def test_a_track_that_left_the_frame_is_not_found_again():
     tracker = DeepSort.from_preset("default")
     for t in range(12):
-        feed(tracker, PERSON + [-14 * t, 0, -14 * t, 0], frame_size=(640, 480))
+        feed(tracker, (PERSON + np.array([-14 * t, 0, -14 * t, 0])), frame_size=(640, 480))
     for _ in range(6):
         tracks = feed(tracker, [], frame_size=(640, 480))
     assert len(tracks) == 0
@@ -117,11 +117,11 @@ def test_a_track_that_left_the_frame_is_not_found_again():
 
 def test_a_faint_detection_keeps_a_track_and_begins_none():
     tracker = DeepSort.from_preset("default")
-    other = PERSON + [300, 0, 300, 0]
+    other = (PERSON + np.array([300, 0, 300, 0]))
     for _ in range(5):
         feed(tracker, [PERSON])
     for _ in range(5):
-        boxes = np.stack([PERSON, PERSON + [150, 0, 150, 0], other])
+        boxes = np.stack([PERSON, (PERSON + np.array([150, 0, 150, 0])), other])
         tracks = tracker.update(Detections(boxes, np.array([0.3, 0.3, 0.9])))
     assert tracks.seen.id.tolist() == [1, 2]
 
@@ -132,7 +132,7 @@ def test_a_warp_carries_tracks_with_the_camera():
     for _ in range(6):
         feed(tracker, box)
         feed(still, box)
-    box = box + [90, 40, 90, 40]
+    box += np.array([90, 40, 90, 40])
     assert feed(tracker, box, warp=warp).seen.id.tolist() == [1]
     assert feed(still, box).seen.id.tolist() == []
 

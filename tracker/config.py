@@ -19,7 +19,7 @@ class TrackerConfig:
 
     cascade: bool = False
     """The matching cascade of the paper, and its filter; the settings below `drop_outside` are unused then."""
-    max_age: int = 56
+    max_age: int = 50
     """Frames a confirmed track survives without a match."""
     n_init: int = 3
     """Hits that confirm a track."""
@@ -43,9 +43,9 @@ class TrackerConfig:
     """Least overlap of such a match."""
     tentative_overlap: float = 0.05
     """Least overlap of a match of a tentative track."""
-    birth_score: float = 0.77
+    birth_score: float = 0.79
     """Least score of a detection that begins a track."""
-    confirm_score: float = 0.84
+    confirm_score: float = 0.89
     """Least mean score of a track's detections that confirms it."""
     grow: float = 0.16
     """Share of width and height by which boxes are grown on each side before their overlap is taken."""
@@ -53,6 +53,8 @@ class TrackerConfig:
     """Share of a pair's overlap that scales with the detection's score."""
     youth_weight: float = 0.14
     """What a track of three hits stands back behind an old one; falls by 1/e every five hits."""
+    absence_weight: float = 0.05
+    """What a long lost track stands back behind one just seen; a third of the way every four frames."""
     looks_weight: float = 0.1
     """Overlap that one nat of evidence by looks is worth."""
     size_inertia: float = 0.94
@@ -68,7 +70,8 @@ class TrackerConfig:
         for name, low, high in (("max_age", 1, None), ("n_init", 1, None), ("budget", 1, None),
                                 ("max_cosine_distance", 0, 2), ("max_iou_distance", 0, 1), ("faint_overlap", 0, 1),
                                 ("tentative_overlap", 0, 1), ("standing_overlap", 0, 1), ("grow", 0, 5),
-                                ("score_weight", 0, 1), ("youth_weight", 0, 1), ("looks_weight", 0, None),
+                                ("score_weight", 0, 1), ("youth_weight", 0, 1), ("absence_weight", 0, 1),
+                                ("looks_weight", 0, None),
                                 ("size_inertia", 0, 1), ("standing_speed", 0, None), ("standing_seconds", 0, None)):
             value = getattr(self, name)
             if value is None and name == "max_cosine_distance":

@@ -77,6 +77,7 @@ class OverlapAssociation:
         overlap *= 1 - c.score_weight * (1 - confidence[d])
         t = rows[t]
         similarity = overlap - c.youth_weight * np.exp((3 - bank.hits[t]) / 5)
+        similarity -= c.absence_weight * -np.expm1(-bank.time_since_update[t] / 10)
         if seen.embedded.any():
             similarity, overlap = self._with_looks(bank, seen, t, d, similarity, overlap)
         return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
