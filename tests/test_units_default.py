@@ -70,7 +70,7 @@ def test_running_mean_and_variance():
     rng, normal = np.random.default_rng(0), Normal(10_000)
     parts = [rng.normal(0.4, 0.2, n) for n in (1, 7, 30, 500)]
     for part in parts:
-        normal.add(part)
+        normal.add(len(part), float(part.sum()), float((part**2).sum()))
     whole = np.concatenate(parts)
     np.testing.assert_allclose([normal.mean, normal.variance], [whole.mean(), whole.var()], rtol=1e-9)
 
