@@ -49,6 +49,7 @@ class Ours:
         }
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        from tracker.camera import CameraMotion
         from tracker.deepsort import DeepSort
         from tracker.footage import Window
         from tracker.outputs import StreamOutput
@@ -60,7 +61,7 @@ class Ours:
         source = open_source(task["video"], Window(max_frames=task["frames"]))
         output = StreamOutput(folder, source.info, self.detector.class_names, video=True, show=False)
         tracker = DeepSort(class_names=self.detector.class_names)
-        stream = Stream(0, source, self.detector, tracker, output)
+        stream = Stream(0, source, self.detector, tracker, output, CameraMotion())
         steps = Steps(self.encoder, timing, appearance=task["appearance"])
         Pipeline([stream], steps, threads=task["threads"]).run()
         if stream.error is not None:
