@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from detectors.base import wanted_classes
 from tracker.detections import Detections, Frame
 from tracker.errors import DetectionsError, DetectorError
 
@@ -19,18 +21,22 @@ class Precomputed:
     ----------
     path : the file; columns past the 7th are ignored, a missing 7th means score 1.
     confidence : rows scoring lower are left out; None keeps all, since public detectors' scores have any scale.
+    classes : names to keep; a file of this format has no classes, so that only `object` is known.
 
     Raises
     ------
     DetectionsError : a line that is not numbers or too short, with its number.
-    DetectorError : the file cannot be read.
+    DetectorError : the file cannot be read, or a class is unknown.
     """
 
     runtime = "file"
     class_names: tuple[str, ...] = ("object",)
 
-    def __init__(self, path: str | Path, *, confidence: float | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, confidence: float | None = None, classes: Sequence[str] | None = None
+    ) -> None:
         self.path, self.name = str(path), Path(path).name
+        wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
         rows = _read(Path(path))
         xyxy = np.hstack([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]])

@@ -114,7 +114,7 @@ def _onnx(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np
 def _file(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
     from detectors.precomputed import Precomputed
 
-    return Precomputed(path, confidence=options.confidence)
+    return Precomputed(path, confidence=options.confidence, classes=options.classes)
 
 
 _FAMILIES: dict[str, Callable[[str, NetworkOptions, bool, Sequence[np.ndarray]], OpenDetector]] = {

@@ -64,3 +64,10 @@ def test_a_missing_or_binary_file_is_one_message(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DetectorError, match="cannot be read as text"):
         open_detector(path)
+
+
+def test_a_class_the_file_cannot_know_is_refused(tmp_path):
+    path = write(tmp_path, "1,-1,10,20,30,40,0.9,-1,-1,-1\n")
+    with pytest.raises(DetectorError, match=r"'persn'.*it knows: object"):
+        open_detector(path, classes=["persn"])
+    assert len(open_detector(path, classes=["object"])(frame(1))) == 1
