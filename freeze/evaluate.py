@@ -71,15 +71,11 @@ class Separation:
         spread = np.sqrt((self.same.var() + self.other.var()) / 2)
         return float((self.other.mean() - self.same.mean()) / max(spread, 1e-6))
 
-    def threshold(self, false_accepts: float = 0.1) -> float:
-        """The distance that accepts this share of other tracks' crops, yet never less than 95% of the track's own.
-
-        Gating by motion has refused most strangers before appearance is asked, and the assignment takes the nearest of
-        those left: a track's own crop lost costs more than a stranger let through.
-        """
+    def threshold(self, own: float = 0.9, strangers: float = 0.1) -> float:
+        """The distance that accepts the share `own` of a track's crops and at most `strangers` of others'."""
         if not len(self.same) or not len(self.other):
             return float("nan")
-        return float(max(np.quantile(self.other, false_accepts), np.quantile(self.same, 0.95)))
+        return float(min(np.quantile(self.same, own), np.quantile(self.other, strangers)))
 
 
 def separation(features: np.ndarray, track: np.ndarray, scene: np.ndarray, differ: np.ndarray | None = None,
