@@ -39,7 +39,7 @@ def cut_centernet(graph: Any) -> Any:
 class CenterNet(Network):
     """The fetched network; `path` is the whole frozen graph, its cut stands beside it."""
 
-    SURE, FAINT = 0.42, 0.25
+    SURE, FAINT = 0.42, 0.30
 
     def __init__(self, path: Path, options: NetworkOptions) -> None:
         options = options if options.classes is not None else replace(options, classes=ROAD_USERS)
