@@ -10,7 +10,7 @@ from pathlib import Path
 
 from freeze.contract import contract_path
 from freeze.errors import FreezeError
-from freeze.graph import Graph, GraphDef, add_node, copied, node_name, pruned, topological
+from freeze.graph import GraphDef, add_node, copied, node_name, pruned, topological, vacate
 from freeze.job import INPUT, OUTPUT, Job
 from freeze.tf_quiet import tensorflow
 
@@ -51,18 +51,8 @@ def finished(job: Job) -> GraphDef:
 
 def _free_output_name(new: GraphDef, head: str) -> str:
     """Renames whatever node is called `features` already; returns the head's name after that."""
-    graph = Graph(new)
-    if OUTPUT not in graph:
-        return head
-    other = graph.fresh(OUTPUT + "_raw")
-    graph.nodes[OUTPUT].name = other
-    for node in new.node:
-        for k, ref in enumerate(node.input):
-            if node_name(ref) == OUTPUT:
-                node.input[k] = (
-                    ("^" if ref.startswith("^") else "") + other + (ref[ref.index(":") :] if ":" in ref else "")
-                )
-    return other + head[len(OUTPUT) :] if node_name(head) == OUTPUT else head
+    other = vacate(new, OUTPUT, "_raw")
+    return other + head[len(OUTPUT) :] if other and node_name(head) == OUTPUT else head
 
 
 def serialised(graph_def: GraphDef) -> bytes:

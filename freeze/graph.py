@@ -184,6 +184,32 @@ def copied(graph_def: GraphDef) -> GraphDef:
     return new
 
 
+def unplaced(graph_def: GraphDef) -> GraphDef:
+    """A copy without devices and colocation, to be imported on any machine."""
+    new = copied(graph_def)
+    for node in new.node:
+        node.device = ""
+        if "_class" in node.attr:
+            del node.attr["_class"]
+    return new
+
+
+def vacate(graph_def: GraphDef, name: str, suffix: str) -> str | None:
+    """Renames the node called `name`, in place and wherever it is read; its new name, None where there is none."""
+    graph = Graph(graph_def)
+    if name not in graph:
+        return None
+    other = graph.fresh(name + suffix)
+    graph.nodes[name].name = other
+    for node in graph_def.node:
+        for k, ref in enumerate(node.input):
+            if node_name(ref) == name:
+                node.input[k] = (
+                    ("^" if ref.startswith("^") else "") + other + (ref[ref.index(":") :] if ":" in ref else "")
+                )
+    return other
+
+
 def with_nodes(graph_def: GraphDef, nodes: Iterable[NodeDef]) -> GraphDef:
     """A GraphDef of these nodes with the library and versions of another."""
     new = type(graph_def)()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze.graph import VARIABLE_OPS, Graph, GraphDef, copied, tensor_name
+from freeze.graph import VARIABLE_OPS, Graph, GraphDef, tensor_name, unplaced
 from freeze.tf_quiet import tensorflow
 
 
@@ -25,11 +25,7 @@ class Runner:
         self, graph_def: GraphDef, values: dict[str, np.ndarray] | None = None, initializers: Sequence[str] = ()
     ) -> None:
         tf = tensorflow()
-        graph_def = copied(graph_def)
-        for node in graph_def.node:
-            node.device = ""
-            if "_class" in node.attr:
-                del node.attr["_class"]
+        graph_def = unplaced(graph_def)
         self.graph = tf.Graph()
         with self.graph.as_default():
             tf.import_graph_def(graph_def, name="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freeze.graph import GraphDef, copied
+from freeze.graph import GraphDef, unplaced
 from freeze.tf_quiet import tensorflow
 
 
@@ -13,11 +13,7 @@ class Shapes:
 
     def __init__(self, graph_def: GraphDef) -> None:
         tf = tensorflow()
-        graph_def = copied(graph_def)
-        for node in graph_def.node:
-            node.device = ""
-            if "_class" in node.attr:
-                del node.attr["_class"]
+        graph_def = unplaced(graph_def)
         self.graph = tf.Graph()
         try:
             with self.graph.as_default():

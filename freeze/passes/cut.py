@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from freeze.errors import FreezeError
-from freeze.graph import Graph, GraphDef, add_const, add_node, copied, node_name, pruned, replace_tensor, set_attr
+from freeze.graph import (
+    Graph,
+    GraphDef,
+    add_const,
+    add_node,
+    copied,
+    node_name,
+    pruned,
+    replace_tensor,
+    set_attr,
+    vacate,
+)
 from freeze.job import INPUT, Job
 from freeze.shapes import Shapes
 from freeze.tf_quiet import tensorflow
@@ -49,17 +60,9 @@ def cut(job: Job) -> GraphDef:
 
 def _clear_name(new: GraphDef, job: Job) -> None:
     """Frees the name `images` in the graph."""
-    graph = Graph(new)
-    if INPUT not in graph:
+    other = vacate(new, INPUT, "_original")
+    if other is None:
         return
-    other = graph.fresh(INPUT + "_original")
-    graph.nodes[INPUT].name = other
-    for node in new.node:
-        for k, ref in enumerate(node.input):
-            if node_name(ref) == INPUT:
-                node.input[k] = (
-                    ("^" if ref.startswith("^") else "") + other + (ref[ref.index(":") :] if ":" in ref else "")
-                )
     for side in ("input", "output"):
         ref = getattr(job, side)
         if node_name(ref) == INPUT:
