@@ -287,6 +287,18 @@ def test_contested_new_and_returning_boxes_are_embedded():
     assert tracker.wanted(Detections(BOXES)).tolist() == [True, False, False]
 
 
+def test_what_is_too_faint_for_any_track_is_not_embedded():
+    tracker = DeepSort.from_preset("default")
+    for _ in range(25):
+        tracker.update(Detections(BOXES), LOOKS)
+    tracker.bank.age[:] = 11 - tracker.bank.id
+    aside, away = BOXES[:1] + np.float32(30), BOXES[:1] + np.array([150, 300, 150, 300], np.float32)
+    boxes = np.vstack([BOXES, aside, away])
+    for faint, wanted in ((1.0, [True, False, False, True, True]), (0.3, [False] * 5)):
+        score = np.array([1, 1, 1, faint, faint], np.float32)
+        assert tracker.wanted(Detections(boxes, score)).tolist() == wanted
+
+
 # ---- classes -------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from tracker import DeepSort, Detections
 from tracker.clock import Clock
 from tracker.confidence import ScoreScale
 from tracker.looks import Evidence, Normal, blend
-from tracker.size_motion import SizeMotion
+from tracker.size_motion import SizeMotion, TwinMotion
 
 PERSON = np.array([100.0, 100, 140, 200])
 
@@ -37,6 +37,21 @@ def test_the_filter_is_filterpys():
         model.update(z[0, 3], R=(motion.measurement_weight * z[0, 3]) ** 2 * (1 - motion.confidence_noise * 0.8))
         np.testing.assert_allclose(mean[0, [3, 7]], model.x.ravel(), rtol=1e-9)
         np.testing.assert_allclose(covariance[0, 3], model.P[[0, 0, 1], [0, 1, 1]], rtol=1e-9)
+
+
+def test_two_filters_side_by_side_are_two_filters():
+    twin, rng = TwinMotion(), np.random.default_rng(0)
+    alone = [SizeMotion(), twin.calm]
+    z = twin.measure(PERSON + rng.uniform(0, 300, (5, 1)))
+    states = [motion.initiate(z) for motion in alone]
+    both = tuple(np.stack(pair, 1) for pair in zip(*states, strict=True))
+    for _ in range(10):
+        z, sure = z + rng.normal(0, 2, z.shape), rng.uniform(0, 1, 5)
+        states = [m.update(*m.predict(*state, 1.5), z, sure) for m, state in zip(alone, states, strict=True)]
+        both = twin.update(*twin.predict(*both, 1.5), z[:, None], sure)
+    for i, (mean, covariance) in enumerate(states):
+        np.testing.assert_allclose(both[0][:, i], mean, rtol=1e-12)
+        np.testing.assert_allclose(both[1][:, i], covariance, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rate", [7, 30])

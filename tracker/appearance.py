@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_UNIT = 1e-6
+"""A squared length this near to 1 is one."""
 _GROWTH = 32
 """Fewest slots the ring grows by."""
 
@@ -12,6 +14,9 @@ def normalise(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of (N,D) as float32 unit vectors, and which of them (N,) have a direction: finite and not all zero."""
     features = np.asarray(features, np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
+        squared = np.einsum("nd,nd->n", features, features)
+        if (np.abs(squared - 1) <= _UNIT).all():
+            return features, np.ones(len(features), bool)
         norm = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
     good = np.isfinite(norm) & (norm > 0)
     scale = np.divide(1, norm, out=np.zeros(len(norm)), where=good).astype(np.float32)

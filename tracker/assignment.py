@@ -129,7 +129,9 @@ def assign(pairs: Pairs, threshold: float) -> Matches:
     Equal to `assign_whole` up to ties: parts of the graph of pairs that do not touch cannot influence each other. Most
     parts are a single pair and need no solver; the others meet the Hungarian step, sparse if they are many.
     """
-    pairs = pairs[pairs.cost <= threshold]
+    cheap = pairs.cost <= threshold
+    if not cheap.all():
+        pairs = pairs[cheap]
     if len(pairs) == 0:
         return Matches.empty()
     track, detection = np.bincount(pairs.track), np.bincount(pairs.detection)

@@ -24,15 +24,17 @@ class ScoreScale:
         self._seen = np.zeros(0)
         self._lowest = 0.0
 
-    def __call__(self, score: np.ndarray) -> np.ndarray:
-        """Scores (N,) of a frame to confidences (N,) float64 in 0..1; remembers them."""
+    def __call__(self, score: np.ndarray, *, remember: bool = True) -> np.ndarray:
+        """Scores (N,) of a frame to confidences (N,) float64 in 0..1; remembers them unless told otherwise."""
         if len(score) == 0:
             return np.zeros(0)
         score = score.astype(np.float64)
-        self._seen = np.concatenate([self._seen, score])[-_MEMORY:]
-        self._lowest = min(self._lowest, float(score.min()))
-        rank = int(_BEST * (len(self._seen) - 1))
-        best = float(np.partition(self._seen, rank)[rank]) - self._lowest
+        seen = np.concatenate([self._seen, score])[-_MEMORY:]
+        lowest = min(self._lowest, float(score.min()))
+        if remember:
+            self._seen, self._lowest = seen, lowest
+        rank = int(_BEST * (len(seen) - 1))
+        best = float(np.partition(seen, rank)[rank]) - lowest
         if best <= 0:
             return np.ones(len(score))
-        return np.clip((score - self._lowest) / (best * min(best, 1.0) ** _SHYNESS), 0, 1)
+        return np.clip((score - lowest) / (best * min(best, 1.0) ** _SHYNESS), 0, 1)

@@ -20,7 +20,7 @@ from tracker.detections import Detections
 from tracker.motion import GATE, Motion, squared_mahalanobis
 from tracker.observation import ClassGroups, Observation, check_features, check_warp, inside_frame, observe
 from tracker.overlap_sort import OverlapSort
-from tracker.size_motion import SizeMotion
+from tracker.size_motion import TwinMotion
 from tracker.tracks import TrackBank, Tracks
 
 
@@ -40,12 +40,12 @@ class DeepSort:
     def __init__(self, config: TrackerConfig | None = None, *, class_names: Sequence[str] = ()) -> None:
         self.config = config or TrackerConfig()
         self.warnings: Counter[str] = Counter()
-        self.motion = Motion() if self.config.cascade else SizeMotion()
+        self.motion = Motion() if self.config.cascade else TwinMotion()
         self.bank = TrackBank(self.config.budget, paper=self.config.cascade)
         self._groups = ClassGroups(class_names)
         self._clock = Clock(self.warnings)
         self._overlap: OverlapSort | None = None
-        if isinstance(self.motion, SizeMotion):
+        if isinstance(self.motion, TwinMotion):
             self._overlap = OverlapSort(self.config, self.bank, self.motion, self._clock)
 
     @classmethod
@@ -111,9 +111,9 @@ class DeepSort:
         if self._overlap is None or len(detections) == 0:
             return np.ones(len(detections), bool)
         class_id = detections.class_id
-        return self._overlap.wanted(
-            detections.xyxy.astype(np.float64), lambda track, row: self._same_class(track, class_id[row]), warp
-        )
+        xyxy = detections.xyxy.astype(np.float64, order="F")
+        same_class = lambda track, row: self._same_class(track, class_id[row])  # noqa: E731
+        return self._overlap.wanted(xyxy, detections.score, same_class, warp)
 
     def looks(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id; the default preset's alone."""
@@ -150,7 +150,7 @@ class DeepSort:
         if self._overlap is not None:
             self._overlap.predict(dt, warp)
         else:
-            bank.mean, bank.covariance = self.motion.predict(bank.mean, bank.covariance)
+            bank.mean[:], bank.covariance[:] = self.motion.predict(bank.mean, bank.covariance)
         bank.age += 1
         bank.detection_index[:] = -1
 

@@ -4,11 +4,14 @@ The state is (x, y, a, h) and its velocities: the centre, the aspect ratio w/h a
 pixels per frame. Every noise of the model is diagonal and the velocity of one component drives that component only, so
 that the 8x8 covariance is exactly four 2x2 blocks for ever: it is stored and stepped as `covariance (T,4,3)`, of each
 component its variance, its covariance with its velocity, and that velocity's variance. Only numbers are inverted.
+Results lie in memory as the arguments do (see `tracks.TrackBank`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from filterpy.common import kinematic_kf
@@ -17,6 +20,14 @@ from tracker import boxes
 
 GATE = 9.4877
 """The 0.95 quantile of chi-squared at 4 degrees of freedom: bounds squared Mahalanobis distances."""
+
+
+class Noise(NamedTuple):
+    """Variances (4,) of the components over `Motion._squares`; of several filters side by side (F,4)."""
+
+    process: np.ndarray
+    velocity: np.ndarray
+    measurement: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,18 @@ class Motion:
         """Means (T,8) to corners (T,4) float64, pixels."""
         return boxes.xyah_to_xyxy(mean[:, :4])
 
+    @cached_property
+    def noises(self) -> Noise:
+        """Per frame, and of one measurement."""
+        return self._noises()
+
+    def _noises(self) -> Noise:
+        return Noise(
+            self._variance(self.position_weight, self.aspect[0]),
+            self._variance(self.velocity_weight, self.aspect[1]),
+            self._variance(self.position_weight, self.aspect[2]),
+        )
+
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N,8) and covariance (N,4,3) of new tracks, at rest where they were measured (N,4)."""
         mean = np.hstack([measurement, np.zeros_like(measurement)])
@@ -53,19 +76,19 @@ class Motion:
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Means (T,8) and covariances (T,4,3) `dt` frames later: x = F x, P = F P F' + Q dt."""
         squares = self._squares(mean)
-        moved = mean.copy()
-        moved[:, :4] += dt * mean[:, 4:]
+        moved = mean.copy(order="K")
+        moved[..., :4] += dt * mean[..., 4:]
         p, q, r = _parts(covariance)
         spread = np.empty_like(covariance)
         grown = dt * r
-        spread[..., 0] = p + dt * (2 * q + grown + squares * self._variance(self.position_weight, self.aspect[0]))
+        spread[..., 0] = p + dt * (2 * q + grown + squares * self.noises.process)
         spread[..., 1] = q + grown
-        spread[..., 2] = r + squares * (dt * self._variance(self.velocity_weight, self.aspect[1]))
+        spread[..., 2] = r + squares * (dt * self.noises.velocity)
         return moved, spread
 
     def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Diagonal (T,4) of the innovation covariance S = H P H' + R; the rest of it is zero."""
-        return covariance[..., 0] + self._squares(mean) * self._variance(self.position_weight, self.aspect[2])
+        return covariance[..., 0] + self._squares(mean) * self.noises.measurement
 
     def update(
         self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
@@ -75,7 +98,7 @@ class Motion:
 
     def _squares(self, mean: np.ndarray) -> np.ndarray:
         """What variances of x, y, a, h scale with, (T,4): the height squared, and 1 for the ratio."""
-        squares = np.empty((len(mean), 4))
+        squares = np.empty_like(mean[:, :4])
         squares[:] = mean[:, 3:4] * mean[:, 3:4]
         squares[:, 2] = 1
         return squares
@@ -91,10 +114,10 @@ def correct(
     """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and the diagonal (T,4) of S."""
     p, q, r = _parts(covariance)
     gain, drift = p / innovation, q / innovation
-    residual = measurement - mean[:, :4]
-    posterior = mean.copy()
-    posterior[:, :4] += gain * residual
-    posterior[:, 4:] += drift * residual
+    residual = measurement - mean[..., :4]
+    posterior = mean.copy(order="K")
+    posterior[..., :4] += gain * residual
+    posterior[..., 4:] += drift * residual
     narrowed = np.empty_like(covariance)
     narrowed[..., 0] = p - gain * p
     narrowed[..., 1] = q - gain * q

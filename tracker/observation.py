@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker import boxes
 from tracker.appearance import normalise
 from tracker.detections import Detections
 from tracker.errors import DetectionsError
@@ -55,7 +54,7 @@ def observe(
         index = np.arange(len(detections))
     else:
         detections, feature, embedded = detections[index], feature[index], embedded[index]
-    xyxy = detections.xyxy.astype(np.float64)
+    xyxy = detections.xyxy.astype(np.float64, order="F")  # corner by corner, as arithmetic takes them
     measurement = motion.measure(xyxy)
     return Observation(index, xyxy, detections.score, detections.class_id, measurement, feature, embedded)
 
@@ -108,7 +107,8 @@ def check_warp(warp: np.ndarray | None) -> None:
 
 def inside_frame(xyxy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """Which boxes (N,4) reach into a frame of (width, height) pixels, (N,) bool."""
-    return boxes.area(boxes.clip(xyxy, *frame_size)) > 0
+    reaches = (xyxy[:, :2] < frame_size) & (xyxy[:, 2:] > 0)
+    return np.logical_and(reaches[:, 0], reaches[:, 1])
 
 
 class ClassGroups:

@@ -19,6 +19,8 @@ from tracker.observation import Observation
 from tracker.tracks import TrackBank
 
 _LEAST_SIMILARITY = 1e-6
+_ALL_PAIRS = 1 << 15
+"""Most pairs of boxes that are compared one by one: sorting pays for more."""
 SameClass = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -43,62 +45,59 @@ class OverlapAssociation:
         c = self.config
         pairs, gate = self._pairs(bank, seen, confidence, xyxy, same_class)
         confident = confidence >= c.confident_score
-        free_track, free = np.ones(len(bank), bool), np.ones(len(seen), bool)
-        awake = ~bank.asleep
         faint = ~confident & (confidence >= c.faint_score)
+        free_track, free = ~bank.asleep, np.ones(len(seen), bool)
         stages = (
-            (bank.confirmed & awake, confident, 1 - c.max_iou_distance),
+            (bank.confirmed, confident, 1 - c.max_iou_distance),
             (bank.confirmed & (bank.time_since_update == 0), faint, c.faint_overlap),
             (~bank.confirmed, confident, c.tentative_overlap),
         )
         matches = Matches.empty()
         for track, detection, least in stages:
-            track, detection = track & free_track, detection & free
-            if not (track.any() and detection.any()):
+            open_ = (gate >= least) & (track & free_track)[pairs.track] & (detection & free)[pairs.detection]
+            rows = np.flatnonzero(open_)
+            if len(rows) == 0:
                 continue
-            found = assign(pairs[gate >= least].where(track, detection), 1.0)
+            found = assign(pairs[rows], 1.0)
             free_track[found.track], free[found.detection] = False, False
             matches += found
-        found = self._standing(bank, seen, free_track, free & confident, same_class)
+        found = self._standing(bank, seen, free_track | bank.asleep, free & confident, same_class)
         free[found.detection] = False
         return matches + found, np.flatnonzero(free)
 
     def _pairs(
         self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray, same_class: SameClass
     ) -> tuple[Pairs, np.ndarray]:
-        """Tracks awake and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
+        """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
         c = self.config
-        rows = np.flatnonzero(~bank.asleep)
-        mine, theirs = boxes.grow(xyxy[rows], c.grow), boxes.grow(seen.xyxy, c.grow)
+        mine, theirs = boxes.grow(xyxy, c.grow), boxes.grow(seen.xyxy, c.grow)
         t, d = touching(mine, theirs)
-        same = same_class(rows[t], d)
-        t, d = t[same], d[same]
-        overlap = boxes.iou_of_pairs(mine[t], theirs[d]) * boxes.vertical_iou_of_pairs(xyxy[rows[t]], seen.xyxy[d])
-        overlap *= 1 - c.score_weight * (1 - confidence[d])
-        t = rows[t]
-        similarity = overlap - c.youth_weight * np.exp((3 - bank.hits[t]) / 5)
-        similarity -= c.absence_weight * -np.expm1(-bank.time_since_update[t] / 10)
+        same = same_class(t, d)
+        if not same.all():
+            t, d = t[same], d[same]
+        overlap = boxes.iou_of_pairs(boxes.take(mine, t), boxes.take(theirs, d))
+        overlap *= boxes.vertical_iou_of_pairs(boxes.take(xyxy, t), boxes.take(seen.xyxy, d))
+        overlap *= (1 - c.score_weight * (1 - confidence))[d]
+        behind = c.youth_weight * np.exp((3 - bank.hits) / 5)
+        behind -= c.absence_weight * np.expm1(-bank.time_since_update / 10)
+        similarity = overlap - behind[t]
         if seen.embedded.any():
-            similarity, overlap = self._with_looks(bank, seen, t, d, similarity, overlap)
+            overlap = self._add_looks(bank, seen, t, d, similarity, overlap)
         return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
 
-    def _with_looks(
-        self,
-        bank: TrackBank,
-        seen: Observation,
-        t: np.ndarray,
-        d: np.ndarray,
-        similarity: np.ndarray,
+    def _add_looks(
+        self, bank: TrackBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray,
         overlap: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Similarities (P,) with what features tell added, and overlaps (P,), of which too unlike pairs have none."""
-        known = seen.embedded[d] & (bank.looks[t] > 0)
+    ) -> np.ndarray:  # fmt: skip
+        """Adds to similarities (P,) what features tell; returns overlaps (P,), of which too unlike pairs have none."""
+        known = np.flatnonzero(seen.embedded[d] & (bank.looks[t] > 0))
         alike = np.einsum("pd,pd->p", bank.look[t[known]], seen.feature[d[known]]).astype(np.float64)
-        similarity, overlap = similarity.copy(), overlap.copy()
         similarity[known] += self.config.looks_weight * self.evidence(alike)
-        if self.config.max_cosine_distance is not None:
-            overlap[np.flatnonzero(known)[1 - alike > self.config.max_cosine_distance]] = -1
-        return similarity, overlap
+        if self.config.max_cosine_distance is None:
+            return overlap
+        overlap = overlap.copy()
+        overlap[known[1 - alike > self.config.max_cosine_distance]] = -1
+        return overlap
 
     def _standing(
         self, bank: TrackBank, seen: Observation, free_track: np.ndarray, free: np.ndarray, same_class: SameClass
@@ -108,10 +107,11 @@ class OverlapAssociation:
         A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
         """
         c = self.config
-        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
-        rows, columns = np.flatnonzero(waiting), np.flatnonzero(free)
-        if len(rows) == 0 or len(columns) == 0:
+        columns = np.flatnonzero(free)
+        if len(columns) == 0:
             return Matches.empty()
+        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
+        rows = np.flatnonzero(waiting)
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = same_class(t, d)
@@ -124,12 +124,25 @@ def covered(xyxy: np.ndarray) -> np.ndarray:
     """Largest share (N,) of each box (N,4) that one other box covers."""
     share = np.zeros(len(xyxy))
     a, b = touching(xyxy, xyxy)
-    a, b = a[a != b], b[a != b]
-    np.maximum.at(share, a, boxes.intersection_of_pairs(xyxy[a], xyxy[b]) / boxes.area(xyxy[a]))
+    others = np.flatnonzero(a != b)
+    if len(others):
+        a, b = a[others], b[others]
+        first = np.flatnonzero(np.concatenate(([True], a[1:] != a[:-1])))
+        inter = boxes.intersection_of_pairs(boxes.take(xyxy, a), boxes.take(xyxy, b))
+        share[a[first]] = np.maximum.reduceat(inter, first)
+        share /= boxes.area(xyxy)
     return share
 
 
 def touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of corners (T,4) and (N,4) that may overlap, rows (P,) and (P,): a superset, cheap to find."""
+    """Pairs of corners (T,4) and (N,4) that may overlap, rows (P,), sorted, and (P,): a superset, cheap to find."""
+    if len(a) * len(b) <= _ALL_PAIRS:
+        left, top, right, bottom = np.ascontiguousarray(a.T, np.float32)[:, :, None]
+        x1, y1, x2, y2 = np.ascontiguousarray(b.T, np.float32)
+        meet = left <= x2
+        meet &= right >= x1
+        meet &= top <= y2
+        meet &= bottom >= y1
+        return np.divmod(np.flatnonzero(meet), max(len(b), 1))
     largest = (b[:, 2:] - b[:, :2]).max(axis=0, initial=0)
     return near((a[:, :2] + a[:, 2:]) / 2, (a[:, 2:] - a[:, :2] + largest) / 2, (b[:, :2] + b[:, 2:]) / 2)

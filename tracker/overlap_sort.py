@@ -13,7 +13,7 @@ from tracker.demand import needed
 from tracker.looks import blend
 from tracker.observation import Observation
 from tracker.overlap import OverlapAssociation, SameClass, covered, touching
-from tracker.size_motion import SizeMotion
+from tracker.size_motion import TwinMotion
 from tracker.tracks import TrackBank
 
 
@@ -23,12 +23,8 @@ class OverlapSort:
     Two filters run on each track: a brisk one that finds it again, and a calmer one that says where its box is shown.
     """
 
-    def __init__(self, config: TrackerConfig, bank: TrackBank, motion: SizeMotion, clock: Clock) -> None:
+    def __init__(self, config: TrackerConfig, bank: TrackBank, motion: TwinMotion, clock: Clock) -> None:
         self.config, self.bank, self.motion, self.clock = config, bank, motion, clock
-        self.calm = SizeMotion(
-            position_weight=0.75 * motion.position_weight, velocity_weight=motion.velocity_weight,
-            measurement_weight=motion.measurement_weight, aspect=(1.0, motion.aspect[1], 2.0),
-        )  # fmt: skip
         self.associate = OverlapAssociation(config)
         self.confidence = ScoreScale()
 
@@ -37,10 +33,10 @@ class OverlapSort:
         bank = self.bank
         if warp is not None:
             self._follow(warp)
-        missed = bank.time_since_update > 0
-        bank.mean[missed, 6:] *= self.config.size_inertia**dt
-        bank.mean, bank.covariance = self.motion.predict(bank.mean, bank.covariance, dt)
-        bank.shown_mean, bank.shown_covariance = self.calm.predict(bank.shown_mean, bank.shown_covariance, dt)
+        missed = np.flatnonzero(bank.time_since_update)
+        if len(missed):
+            bank.mean[missed, 6:] *= self.config.size_inertia**dt
+        bank.means[:], bank.covariances[:] = self.motion.predict(bank.means, bank.covariances, dt)
 
     def _follow(self, warp: np.ndarray) -> None:
         """Carries centres, sizes, velocities and last boxes from the previous frame's pixels to this one's.
@@ -50,26 +46,28 @@ class OverlapSort:
         """
         bank, linear = self.bank, warp[:, :2]
         scale = np.linalg.norm(linear, axis=0)
-        for mean, covariance in ((bank.mean, bank.covariance), (bank.shown_mean, bank.shown_covariance)):
-            mean[:, :2] = mean[:, :2] @ linear.T + warp[:, 2]
-            mean[:, 4:6] = mean[:, 4:6] @ linear.T
-            mean[:, 2:4] *= scale
-            mean[:, 6:] *= scale
-            covariance *= (np.tile(scale, 2) ** 2)[:, None]
+        bank.means[..., :2] = bank.means[..., :2] @ linear.T + warp[:, 2]
+        bank.means[..., 4:6] = bank.means[..., 4:6] @ linear.T
+        bank.means[..., 2:4] *= scale
+        bank.means[..., 6:] *= scale
+        bank.covariances *= (np.tile(scale, 2) ** 2)[:, None]
         half = (bank.observed[:, 2:] - bank.observed[:, :2]) / 2 * scale
         centre = (bank.observed[:, :2] + bank.observed[:, 2:]) / 2 @ linear.T + warp[:, 2]
-        bank.observed = np.hstack([centre - half, centre + half])
+        bank.observed[:, :2], bank.observed[:, 2:] = centre - half, centre + half
 
-    def wanted(self, xyxy: np.ndarray, same_class: SameClass, warp: np.ndarray | None) -> np.ndarray:
-        """Which detections (N,4) of the next frame need a feature, (N,) bool; changes nothing."""
-        mean, _ = self.motion.predict(self.bank.mean, self.bank.covariance)
+    def wanted(
+        self, xyxy: np.ndarray, score: np.ndarray, same_class: SameClass, warp: np.ndarray | None
+    ) -> np.ndarray:
+        """Which detections (N,4) with scores (N,) of the next frame need a feature, (N,) bool; changes nothing."""
+        mean = self.bank.mean[:, :4] + self.bank.mean[:, 4:]
         if warp is not None:
             mean[:, :2] = mean[:, :2] @ warp[:, :2].T + warp[:, 2]
         predicted = boxes.grow(self.motion.box(mean), self.config.grow)
         grown = boxes.grow(xyxy, self.config.grow)
         t, d = touching(predicted, grown)
         same = same_class(t, d)
-        return needed(self.bank, predicted, grown, (t[same], d[same]))
+        confidence = self.confidence(score, remember=False)
+        return needed(self.bank, predicted, grown, (t[same], d[same]), confidence, self.config)
 
     def step(self, seen: Observation, same_class: SameClass, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""
@@ -85,6 +83,8 @@ class OverlapSort:
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
         """Tracks found asleep start again at rest: what they drifted by tells nothing of how they move."""
+        if not self.bank.asleep.any():
+            return
         asleep = self.bank.asleep[matches.track]
         rows = matches.track[asleep]
         self.bank.mean[rows, :4] = seen.measurement[matches.detection[asleep]]
@@ -92,14 +92,13 @@ class OverlapSort:
 
     def shown(self) -> np.ndarray:
         """Boxes (T,4) to write and draw."""
-        return self.calm.box(self.bank.shown_mean)
+        return self.motion.box(self.bank.means[:, 1])
 
     def _correct(self, matches: Matches, seen: Observation, confidence: np.ndarray) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
         measured, sure = seen.measurement[d], confidence[d]
-        bank.mean[t], bank.covariance[t] = self.motion.update(bank.mean[t], bank.covariance[t], measured, sure)
-        bank.shown_mean[t], bank.shown_covariance[t] = self.calm.update(
-            bank.shown_mean[t], bank.shown_covariance[t], measured, sure
+        bank.means[t], bank.covariances[t] = self.motion.update(
+            boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None], sure
         )
         self._remember_looks(t, d, seen)
         bank.hits[t] += 1
@@ -112,14 +111,14 @@ class OverlapSort:
         bank.vote(t, seen.class_id[d])
 
     def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
-        has = seen.embedded[d]
+        bank, has = self.bank, seen.embedded[d]
         t, d = t[has], d[has]
         if len(t) == 0:
             return
-        bank = self.bank
-        known = (bank.looks[t] > 0) & bank.confirmed[t]
-        self.associate.evidence.learn(bank.look[t[known]], seen.feature[d[known]])
-        bank.look[t] = blend(bank.look[t], bank.looks[t], seen.feature[d], covered(seen.xyxy)[d], self.config.budget)
+        looks, count, features = bank.look[t], bank.looks[t], seen.feature[d]
+        known = (count > 0) & bank.confirmed[t]
+        self.associate.evidence.learn(looks[known], features[known])
+        bank.look[t] = blend(looks, count, features, covered(seen.xyxy)[d], self.config.budget)
         bank.looks[t] += 1
 
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
@@ -129,11 +128,12 @@ class OverlapSort:
         bank.time_since_update[matches.track] = 0
         missed = bank.time_since_update
         rate = self.clock.frames_per_second
-        just = missed == 1
-        stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
-        bank.speed[just] = np.hypot(*stride.T) * rate
+        just = np.flatnonzero(missed == 1)
+        if len(just):
+            stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
+            bank.speed[just] = np.hypot(*stride.T) * rate
         lost = bank.confirmed & (missed > c.max_age)
-        bank.asleep = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
+        bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
         alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
@@ -146,7 +146,6 @@ class OverlapSort:
         bank = self.bank
         mean, covariance = self.motion.initiate(seen.measurement[rows])
         new = bank.add(mean, covariance, seen.score[rows], seen.class_id[rows], seen.index[rows])
-        bank.shown_mean[new], bank.shown_covariance[new] = mean, covariance
         bank.observed[new] = seen.xyxy[rows]
         bank.score_sum[new] = confidence[rows]
         bank.confirmed[new] = self.config.n_init <= 1

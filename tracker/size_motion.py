@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.motion import Motion, correct
+from tracker.motion import Motion, Noise, correct
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,17 @@ class SizeMotion(Motion):
     def box(self, mean: np.ndarray) -> np.ndarray:
         """Means (T,8) to corners (T,4) float64, at least a pixel wide and high."""
         half = np.maximum(mean[:, 2:4], 1) / 2
-        xyxy = np.empty((len(mean), 4))
+        xyxy = np.empty_like(mean[:, :4])
         xyxy[:, :2] = mean[:, :2] - half
         xyxy[:, 2:] = mean[:, :2] + half
         return xyxy
+
+    def _noises(self) -> Noise:
+        return Noise(
+            self._variance(self.position_weight, self.aspect[0]),
+            self._variance(self.velocity_weight, self.aspect[1]),
+            self._variance(self.measurement_weight, self.aspect[2]),
+        )
 
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = np.hstack([measurement, np.zeros_like(measurement)])
@@ -55,38 +62,45 @@ class SizeMotion(Motion):
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         moved, spread = super().predict(mean, covariance, dt)
-        np.maximum(moved[:, 2:4], 1, out=moved[:, 2:4])
+        np.maximum(moved[..., 2:4], 1, out=moved[..., 2:4])
         return moved, spread
 
-    def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-        return covariance[..., 0] + self.noise(mean[:, :4])
-
-    def noise(self, measurement: np.ndarray, score: np.ndarray | None = None) -> np.ndarray:
-        """Variances (N,4) of measurements (N,4) with confidences (N,) in 0..1; None: the noise without confidence."""
-        variance = self._squares(measurement) * self._variance(self.measurement_weight, self.aspect[2])
-        if score is not None:
-            variance *= (1 - self.confidence_noise * np.clip(score, 0, 1))[:, None]
-        return variance
-
     def update(
-        self,
-        mean: np.ndarray,
-        covariance: np.ndarray,
-        measurement: np.ndarray,
-        score: np.ndarray | None = None,
+        self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray, score: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,)."""
-        return correct(mean, covariance, measurement, covariance[..., 0] + self.noise(measurement, score))
+        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,).
+
+        A measurement's noise scales with its own size; with a confidence in 0..1, part of it is taken away.
+        """
+        noise = self._squares(measurement) * self.noises.measurement
+        if score is not None:
+            share = 1 - self.confidence_noise * np.clip(score, 0, 1)
+            noise *= share.reshape(len(share), *(1,) * (noise.ndim - 1))
+        return correct(mean, covariance, measurement, covariance[..., 0] + noise)
 
     def _squares(self, mean: np.ndarray) -> np.ndarray:
         """What variances of x, y, w, h scale with, (T,4): width and height squared, of a pixel at least."""
-        size = np.maximum(mean[:, 2:4], 1)
-        squares = np.empty((len(mean), 4))
-        squares[:, :2] = size * size
-        squares[:, 2:] = squares[:, :2]
+        size = np.maximum(mean[..., 2:4], 1)
+        squares = np.empty_like(mean[..., :4])
+        np.multiply(size, size, out=squares[..., :2])
+        squares[..., 2:] = squares[..., :2]
         return squares
 
     def _variance(self, weight: float, aspect: float) -> np.ndarray:
         """Variances (4,) over `_squares`; sizes have `aspect` times the standard deviation of positions."""
         position, size = weight * weight, (weight * aspect) ** 2
         return np.array([position, position, size, size])
+
+
+@dataclass(frozen=True)
+class TwinMotion(SizeMotion):
+    """Two filters side by side on means (T,2,8) and covariances (T,2,4,3): this one, and `calm`, which trusts less.
+
+    Measurements are (T,1,4), the same for both.
+    """
+
+    calm: SizeMotion = SizeMotion(position_weight=0.0375, aspect=(1.0, 0.73, 2.0))
+
+    def _noises(self) -> Noise:
+        both = super()._noises(), self.calm.noises
+        return Noise(*(np.stack(pair) for pair in zip(*both, strict=True)))
