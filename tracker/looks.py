@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_SAMPLE = 64
+_SAMPLE = 32
 """Most tracks of a frame that are compared with each other's detections."""
 _LEAST = 20
 """Pairs of the same object to be met before features are trusted."""

@@ -228,7 +228,7 @@ class _Block:
     def views(self) -> Iterator[tuple[str, np.ndarray]]:
         count = self._rows.shape[1]
         for name, first, end, shape in self._places:
-            yield name, self._rows[first:end].reshape(*shape, count).T
+            yield name, self._rows[first:end].reshape(*shape, count).T if shape else self._rows[first]
 
     def extend(self, count: int) -> None:
         """Columns of zeros for `count` more tracks."""
