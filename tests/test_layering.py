@@ -26,6 +26,7 @@ ORDER = {
         "assignment",
         "tracks",
         "observation",
+        "cascade",
         "overlap",
         "demand",
         "overlap_sort",

@@ -112,15 +112,28 @@ def inside_frame(xyxy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
 
 
 class ClassGroups:
-    """Which classes one object may be given from frame to frame, by the names of the detector's classes."""
+    """Which classes one object may be given from frame to frame, by the names of the detector's classes.
 
-    def __init__(self, class_names: Sequence[str] = ()) -> None:
+    Parameters
+    ----------
+    class_names : names by class id.
+    strict : False: any.
+    """
+
+    def __init__(self, class_names: Sequence[str] = (), *, strict: bool = True) -> None:
+        self._strict = strict
         self._group = np.arange(len(class_names))
         for alike in ALIKE:
             members = [i for i, name in enumerate(class_names) if name in alike]
             self._group[members] = min(members, default=0)
 
-    def __call__(self, class_id: np.ndarray) -> np.ndarray:
+    def alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Which pairs of class ids (P,) and (P,) may be one object's, (P,) bool."""
+        if not self._strict:
+            return np.ones(len(a), bool)
+        return self._of(a) == self._of(b)
+
+    def _of(self, class_id: np.ndarray) -> np.ndarray:
         """Class ids (N,) to groups (N,) int64; an id without a name is a group of its own."""
         if len(self._group) == 0:
             return class_id

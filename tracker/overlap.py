@@ -7,32 +7,29 @@ weigh by what they are measured to tell (`looks`), and what stands still is reme
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from tracker import boxes
 from tracker.assignment import Matches, Pairs, assign, near
 from tracker.config import TrackerConfig
 from tracker.looks import Evidence
-from tracker.observation import Observation
+from tracker.observation import ClassGroups, Observation
 from tracker.tracks import TrackBank
 
 _LEAST_SIMILARITY = 1e-6
 _ALL_PAIRS = 1 << 15
 """Most pairs of boxes that are compared one by one: sorting pays for more."""
-SameClass = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class OverlapAssociation:
     """Matches tracks and detections of a frame; keeps what it has learnt of the run's features."""
 
-    def __init__(self, config: TrackerConfig) -> None:
-        self.config = config
+    def __init__(self, config: TrackerConfig, classes: ClassGroups) -> None:
+        self.config, self.classes = config, classes
         self.evidence = Evidence()
 
     def __call__(
-        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray, same_class: SameClass
+        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Matches, np.ndarray]:
         """Matches, and the rows of detections left over.
 
@@ -40,10 +37,9 @@ class OverlapAssociation:
         ----------
         confidence : (N,) scores on the scale of `ScoreScale`.
         xyxy : (T,4) predicted boxes, pixels.
-        same_class : which pairs, given as rows of tracks (P,) and of detections (P,), may be one object's, (P,) bool.
         """
         c = self.config
-        pairs, gate = self._pairs(bank, seen, confidence, xyxy, same_class)
+        pairs, gate = self._pairs(bank, seen, confidence, xyxy)
         confident = confidence >= c.confident_score
         faint = ~confident & (confidence >= c.faint_score)
         free_track, free = ~bank.asleep, np.ones(len(seen), bool)
@@ -61,18 +57,18 @@ class OverlapAssociation:
             found = assign(pairs[rows], 1.0)
             free_track[found.track], free[found.detection] = False, False
             matches += found
-        found = self._standing(bank, seen, free_track | bank.asleep, free & confident, same_class)
+        found = self._standing(bank, seen, free_track | bank.asleep, free & confident)
         free[found.detection] = False
         return matches + found, np.flatnonzero(free)
 
     def _pairs(
-        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray, same_class: SameClass
+        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Pairs, np.ndarray]:
         """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
         c = self.config
         mine, theirs = boxes.grow(xyxy, c.grow), boxes.grow(seen.xyxy, c.grow)
         t, d = touching(mine, theirs)
-        same = same_class(t, d)
+        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
         if not same.all():
             t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(boxes.take(mine, t), boxes.take(theirs, d))
@@ -99,9 +95,7 @@ class OverlapAssociation:
         overlap[known[1 - alike > self.config.max_cosine_distance]] = -1
         return overlap
 
-    def _standing(
-        self, bank: TrackBank, seen: Observation, free_track: np.ndarray, free: np.ndarray, same_class: SameClass
-    ) -> Matches:
+    def _standing(self, bank: TrackBank, seen: Observation, free_track: np.ndarray, free: np.ndarray) -> Matches:
         """Lost tracks that stood still take what appears where they were last seen.
 
         A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
@@ -114,7 +108,7 @@ class OverlapAssociation:
         rows = np.flatnonzero(waiting)
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
-        same = same_class(t, d)
+        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
         t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(bank.observed[t], seen.xyxy[d])
         return assign(Pairs(t, d, 1 - overlap), 1 - c.standing_overlap)

@@ -11,8 +11,8 @@ from tracker.confidence import ScoreScale
 from tracker.config import TrackerConfig
 from tracker.demand import needed
 from tracker.looks import blend
-from tracker.observation import Observation
-from tracker.overlap import OverlapAssociation, SameClass, covered, touching
+from tracker.observation import ClassGroups, Observation
+from tracker.overlap import OverlapAssociation, covered, touching
 from tracker.size_motion import TwinMotion
 from tracker.tracks import TrackBank
 
@@ -23,9 +23,10 @@ class OverlapSort:
     Two filters run on each track: a brisk one that finds it again, and a calmer one that says where its box is shown.
     """
 
-    def __init__(self, config: TrackerConfig, bank: TrackBank, motion: TwinMotion, clock: Clock) -> None:
-        self.config, self.bank, self.motion, self.clock = config, bank, motion, clock
-        self.associate = OverlapAssociation(config)
+    def __init__(self, config: TrackerConfig, bank: TrackBank, classes: ClassGroups, clock: Clock) -> None:
+        self.config, self.bank, self.classes, self.clock = config, bank, classes, clock
+        self.motion = TwinMotion()
+        self.associate = OverlapAssociation(config, classes)
         self.confidence = ScoreScale()
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
@@ -55,27 +56,25 @@ class OverlapSort:
         centre = (bank.observed[:, :2] + bank.observed[:, 2:]) / 2 @ linear.T + warp[:, 2]
         bank.observed[:, :2], bank.observed[:, 2:] = centre - half, centre + half
 
-    def wanted(
-        self, xyxy: np.ndarray, score: np.ndarray, same_class: SameClass, warp: np.ndarray | None
-    ) -> np.ndarray:
-        """Which detections (N,4) with scores (N,) of the next frame need a feature, (N,) bool; changes nothing."""
+    def wanted(self, xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, warp: np.ndarray | None) -> np.ndarray:
+        """Which detections (N,4) of the next frame need a feature, (N,) bool; changes nothing."""
         mean = self.bank.mean[:, :4] + self.bank.mean[:, 4:]
         if warp is not None:
             mean[:, :2] = mean[:, :2] @ warp[:, :2].T + warp[:, 2]
         predicted = boxes.grow(self.motion.box(mean), self.config.grow)
         grown = boxes.grow(xyxy, self.config.grow)
         t, d = touching(predicted, grown)
-        same = same_class(t, d)
+        same = self.classes.alike(self.bank.class_id[t], class_id[d])
         confidence = self.confidence(score, remember=False)
         return needed(self.bank, predicted, grown, (t[same], d[same]), confidence, self.config)
 
-    def step(self, seen: Observation, same_class: SameClass, frame_size: tuple[int, int] | None) -> None:
+    def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""
         if seen.embedded.any():
             self.bank.widen_looks(seen.feature.shape[1])
         confidence = self.confidence(seen.score)
         predicted = self.motion.box(self.bank.mean)
-        matches, left = self.associate(self.bank, seen, confidence, predicted, same_class)
+        matches, left = self.associate(self.bank, seen, confidence, predicted)
         self._wake(matches, seen)
         self._correct(matches, seen, confidence)
         self._miss(matches, frame_size)
@@ -93,6 +92,16 @@ class OverlapSort:
     def shown(self) -> np.ndarray:
         """Boxes (T,4) to write and draw."""
         return self.motion.box(self.bank.means[:, 1])
+
+    def looks(self) -> dict[int, np.ndarray]:
+        """Mean features (D,) of the live tracks that have one, by id."""
+        known = np.flatnonzero(self.bank.confirmed & (self.bank.looks > 0))
+        return dict(zip(self.bank.id[known].tolist(), self.bank.look[known], strict=True))
+
+    @property
+    def alike(self) -> float | None:
+        """Cosine similarity above which features are likelier one object's than two's; None until known."""
+        return self.associate.evidence.even
 
     def _correct(self, matches: Matches, seen: Observation, confidence: np.ndarray) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
