@@ -52,3 +52,24 @@ def test_an_object_that_moves_alone_is_not_the_camera():
         shown = image.copy()
         shown[40:200, 40 + 8 * index : 180 + 8 * index] = other[40:200, 40:180]
         assert camera(frame(index, shown), Detections(box + 8 * index * np.array([1, 0, 1, 0]))) is None
+
+
+def test_a_camera_that_rested_is_seen_to_move_at_once():
+    camera, image = CameraMotion(), scenery()
+    affine = np.array([[1, 0, 7], [0, 1, -5]], float)
+    for index in range(1, 20):
+        assert camera(frame(index, image), None) is None
+    found = camera(frame(20, moved(image, affine)), None)
+    np.testing.assert_allclose(found, affine, atol=0.3)
+    assert camera(frame(21, moved(image, affine)), None) is None
+
+
+def test_a_slow_pan_adds_up():
+    wide = cv2.resize(scenery(), (1280, 960), interpolation=cv2.INTER_CUBIC)
+    camera, total = CameraMotion(), np.zeros(2)
+    for index in range(60):
+        shift = np.array([[1, 0, -0.5 * index - 100], [0, 1, -200.0]])
+        shown = cv2.warpAffine(wide, shift, SIZE)
+        affine = camera(frame(index + 1, shown), None)
+        total += 0 if affine is None else affine[:, 2]
+    np.testing.assert_allclose(total, [-29.5, 0], atol=3)
