@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from detectors.base import COCO, ROAD_USERS
-from detectors.network import Candidates, Network, NetworkOptions
+from detectors.network import Candidates, Network, NetworkOptions, batch_of
 from detectors.runtime import import_tensorflow, open_runner
 
 SIZE, STRIDE = 512, 4
@@ -48,8 +47,7 @@ class CenterNet(Network):
         self.runtime = self._run.name
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
-        batch = np.stack([cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for image in images])
-        peaks, extents = self._run(batch[..., ::-1])
+        peaks, extents = self._run(batch_of(images, SIZE))
         return [decode(p, e, confidence) for p, e in zip(peaks, extents, strict=True)]
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from detectors.base import nms, wanted_classes
@@ -45,6 +46,14 @@ class Candidates:
     xyxy: np.ndarray
     score: np.ndarray
     class_id: np.ndarray
+
+
+def batch_of(images: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Uint8 BGR pictures of any size as one RGB batch (N, side, side, 3), each stretched to the square."""
+    batch = np.empty((len(images), side, side, 3), np.uint8)
+    for image, place in zip(images, batch, strict=True):
+        cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB, dst=place)
+    return batch
 
 
 class Network:
@@ -90,16 +99,27 @@ class Network:
         width, height = frame.size
         rects = self._tile(width, height)
         seen = self.look([frame.image[y0:y1, x0:x1] for x0, y0, x1, y1 in rects], self._confidence)
+        if len(rects) == 1:
+            found = seen[0]
+            xyxy, score, class_id = found.xyxy * (width, height, width, height), found.score, found.class_id
+            kept = nms(xyxy, score, self._kind[class_id], self._nms)
+        else:
+            xyxy, score, class_id, kept = self._merge(seen, rects, width, height)
+        if self._wanted is not None:
+            kept = kept[np.isin(class_id[kept], self._wanted)]
+        # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
+        return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+
+    def _merge(
+        self, seen: list[Candidates], rects: np.ndarray, width: int, height: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes in the frame's pixels, scores and class ids of all tiles, and the rows (K,) that are not suppressed."""
         boxes = [c.xyxy * np.tile(r[2:] - r[:2], 2) + np.tile(r[:2], 2) for c, r in zip(seen, rects, strict=True)]
         cut = np.concatenate([cut_by_tile(b, r, width, height) for b, r in zip(boxes, rects, strict=True)])
         part = np.repeat(np.arange(len(rects)), [len(b) for b in boxes])
         xyxy, score = np.concatenate(boxes), np.concatenate([c.score for c in seen])
         class_id = np.concatenate([c.class_id for c in seen])
-        kept = nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
-        if self._wanted is not None:
-            kept = kept[np.isin(class_id[kept], self._wanted)]
-        # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
-        return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+        return xyxy, score, class_id, nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
 
     def _tile(self, width: int, height: int) -> np.ndarray:
         if self._rects is None or self._rects[0] != (width, height) or self._rects_tiled != self.tiled:

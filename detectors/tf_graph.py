@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from detectors.base import coco_90
-from detectors.network import Candidates, Network, NetworkOptions
+from detectors.network import Candidates, Network, NetworkOptions, batch_of
 from detectors.runtime import open_runner, read_graph
 from detectors.ssd_cut import BOXES, INPUT, SCORES, cut_ssd
 from tracker.errors import BackendMissingError, DetectorError
@@ -69,9 +69,7 @@ class TFObjectDetector(Network):
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         if self._cut is None:
             return [self._look_whole(image, confidence) for image in images]
-        size = (self._cut.size, self._cut.size)
-        batch = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images])
-        encodings, scores = self._run(batch[..., ::-1])
+        encodings, scores = self._run(batch_of(images, self._cut.size))
         found = []
         for code, score in zip(encodings, scores, strict=True):
             rows, classes = np.nonzero(score[:, 1:] >= confidence)
