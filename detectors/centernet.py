@@ -44,7 +44,7 @@ class CenterNet(Network):
         options = options if options.classes is not None else replace(options, classes=ROAD_USERS)
         super().__init__("coco", str(path), COCO, options, SIZE)
         self._run = open_runner(path.with_name(CUT), INPUT, (PEAKS, EXTENTS), options)
-        self.runtime = self._run.name
+        self.runtime, self.abreast = self._run.name, self._run.abreast
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         peaks, extents = self._run(batch_of(images, SIZE))

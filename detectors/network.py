@@ -86,8 +86,9 @@ class Network:
         self._grid, self._size = parse_tiles(options.tiles), size
         self.tiled = True
         """False: the whole frame alone, whatever the tiles; may be changed between frames."""
-        self._rects: tuple[tuple[int, int], np.ndarray] | None = None
-        self._rects_tiled = True
+        self.abreast = 1
+        """Threads that may and should call it at the same time."""
+        self._rects: tuple[tuple[int, int, bool], np.ndarray] | None = None
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         """Candidates of each uint8 BGR picture that score at least `confidence`."""
@@ -122,10 +123,11 @@ class Network:
         return xyxy, score, class_id, nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
 
     def _tile(self, width: int, height: int) -> np.ndarray:
-        if self._rects is None or self._rects[0] != (width, height) or self._rects_tiled != self.tiled:
-            grid = (self._grid or auto_grid(width, height, self._size)) if self.tiled else (1, 1)
-            self._rects, self._rects_tiled = ((width, height), tile_rects(width, height, *grid)), self.tiled
-        return self._rects[1]
+        key, known = (width, height, self.tiled), self._rects
+        if known is None or known[0] != key:
+            grid = (self._grid or auto_grid(width, height, self._size)) if key[2] else (1, 1)
+            known = self._rects = key, tile_rects(width, height, *grid)
+        return known[1]
 
     def close(self) -> None:
         """Free the network."""

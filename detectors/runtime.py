@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from detectors.files import model_bytes
-from tracker.choices import compare, remembered
-from tracker.devices import gpu_reason, import_tensorflow, processor
-from tracker.errors import BackendMissingError, DetectorError, DeviceError
+from tracker.devices import cores, gpu_reason, import_tensorflow
+from tracker.errors import DetectorError, DeviceError
 
 if TYPE_CHECKING:
     from detectors.network import NetworkOptions
 
 
 class Runner(Protocol):
-    """One input, several outputs, which are valid until the next call; not shared between threads."""
+    """One input, several outputs, which are valid until the same thread's next call."""
 
     name: str
     """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
+    abreast: int
+    """How many threads gain by calling it at the same time."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]: ...
     def close(self) -> None: ...
@@ -39,8 +37,8 @@ def open_runner(
     ----------
     path : GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
     options : of them, `device` is auto, cpu, gpu or gpu:N (a GPU means the TF session); `runtime` auto, openvino or
-        tensorflow; `precision` auto, f32 or bf16 (OpenVINO only; auto measures once and remembers); `threads` within
-        one inference, None: half of the processors, at least 1, since the other stages need theirs.
+        tensorflow; `precision` auto, f32 or bf16 (OpenVINO only; auto measures once and remembers); `threads` for all
+        inferences together, None: half of the processors, at least 1, since the other stages need theirs.
     runtime : in place of the options' own.
 
     Raises
@@ -50,9 +48,11 @@ def open_runner(
     runtime = runtime or options.runtime
     if runtime not in ("auto", "openvino", "tensorflow"):
         raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
-    threads = options.threads or max(1, (os.cpu_count() or 2) // 2)
+    threads = options.threads or max(1, cores() // 2)
     gpu = pick_gpu(options.device)
     if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
+        from detectors.openvino_runner import OpenVINORunner
+
         return OpenVINORunner(path, input_name, outputs, precision=options.precision, threads=threads)
     if gpu is not None and runtime == "openvino":
         raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
@@ -107,6 +107,8 @@ def read_graph(path: Path) -> Any:
 class TFRunner:
     """A graph in a session of its own, placed on the CPU or one GPU (memory growth on), called without feed dicts."""
 
+    abreast = 1
+
     def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
         tf = import_tensorflow()
         definition = read_graph(path)
@@ -124,7 +126,7 @@ class TFRunner:
                 [f"{name}:0" for name in outputs], feed_list=[graph.get_tensor_by_name(f"{input_name}:0")]
             )
         except (ValueError, KeyError, tf.errors.OpError) as error:
-            raise DetectorError(f"{path}: TensorFlow cannot load the graph: {_first_line(error)}") from None
+            raise DetectorError(f"{path}: TensorFlow cannot load the graph: {first_line(error)}") from None
         self._path, self._error = path, tf.errors.OpError
         self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
 
@@ -132,73 +134,12 @@ class TFRunner:
         try:
             return list(self._call(batch))
         except self._error as error:
-            raise DetectorError(f"{self._path}: TensorFlow failed on {batch.shape}: {_first_line(error)}") from None
+            raise DetectorError(f"{self._path}: TensorFlow failed on {batch.shape}: {first_line(error)}") from None
 
     def close(self) -> None:
         self._session.close()
 
 
-class OpenVINORunner:
-    """The same graph read by OpenVINO; compiled once for each batch size met."""
-
-    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, precision: str, threads: int) -> None:
-        try:
-            import openvino as ov
-        except ImportError as error:
-            raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
-        self._core = ov.Core()
-        self._options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
-        self._requests: dict[tuple[int, ...], Any] = {}
-        try:
-            self._model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {_first_line(error)}") from None
-        if precision == "auto":
-            precision = self._faster_precision(ov.__version__)
-        self._options["INFERENCE_PRECISION_HINT"] = precision
-        self.name = f"openvino cpu {precision}"
-
-    def _faster_precision(self, version: str) -> str:
-        """bf16 where the processor knows it and it saves time, measured once: without matrix units it may cost more."""
-        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            return "f32"
-        shape = tuple(d.get_length() if d.is_static else side for d, side in zip(
-            self._model.input(f"{self._input}:0").partial_shape, (1, 320, 320, 3), strict=True))  # fmt: skip
-
-        def measure() -> dict[str, Any]:
-            batch = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
-            calls = {}
-            for precision in ("f32", "bf16"):
-                request = self._request(shape, {**self._options, "INFERENCE_PRECISION_HINT": precision})
-                calls[precision] = partial(request.infer, [batch])
-            seconds = compare(calls)
-            return {"precision": "bf16" if seconds["bf16"] < 0.9 * seconds["f32"] else "f32", "seconds": seconds}
-
-        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
-        key = f"{processor()}, openvino {version}, {self._options}, {shape}, {digest}"
-        return str(remembered("openvino", key, measure)["precision"])
-
-    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-        try:
-            request = self._requests.get(batch.shape) or self._compile(batch.shape)
-            request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-            return [request.get_tensor(name).data for name in self._outputs]
-        except RuntimeError as error:
-            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {_first_line(error)}") from None
-
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        self._requests[shape] = self._request(shape, self._options)
-        return self._requests[shape]
-
-    def _request(self, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
-        model = self._model.clone()
-        model.reshape({f"{self._input}:0": list(shape)})
-        return self._core.compile_model(model, "CPU", options).create_infer_request()
-
-    def close(self) -> None:
-        self._requests.clear()
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a library has to say, cut to one line."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from tracker.channel import Channel, Closed
+from tracker.channel import Channel, Closed, Turns
 from tracker.timing import Histogram, Timing
 
 
@@ -140,3 +140,34 @@ def test_timing_shares_add_up():
     timing.add("encode", 0.01, count=2)
     shares = {k: v["share"] for k, v in timing.summary().items()}
     np.testing.assert_allclose([shares["detect"], shares["encode"]], [0.6, 0.4], atol=1e-6)
+
+
+def test_workers_beside_each_other_pass_on_in_the_order_they_took():
+    inlet, outlet, admitted = Channel(capacity=50), [], []
+    for item in range(40):
+        inlet.put(item)
+    inlet.end()
+    turns = Turns(inlet, admitted.extend)
+    seconds = np.random.default_rng(0).uniform(0, 0.01, 40)
+    at_once, most = [0], [0]
+
+    def work():
+        while True:
+            try:
+                number, items = turns.take()
+            except Closed:
+                return
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+            time.sleep(seconds[number])
+            at_once[0] -= 1
+            with turns.turn(number):
+                outlet.extend(items)
+
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(5)
+    assert outlet == admitted == list(range(40))
+    assert most[0] > 1

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -93,3 +95,25 @@ def test_cut_and_whole_graph_in_both_runtimes_give_the_same_boxes():
         np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.02)
         detector.close()
     whole.close()
+
+
+def test_two_threads_at_a_time_see_what_one_sees(monkeypatch):
+    pytest.importorskip("openvino")
+    from detectors import openvino_runner
+
+    # Which way is faster depends on the machine: take both.
+    found = []
+    frames = [Frame(i, 0.0, np.roll(scene(), 20 * i, axis=1), (300, 300)) for i in range(1, 9)]
+    for abreast in (1, 2):
+        monkeypatch.setattr(
+            openvino_runner, "remembered", lambda kind, key, measure, n=abreast: {**measure(), "abreast": n}
+        )
+        detector = open_detector("ssdlite", tiles="off", confidence=0.01, device="cpu", threads=2, precision="f32")
+        assert detector.abreast == abreast
+        with ThreadPoolExecutor(abreast) as pool:
+            found.append(list(pool.map(detector, frames)))
+        detector.close()
+    for one, two in zip(*found, strict=True):
+        assert len(one) == len(two) > 0
+        np.testing.assert_allclose(one.xyxy, two.xyxy, atol=0.02)
+        np.testing.assert_allclose(one.score, two.score, atol=2e-5)

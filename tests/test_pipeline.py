@@ -30,6 +30,43 @@ def test_threads_change_nothing(tmp_path, appearance, detect_every):
     assert len(written[0][0]) > 1000
 
 
+class AbreastDetector(SceneDetector):
+    """May be called by three threads at a time, and takes longer for some frames than for others."""
+
+    abreast = 3
+
+    def __call__(self, frame):
+        time.sleep(0.01 * (frame.index % 3 == 0))
+        return super().__call__(frame)
+
+
+@pytest.mark.parametrize("detect_every", [1, 2])
+def test_detection_abreast_changes_nothing(tmp_path, detect_every):
+    written = []
+    for threads in (False, True):
+        folder, seen = tmp_path / str(threads), []
+        pipeline = make_pipeline(
+            folder, [SceneSource(), SceneSource(17, "other")], detectors=[AbreastDetector(seen.append)] * 2,
+            threads=threads, detect_every=detect_every, video=False,
+        )  # fmt: skip
+        assert pipeline.abreast == (3 if threads else 1)
+        pipeline.run()
+        written.append([(folder / name / "tracks.txt").read_bytes() for name in ("scene", "other")])
+        assert sorted(seen) == sorted([*range(1, 31, detect_every), *range(1, 18, detect_every)])
+    assert written[0] == written[1]
+    assert min(len(w) for w in written[0]) > 500
+
+
+def test_a_detector_that_fails_abreast_ends_the_stream_after_the_frame_before(tmp_path):
+    def fail(index):
+        if index >= 9:
+            raise ValueError("no more")
+
+    pipeline = make_pipeline(tmp_path, [SceneSource()], detectors=[AbreastDetector(fail)], video=False)
+    pipeline.run()
+    assert (str(pipeline.streams[0].error), pipeline.streams[0].frames) == ("no more", 8)
+
+
 def test_rows_are_the_scene(tmp_path):
     pipeline = make_pipeline(tmp_path, [SceneSource(frames=20)])
     pipeline.run()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -88,3 +90,39 @@ class Channel(Generic[T]):
     def __len__(self) -> int:
         with self._changed:
             return sum(len(queue) for queue in self._lanes)
+
+
+class Turns(Generic[T]):
+    """Lets several workers take from one channel and pass on in the order in which they took.
+
+    Parameters
+    ----------
+    inlet : where the work comes from.
+    admit : called with what was taken, in order and by one worker at a time.
+    """
+
+    def __init__(self, inlet: Channel[T], admit: Callable[[list[T]], None] = lambda items: None) -> None:
+        self._inlet, self._admit = inlet, admit
+        self._taking = threading.Lock()
+        self._passed = threading.Condition()
+        self._taken = self._turn = 0
+
+    def take(self) -> tuple[int, list[T]]:
+        """A number, and work as from `Channel.take`; raises Closed as that does."""
+        with self._taking:
+            items = self._inlet.take()
+            self._admit(items)
+            self._taken += 1
+            return self._taken - 1, items
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[None]:
+        """Waits until everything taken before `number` was passed on."""
+        with self._passed:
+            self._passed.wait_for(lambda: self._turn == number)
+        try:
+            yield
+        finally:
+            with self._passed:
+                self._turn += 1
+                self._passed.notify_all()

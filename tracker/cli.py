@@ -66,7 +66,9 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
         print(f"error: {text} is left out: {error}", file=sys.stderr)
     governor = None
     if config.target_fps is not None:
-        governor = Governor(config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors)
+        governor = Governor(
+            config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.abreast
+        )
     signals = _Signals(pipeline)
     progress = Progress(run.streams, quiet=quiet)
 

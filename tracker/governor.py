@@ -42,6 +42,7 @@ class Governor:
     target_fps : frames per second to hold, all streams together.
     groups : stages that share a thread; one frame's time is that of the slowest group.
     cores : processors; all groups together cannot do more than these.
+    abreast : frames that are detected at the same time.
     detectors : those with an attribute `tiled` are told.
     """
 
@@ -52,9 +53,11 @@ class Governor:
         groups: Sequence[Sequence[str]],
         cores: int,
         detectors: Sequence[Any] = (),
+        abreast: int = 1,
     ) -> None:
         self.target_fps, self.changes = target_fps, 0
         self._steps, self._groups, self._cores, self._detectors = steps, groups, cores, detectors
+        self._abreast = abreast
         self._efforts, self._level, self._calm = efforts(steps.detect_every), 0, 0
         self._looked, self._before = time.perf_counter(), _totals(steps.timing)
 
@@ -77,8 +80,9 @@ class Governor:
 
     def _seconds(self, spent: dict[str, float]) -> float:
         """Seconds a frame takes when frames follow each other without a gap."""
-        slowest = max(sum(spent.get(stage, 0.0) for stage in group) for group in self._groups)
-        return max(slowest, sum(spent.values()) / min(self._cores, len(self._groups)))
+        in_turn = {**spent, "detect": spent.get("detect", 0.0) / self._abreast}
+        slowest = max(sum(in_turn.get(stage, 0.0) for stage in group) for group in self._groups)
+        return max(slowest, sum(spent.values()) / min(self._cores, len(self._groups) + self._abreast - 1))
 
     def _decide(self, possible_fps: float) -> None:
         self._calm = self._calm + 1 if possible_fps > SPARE * self.target_fps else 0

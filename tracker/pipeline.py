@@ -2,7 +2,8 @@
 
 Decoders (one thread per stream) put frames into the first channel; each group of steps takes from one channel and puts
 into the next; every stream has a thread that draws and writes. All channels are bounded, and first in, first out within
-a stream. A stream ends by an item without a frame, which carries the error where there was one.
+a stream. Where all detectors allow it, several threads detect, each on a frame of its own, and pass on in turn. A
+stream ends by an item without a frame, which carries the error where there was one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 
-from tracker.channel import Channel, Closed
+from tracker.channel import Channel, Closed, Turns
 from tracker.errors import TrackerError
 from tracker.steps import Item, Steps, Stream
 
@@ -37,18 +38,20 @@ class Pipeline:
     Attributes
     ----------
     warnings : stages that stalled.
+    abreast : threads that detect: as many frames as every detector takes at a time (its attribute `abreast`, else 1).
     """
 
     def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
         self.streams, self.steps, self.threaded = list(streams), steps, threads
         self.warnings: list[str] = []
+        self.abreast = min((getattr(s.detector, "abreast", 1) for s in streams), default=1) if threads else 1
         self._stop = threading.Event()
         self._abort = threading.Event()
         self._idle = threading.Condition()
         self._unfinished = len(self.streams)
         self._stalled: set[str] = set()
         live = frozenset(s.number for s in streams if s.source.info.live)
-        room = 1 if live else 2
+        room = 1 if live else 3
         lanes = len(self.streams)
         groups = self._groups()
         self._channels: list[Channel[Item]] = [Channel(lanes, room, live) for _ in groups[:1]]
@@ -59,14 +62,21 @@ class Pipeline:
                 threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True)
                 for s in streams
             ),
-            *(
-                threading.Thread(target=self._work, args=(n, g), name=f"steps {n}", daemon=True)
-                for n, g in enumerate(groups)
-            ),
+            *self._step_threads(groups),
             *(threading.Thread(target=self._finish, args=(s,), name=f"write {s.number}", daemon=True) for s in streams),
         ]
         if not threads:
             self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
+
+    def _step_threads(self, groups: Sequence[tuple[Step, ...]]) -> list[threading.Thread]:
+        threads = []
+        for number, group in enumerate(groups):
+            plan = {"admit": self.steps.plan} if number == 0 else {}
+            turns = Turns(self._channels[number], **plan)
+            for _ in range(self.abreast if number == 0 else 1):
+                name = "steps " + "-".join(step.__name__ for step in group)
+                threads.append(threading.Thread(target=self._work, args=(number, group, turns), name=name, daemon=True))
+        return threads
 
     def stage_groups(self) -> list[tuple[str, ...]]:
         """Stages, by the names they are timed under, that share a thread."""
@@ -161,19 +171,19 @@ class Pipeline:
             error = e
         inlet.end(stream.number, Item(stream, None, error=error))
 
-    def _work(self, number: int, group: tuple[Step, ...]) -> None:
-        inlet = self._channels[number]
+    def _work(self, number: int, group: tuple[Step, ...], turns: Turns[Item]) -> None:
         following = self._channels[number + 1] if number + 1 < len(self._channels) else None
         while True:
             try:
-                items = inlet.take()
+                turn, items = turns.take()
             except Closed:
                 return
             for step in group:
                 step(items)
-            for item in items:
-                with suppress(Closed):
-                    self._pass_on(item, following)
+            with turns.turn(turn):
+                for item in items:
+                    with suppress(Closed):
+                        self._pass_on(item, following)
 
     def _pass_on(self, item: Item, following: Channel[Item] | None) -> None:
         lane = item.stream.number
@@ -199,7 +209,7 @@ class Pipeline:
 
     def _sequential(self) -> None:
         """All streams in turn, a frame of each through all steps."""
-        steps = [step for group in self._groups() for step in group]
+        steps = [self.steps.plan, *(step for group in self._groups() for step in group)]
         sources = {s.number: iter(s.source) for s in self.streams}
         while sources and not self._stop.is_set():
             items = [self._next(self.streams[n], frames) for n, frames in sources.items()]

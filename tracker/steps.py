@@ -77,6 +77,8 @@ class Item:
     frame: Frame | None
     arrived_s: float = 0.0
     error: BaseException | None = None
+    detect: bool = False
+    """The detector is to run on this frame."""
     detections: Detections | None = None
     warp: np.ndarray | None = None
     select_s: float = 0.0
@@ -115,17 +117,21 @@ class Steps:
         self.timing, self.appearance = timing, appearance
         self.detect_every, self.embed_every = detect_every, 1
 
+    def plan(self, items: list[Item]) -> None:
+        """Decide on which frames the detector runs, in their order: several may be at detection at the same time."""
+        for item in items:
+            item.stream.since_detection += 1
+            if item.stream.since_detection >= self.detect_every:
+                item.stream.since_detection, item.detect = 0, True
+
     def detect(self, items: list[Item]) -> None:
         for item in items:
-            self._guarded(item, self._detect)
+            if item.detect:
+                self._guarded(item, self._detect)
 
     def _detect(self, item: Item) -> None:
-        stream, frame = item.stream, item.frame
-        stream.since_detection += 1
-        if stream.since_detection >= self.detect_every and frame is not None:
-            stream.since_detection = 0
-            with self.timing.measure("detect"):
-                item.detections = stream.detector(frame)
+        with self.timing.measure("detect"):
+            item.detections = item.stream.detector(item.frame)  # type: ignore[arg-type]
 
     def camera(self, items: list[Item]) -> None:
         for item in items:

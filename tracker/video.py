@@ -51,7 +51,7 @@ class VideoSink:
         stream.time_base = stream.codec_context.time_base = Fraction(1, self.CLOCK)
         stream.codec_context.gop_size = max(1, min(60, round(fps)))
         stream.codec_context.thread_count = threads
-        stream.options = {"preset": "ultrafast", "crf": "24", "bf": "0", "x264-params": "colormatrix=smpte170m"}
+        stream.options = {"preset": "ultrafast", "crf": "27", "bf": "0", "x264-params": "colormatrix=smpte170m"}
 
     def write_image(self, image: np.ndarray, time_s: float) -> None:
         """Append a uint8 (H,W,3) BGR image shown from `time_s` on; raises OutputError when the disk is full."""
@@ -61,9 +61,8 @@ class VideoSink:
                 image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_REPLICATE
             )
         # OpenCV converts twice as fast as FFmpeg, by BT.601; the stream says so.
-        frame = self._av.VideoFrame.from_ndarray(
-            np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8), format="yuv420p"
-        )
+        planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        frame = self._av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
         self._first = time_s if self._first is None else self._first
         frame.pts = max(self._last_pts + 1, round((time_s - self._first) * self.CLOCK))
         frame.time_base = Fraction(1, self.CLOCK)

@@ -1,0 +1,127 @@
+"""Frozen TensorFlow graphs in OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.files import model_bytes
+from detectors.runtime import first_line
+from tracker.choices import compare, remembered
+from tracker.devices import processor
+from tracker.errors import BackendMissingError, DetectorError
+
+
+class OpenVINORunner:
+    """The same graph read by OpenVINO; compiled once for each batch size met, with a request for each thread.
+
+    With several threads to use, either as many pictures are looked at at the same time, each by one thread, or all
+    threads share one: what is faster here is measured, once per machine and graph, and so is the precision.
+    """
+
+    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, precision: str, threads: int) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
+        self._core = ov.Core()
+        self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiling, self._mine = threading.Lock(), threading.local()
+        try:
+            self._model = self._core.read_model(path)
+        except RuntimeError as error:
+            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
+        if precision == "auto":
+            chosen = self._measured("precision", self._faster_precision, ov.__version__)
+            precision = str(chosen["precision"])
+        self.abreast = 1
+        if threads > 1:
+            measure = partial(self._faster_sharing, precision, threads)
+            self.abreast = int(self._measured("abreast", measure, ov.__version__, threads, precision)["abreast"])
+        self._options = _options(precision, threads, self.abreast)
+        self.name = f"openvino cpu {precision}"
+
+    def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
+        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
+        return remembered("openvino", f"{what}, {processor()}, openvino {given}, {digest}", measure)
+
+    def _faster_precision(self) -> dict[str, Any]:
+        """bf16 where the processor knows it and it saves time: without matrix units it may cost more."""
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return {"precision": "f32"}
+        batch = self._trial()
+        calls = {
+            p: partial(self._compile(batch.shape, _options(p, 1, 1)).create_infer_request().infer, [batch])
+            for p in ("f32", "bf16")
+        }
+        seconds = compare(calls)
+        return {"precision": "bf16" if seconds["bf16"] < 0.9 * seconds["f32"] else "f32", "seconds": seconds}
+
+    def _faster_sharing(self, precision: str, threads: int) -> dict[str, Any]:
+        """How many pictures to look at at the same time with so many threads: one, or one a thread."""
+        batch = self._trial()
+
+        def look(abreast: int) -> Callable[[], None]:
+            compiled = self._compile(batch.shape, _options(precision, threads, abreast))
+            requests = [compiled.create_infer_request() for _ in range(abreast)]
+
+            def work() -> None:
+                for _ in range(threads // abreast):
+                    for request in requests:
+                        request.start_async([batch])
+                    for request in requests:
+                        request.wait()
+
+            return work
+
+        seconds = compare({"1": look(1), str(threads): look(threads)}, busy=False)
+        return {"abreast": int(min(seconds, key=lambda k: seconds[k])), "seconds": seconds}
+
+    def _trial(self) -> np.ndarray:
+        """One picture of noise, as the graph takes it."""
+        given = self._model.input(f"{self._input}:0")
+        shape = [d.get_length() if d.is_static else side for d, side in zip(
+            given.partial_shape, (1, 320, 320, 3), strict=True)]  # fmt: skip
+        return np.random.default_rng(0).integers(0, 256, shape).astype(given.element_type.to_dtype())
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            request = self._request_for(batch.shape)
+            request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+            return [request.get_tensor(name).data for name in self._outputs]
+        except RuntimeError as error:
+            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {first_line(error)}") from None
+
+    def _request_for(self, shape: tuple[int, ...]) -> Any:
+        """This thread's request for a shape."""
+        requests = self._mine.__dict__.setdefault("requests", {})
+        if shape not in requests:
+            with self._compiling:
+                if shape not in self._compiled:
+                    self._compiled[shape] = self._compile(shape, self._options)
+                requests[shape] = self._compiled[shape].create_infer_request()
+        return requests[shape]
+
+    def _compile(self, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
+        model = self._model.clone()
+        model.reshape({f"{self._input}:0": list(shape)})
+        return self._core.compile_model(model, "CPU", options)
+
+    def close(self) -> None:
+        self._compiled.clear()
+        self._mine = threading.local()
+
+
+def _options(precision: str, threads: int, abreast: int) -> dict[str, Any]:
+    """OpenVINO's. A single stream works in the caller's thread; several stay off fixed cores, as others work too."""
+    common = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    if abreast == 1:
+        return {**common, "PERFORMANCE_HINT": "LATENCY"}
+    return {**common, "NUM_STREAMS": abreast, "ENABLE_CPU_PINNING": False}
