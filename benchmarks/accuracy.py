@@ -141,7 +141,7 @@ def ours(case: Case, preset: str, settings: dict) -> np.ndarray:
     out = []
     for index, found in enumerate(case.frames):
         features = None if case.features is None else case.features[index]
-        tracks = tracker.update(found, features, time_s=index / case.fps, frame_size=case.size).seen
+        tracks = tracker.update(found, features, time_s=index / case.fps, frame_size=case.size).written
         out.append(np.column_stack([np.full(len(tracks), index + 1), tracks.id, xyxy_to_tlwh(tracks.xyxy)]))
     return np.concatenate(out)
 

@@ -199,7 +199,7 @@ def tracking(encoders: list[Encoder], thresholds: list[float], mot: Path) -> lis
             if found is not None:
                 features[:-1] = [e.encode(c.cut([(image, found.xyxy)])) for e, c in zip(encoders, cutters, strict=True)]
             for i, tracker in enumerate(trackers):
-                tracks = tracker.update(found, features[i % columns], frame_size=size).seen
+                tracks = tracker.update(found, features[i % columns], frame_size=size).written
                 rows[i] += [[index, t, *b[:2], *(b[2:] - b[:2])] for t, b in zip(tracks.id, tracks.xyxy, strict=True)]
         detector.close()
         truth = read_truth(folder)

@@ -156,7 +156,7 @@ class Realtime:
                     boxes = np.array([t.to_ltrb() for t in seen]).reshape(-1, 4)
                     number = np.array([int(t.track_id) for t in seen], np.int64)
                     ones, zeros = np.ones(n, np.float32), np.zeros(n, np.int32)
-                    shown = Tracks(number, boxes, ones, zeros, np.arange(n), ones > 0, zeros.astype(np.int64))
+                    shown = Tracks(number, boxes, ones, zeros, np.arange(n), ones > 0, zeros.astype(np.int64), ones > 0)
                     drawn = painter.draw(frame, shown)
                 with timing.measure("write"):
                     sink.write_image(drawn, frame.time_s)

@@ -59,7 +59,7 @@ class NaiveLoop:
                     found = self._detect(image)
                 features = self._features(image, found, timing)
                 with timing.measure("associate"):
-                    tracks = tracker.update(found, features, frame_size=size).seen
+                    tracks = tracker.update(found, features, frame_size=size).written
                 with timing.measure("draw"):
                     drawn = painter.draw(frame, tracks)
                 with timing.measure("write"):

@@ -19,6 +19,7 @@ def tracks(xyxy, ids):
         np.arange(n),
         np.ones(n, bool),
         np.zeros(n, np.int64),
+        np.ones(n, bool),
     )
 
 

@@ -21,6 +21,7 @@ ORDER = {
         "size_motion",
         "clock",
         "confidence",
+        "coasting",
         "looks",
         "appearance",
         "assignment",

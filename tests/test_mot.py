@@ -20,6 +20,7 @@ def tracks(n):
         np.arange(n),
         np.ones(n, bool),
         np.zeros(n, np.int64),
+        np.ones(n, bool),
     )
 
 

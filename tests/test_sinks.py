@@ -32,6 +32,7 @@ def tracks(index, n=3):
         np.arange(n),
         np.ones(n, bool),
         np.zeros(n, np.int64),
+        np.ones(n, bool),
     )
 
 

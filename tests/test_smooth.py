@@ -24,6 +24,15 @@ def test_gaps_are_filled_on_the_path():
     np.testing.assert_allclose(rows[:, 2], 100 + 2 * rows[:, 0], atol=0.25)
 
 
+def test_boxes_written_without_a_detection_give_way_to_the_line():
+    rows = walk(3, range(1, 60))
+    rows[30:36, 2] += 8
+    rows[30:36, 6] = 0
+    smooth = smooth_rows(rows, 10)
+    np.testing.assert_allclose(smooth[:, 2], 100 + 2 * smooth[:, 0], atol=0.25)
+    assert len(smooth) == 59 and len(smooth_rows(rows * [1, 1, 1, 1, 1, 1, 0], 10)) == 59
+
+
 def test_long_gaps_stay_open():
     rows = smooth_rows(walk(3, [*range(1, 31), *range(60, 90)]), 10, Smoothing(fill_s=1.0))
     assert not np.isin(np.arange(31, 60), rows[:, 0]).any()

@@ -8,6 +8,7 @@ from filterpy.kalman import KalmanFilter
 
 from tracker import DeepSort, Detections
 from tracker.clock import Clock
+from tracker.coasting import Coasting
 from tracker.confidence import ScoreScale
 from tracker.looks import Evidence, Normal, blend
 from tracker.size_motion import SizeMotion, TwinMotion
@@ -119,6 +120,42 @@ def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
         for t in range(50, 53):
             again = feed(tracker, (PERSON + np.array([speed * 19, 0, speed * 19, 0])), time_s=t / 10)
         assert (again.seen.id.tolist() == first.id.tolist()) is same
+
+
+def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):
+    """Rounds in which a walking person was written while missed, for three frames of thirteen or for good."""
+    tracker, written = DeepSort.from_preset("default", **settings), []
+    for number in range(rounds):
+        for k in range(13):
+            x = 200 + 2 * (k if number % 2 else 13 - k)
+            seen = k < 5 or k > 7 if returns else number % 2 == 0 and k < 10
+            tracks = feed(tracker, PERSON + np.array([x, 0, x, 0]) if seen else [], frame_size=frame_size)
+            if not seen and len(tracks.written):
+                assert tracks.written.score.tolist() == [0] * len(tracks.written) and len(tracks.seen) == 0
+                assert abs(tracks.written.xyxy[0, 0] - x - 100) < 8
+                written.append(number)
+    return written
+
+
+def test_boxes_are_written_through_gaps_that_were_found_to_close():
+    assert coasted_boxes() == [n for n in range(4, 12) for _ in range(3)]
+
+
+def test_no_boxes_are_written_before_or_at_the_border_or_where_it_is_switched_off():
+    assert coasted_boxes(returns=False, max_age=1) == []
+    assert coasted_boxes(frame_size=(310, 480)) == []
+    assert coasted_boxes(coast_chance=1) == []
+
+
+def test_the_share_of_right_boxes_is_counted_by_length_of_the_gap():
+    coasting, there = Coasting(5), PERSON[None]
+    assert coasting.chance(np.array([1, 1, 3])).tolist() == [0.3] * 3
+    assert coasting.chance(np.zeros(0, int)).shape == (0,)
+    assert coasting.coasted.tolist() == [0, 2, 0, 1, 0, 0]
+    coasting.learn(np.array([2, 9]), np.repeat(there, 2, axis=0), np.repeat(there, 2, axis=0))
+    assert coasting.right.tolist() == [0, 2, 2, 1, 1, 1]
+    coasting.learn(np.array([4]), there + np.array([50, 0, 50, 0]), there)  # a quarter of a width after one of five
+    assert coasting.right.tolist() == [0, 3, 2, 1, 1, 1]
 
 
 def test_a_track_that_left_the_frame_is_not_found_again():

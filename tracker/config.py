@@ -65,6 +65,8 @@ class TrackerConfig:
     """How long it is remembered."""
     standing_overlap: float = 0.38
     """Least IoU with where it was last seen."""
+    coast_chance: float = 0.5
+    """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("max_age", 1, None), ("n_init", 1, None), ("budget", 1, None),
@@ -72,7 +74,8 @@ class TrackerConfig:
                                 ("tentative_overlap", 0, 1), ("standing_overlap", 0, 1), ("grow", 0, 5),
                                 ("score_weight", 0, 1), ("youth_weight", 0, 1), ("absence_weight", 0, 1),
                                 ("looks_weight", 0, None),
-                                ("size_inertia", 0, 1), ("standing_speed", 0, None), ("standing_seconds", 0, None)):
+                                ("size_inertia", 0, 1), ("coast_chance", 0, 1),
+                                ("standing_speed", 0, None), ("standing_seconds", 0, None)):
             value = getattr(self, name)
             if value is None and name == "max_cosine_distance":
                 continue

@@ -7,6 +7,7 @@ import numpy as np
 from tracker import boxes
 from tracker.assignment import Matches
 from tracker.clock import Clock
+from tracker.coasting import Coasting
 from tracker.confidence import ScoreScale
 from tracker.config import TrackerConfig
 from tracker.demand import needed
@@ -28,6 +29,7 @@ class OverlapSort:
         self.motion = TwinMotion()
         self.associate = OverlapAssociation(config, classes)
         self.confidence = ScoreScale()
+        self.coasting = Coasting(config.max_age)
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
         """Every track `dt` frames on, and with the camera where that moved."""
@@ -76,8 +78,10 @@ class OverlapSort:
         predicted = self.motion.box(self.bank.mean)
         matches, left = self.associate(self.bank, seen, confidence, predicted)
         self._wake(matches, seen)
+        self._check_coasting(matches, seen)
         self._correct(matches, seen, confidence)
         self._miss(matches, frame_size)
+        self._coast(frame_size)
         self._begin(left[confidence[left] >= self.config.birth_score], seen, confidence)
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
@@ -148,6 +152,27 @@ class OverlapSort:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
         bank.keep(alive)
+
+    def _check_coasting(self, matches: Matches, seen: Observation) -> None:
+        """How good were the boxes of the tracks that are found again?"""
+        missed = self.bank.time_since_update[matches.track]
+        again = np.flatnonzero(missed)
+        if len(again):
+            predicted = self.motion.box(self.bank.means[matches.track[again], 1])
+            self.coasting.learn(missed[again], predicted, seen.xyxy[matches.detection[again]])
+
+    def _coast(self, frame_size: tuple[int, int] | None) -> None:
+        """Which of the missed tracks, confirmed and wholly inside the frame, are likely where they are predicted."""
+        bank = self.bank
+        bank.coasted[:] = False
+        rows = np.flatnonzero(bank.confirmed & (bank.time_since_update > 0) & ~bank.asleep)
+        if frame_size is not None and len(rows):
+            box = self.motion.box(bank.means[rows, 1])
+            rows = rows[(box[:, 0] >= 0) & (box[:, 2] <= frame_size[0])]
+        if len(rows):
+            likely = self.coasting.chance(bank.time_since_update[rows]) >= self.config.coast_chance
+            bank.coasted[rows[likely]] = True
+            bank.score[rows[likely]] = 0
 
     def _begin(self, rows: np.ndarray, seen: Observation, confidence: np.ndarray) -> None:
         if len(rows) == 0:

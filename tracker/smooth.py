@@ -85,6 +85,8 @@ def smooth_rows(
     """
     s = smoothing or Smoothing()
     rows = np.asarray(rows, float).reshape(-1, 7)
+    if rows[:, 6].any():
+        rows = rows[rows[:, 6] != 0]  # written without a detection: with both ends known, the line is better
     tracklets = [_tracklet(rows[rows[:, 1] == i], (looks or {}).get(int(i))) for i in np.unique(rows[:, 1])]
     parts = [_rows(smooth_track(fill(t, round(s.fill_s * fps)), s)) for t in stitch(tracklets, fps, s)]
     if not parts:

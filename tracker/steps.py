@@ -204,10 +204,8 @@ class Steps:
                 found, item.features, embedded=item.embedded if item.features is not None else None,
                 time_s=self._time(item), warp=item.warp, frame_size=item.frame.size,  # type: ignore[union-attr]
             )  # fmt: skip
-            # Where the detector did not run, tracks that it saw when it last did are shown where the filter has them.
-            item.tracks = (
-                tracks.seen if found is not None else tracks[tracks.confirmed & (tracks.time_since_update == 0)]
-            )
+            # Where the detector did not run, tracks present when it last did are shown where the filter has them.
+            item.tracks = tracks.written
         if stream.looks is not None:
             stream.looks.update(stream.tracker.looks())
         stream.objects += len(found) if found is not None else 0

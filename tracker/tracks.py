@@ -18,11 +18,12 @@ class Tracks:
     ----------
     id : (T,) int64, positive, never reused in a run.
     xyxy : (T,4) float64, corners in pixels (the filter's posterior in the `paper` preset).
-    score : (T,) float32, of the detection matched in this frame, else of the last one.
+    score : (T,) float32, of the detection matched in this frame, else of the last one; 0 where `present` without one.
     class_id : (T,) int32, by votes.
     detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
     confirmed : (T,) bool.
     time_since_update : (T,) int64, frames since the last match on which the detector ran.
+    present : (T,) bool, matched when the detector last ran, or missed and likely where predicted (see `coasting`).
     """
 
     id: np.ndarray
@@ -32,6 +33,7 @@ class Tracks:
     detection_index: np.ndarray
     confirmed: np.ndarray
     time_since_update: np.ndarray
+    present: np.ndarray
 
     def __len__(self) -> int:
         return len(self.id)
@@ -42,8 +44,13 @@ class Tracks:
 
     @property
     def seen(self) -> Tracks:
-        """Confirmed tracks matched in this frame: the rows that are written and drawn."""
+        """Confirmed tracks matched in this frame."""
         return self[self.confirmed & (self.detection_index >= 0)]
+
+    @property
+    def written(self) -> Tracks:
+        """Confirmed tracks that are present: the rows that are written and drawn."""
+        return self[self.confirmed & self.present]
 
     @classmethod
     def empty(cls) -> Tracks:
@@ -55,6 +62,7 @@ class Tracks:
             np.zeros(0, np.int64),
             np.zeros(0, bool),
             np.zeros(0, np.int64),
+            np.zeros(0, bool),
         )
 
 
@@ -81,6 +89,7 @@ class TrackBank:
     score_sum : (T,) float64, confidences of all matches.
     speed : (T,) float64, at the first miss: box widths per second, twice that for heights.
     asleep : (T,) bool, lost for longer than `max_age` and kept because the track stood still.
+    coasted : (T,) bool, missed, and written all the same.
     look, looks : (T,D) float32 unit vectors, mean of a track's features, and how many it has had (T,) int64.
     """
 
@@ -101,6 +110,7 @@ class TrackBank:
     score_sum: np.ndarray
     speed: np.ndarray
     asleep: np.ndarray
+    coasted: np.ndarray
     looks: np.ndarray
 
     def __init__(self, budget: int, *, paper: bool = True) -> None:
@@ -112,7 +122,7 @@ class TrackBank:
         filters = () if paper else (2,)
         numbers: dict[str, tuple[int, ...]] = {"means": (*filters, 8), "covariances": (*filters, 4, 3), "score": ()}
         counts = ["id", "hits", "age", "time_since_update", "class_id", "detection_index", "slot"]
-        flags = ["confirmed"]
+        flags = ["confirmed", "coasted"]
         if not paper:
             numbers |= {"observed": (4,), "score_sum": (), "speed": ()}
             counts.append("looks")
@@ -207,9 +217,10 @@ class TrackBank:
 
     def snapshot(self, xyxy: np.ndarray) -> Tracks:
         """Copies of what users see, with the boxes (T,4) that the filter gives."""
+        present = (self.time_since_update == 0) | self.coasted
         return Tracks(
             self.id.copy(), xyxy, self.score.astype(np.float32), self.class_id.astype(np.int32),
-            self.detection_index.copy(), self.confirmed.copy(), self.time_since_update.copy(),
+            self.detection_index.copy(), self.confirmed.copy(), self.time_since_update.copy(), present,
         )  # fmt: skip
 
 
