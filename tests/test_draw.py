@@ -42,6 +42,17 @@ def test_box_has_the_colour_of_its_id_and_the_label_stands_above():
     assert not drawn[90:140, 70:150].any()
 
 
+def test_a_box_without_a_detection_is_thin_and_has_no_score():
+    painted = []
+    for score in (0.87, 0.0):
+        shown = tracks([[60, 80, 160, 150]], [4])
+        shown.score[:] = score
+        drawn = Painter(("car",)).draw(Frame(1, 0.0, np.zeros((400, 600, 3), np.uint8), (600, 400)), shown)
+        painted.append([(drawn[area] == colour(4)).all(axis=2).sum() for area in (np.s_[100:140], np.s_[:78])])
+    (box, label), (thin_box, short_label) = painted
+    assert 0 < thin_box < 0.7 * box and 0.2 * label < short_label < 0.7 * label
+
+
 @pytest.mark.parametrize("box", [[-40, -30, 20, 25], [290, 190, 400, 300], [-900, -900, -800, -800], [0, 0, 300, 200]])
 def test_labels_stay_inside_the_frame(box):
     drawn = Painter(("a rather long name of a class",)).draw(

@@ -61,10 +61,11 @@ class Painter:
         rows.sort(key=lambda row: row[1][3])  # nearer objects, lower in the picture, above farther ones
         for track_id, box, _, _ in rows:
             self._draw_trail(image, track_id, box, width)
-        for track_id, box, _, _ in rows:
-            cv2.rectangle(image, (box[0], box[1]), (box[2], box[3]), colour(track_id), width)
+        for track_id, box, _, score in rows:  # thin where only the filter says that it is there
+            cv2.rectangle(image, (box[0], box[1]), (box[2], box[3]), colour(track_id), width if score else 1)
         for track_id, box, class_id, score in rows:
-            self._draw_label(image, f"{self.name(class_id)} {track_id}  {score:.2f}", box, colour(track_id), scale)
+            text = f"{self.name(class_id)} {track_id}" + (f"  {score:.2f}" if score else "")
+            self._draw_label(image, text, box, colour(track_id), scale)
         return image
 
     def _draw_trail(self, image: np.ndarray, track_id: int, box: list[int], width: int) -> None:
