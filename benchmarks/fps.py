@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker.devices import processor
 from tracker.errors import BackendMissingError, TrackerError
+from tracker.timing import STAGES
 
 BASE: dict[str, Any] = {
     "kind": "ours", "threads": True, "cut_graph": True, "batches": True, "appearance": "auto", "precision": None,
@@ -26,8 +27,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one crop a time": {"batches": False},
     "embed everything": {"appearance": "always"},
     "float32": {"precision": "f32"},
+    "25 objects": {"objects": 25},
 }
-"""Ours with each lever off, after the naive loop and ours."""
+"""After the naive loop and ours: ours with each lever off, and with 25 scripted boxes a frame."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variants", default="", metavar="NAME,...", help=f"of: {', '.join(VARIANTS)} (default: all)")
     parser.add_argument("--peers", action="store_true", help="the packaged DeepSORTs beside, where they are installed")
     parser.add_argument("--sweep", action="store_true", help="5 to 200 objects and 360p to 4K, a table and a plot")
+    parser.add_argument("--soak", type=int, metavar="N", help="N frames in one run, the video over and over: memory")
+    parser.add_argument("--objects", type=int, default=0, metavar="N", help="scripted boxes a frame instead")
     parser.add_argument("--plot", type=Path, default=Path("fps_sweep.png"), metavar="FILE.png", help="of the sweep")
     parser.add_argument("--freeze", metavar="CKPT", help="freeze this checkpoint first and take it as encoder")
     parser.add_argument("--network", default="wrn", help="network of that checkpoint (default: wrn)")
@@ -87,6 +91,10 @@ def main(args: argparse.Namespace) -> int:
         from benchmarks.fps_sweep import sweep
 
         return sweep(args)
+    if args.soak:
+        from benchmarks.fps_soak import soak
+
+        return soak(args)
     names = [n.strip() for n in args.variants.split(",") if n.strip()] or list(VARIANTS)
     if unknown := [n for n in names if n not in VARIANTS]:
         raise TrackerError(f"variant {unknown[0]!r}; expected of: {', '.join(VARIANTS)}")
@@ -97,8 +105,10 @@ def main(args: argparse.Namespace) -> int:
             from benchmarks.fps_peers import add_peers
 
             add_peers(found, task, args.rounds)
+    print(about_machine())
     print(table(found))
     print(stage_table(found))
+    print(setting_table(found))
     if args.json:
         write_json(args.json, {"machine": machine(), "task": task, "variants": found})
     return 0
@@ -112,7 +122,7 @@ def common_task(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
                        stdout=subprocess.DEVNULL)  # fmt: skip
         video = str(scratch / "crossing.mp4")
     return {**BASE, "video": str(video), "frames": args.frames, "detector": args.detector, "tiles": args.tiles,
-            "device": args.device, "encoder": frozen(args)}  # fmt: skip
+            "device": args.device, "encoder": frozen(args), "objects": args.objects}  # fmt: skip
 
 
 def frozen(args: argparse.Namespace) -> str | None:
@@ -161,7 +171,9 @@ def summary(worker: Worker, first: Worker) -> dict[str, Any]:
         "objects_per_frame": last["objects"] / last["frames"],
         "share_embedded": last["embedded"] / max(last["objects"], 1),
         "ids": last["ids"],
-        "outside": 1 - (totals["detect"] + totals["encode"]) / sum(totals.values()),
+        "warm_up_s": worker.rounds[0]["wall_s"],
+        "outside": median(1 - r["networks_s"] / r["wall_s"] for r in rounds),
+        "other_stages": 1 - (totals["detect"] + totals["encode"]) / sum(totals.values()),
         "stages": last["stages"],
         "tracks": last["rows"],
     }
@@ -172,27 +184,37 @@ def per_frame(round_: dict[str, Any], key: str) -> float:
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """Speed of the variants; `outside` is the share of stage time outside detector and encoder."""
+    """Speed of the variants. `outside` is the share of wall time in which neither detector nor encoder is at work,
+    `others` that of the other stages in the time of all stages, added up as if they ran one after the other."""
     first = next(iter(found))
-    lines = [f"{'':18} {'FPS':>7} {'x ' + first:>9} {'CPU ms/fr':>10} {'x ' + first:>9} {'peak MB':>8} {'objects':>8} "
-             f"{'embedded':>9} {'ids':>4} {'outside':>8}  runs on"]  # fmt: skip
+    lines = [f"{'':18} {'FPS':>7} {'x ' + first:>9} {'CPU ms/fr':>10} {'x ' + first:>9} {'objects':>8} {'embedded':>9} "
+             f"{'ids':>4} {'outside':>8} {'others':>7} {'peak MB':>8}"]  # fmt: skip
     for name, v in found.items():
         lines.append(
             f"{name:18} {v['fps']:7.1f} {v['fps_ratio']:9.2f} {v['cpu_ms_per_frame']:10.1f} {v['cpu_ratio']:9.2f} "
-            f"{v['peak_mb']:8.0f} {v['objects_per_frame']:8.1f} {v['share_embedded']:9.0%} {v['ids']:4d} "
-            f"{v['outside']:8.1%}  {v['detector']} | {v['encoder']}"
+            f"{v['objects_per_frame']:8.1f} {v['share_embedded']:9.0%} {v['ids']:4d} {v['outside']:8.1%} "
+            f"{v['other_stages']:7.1%} {v['peak_mb']:8.0f}"
         )
     return "\n".join(lines)
 
 
 def stage_table(found: dict[str, dict[str, Any]]) -> str:
-    """p50 and p95 of each stage, milliseconds a frame (of the naive loop: a crop, for crop and encode)."""
-    stages = list(dict.fromkeys(s for v in found.values() for s in v["stages"]))
+    """p50 and p95 of each stage, milliseconds a frame."""
+    stages = [s for s in STAGES if any(s in v["stages"] for v in found.values())]
     lines = ["", f"{'p50 / p95 ms':18} " + " ".join(f"{s:>13}" for s in stages)]
     for name, v in found.items():
         cells = (v["stages"].get(s) for s in stages)
         lines.append(f"{name:18} " + " ".join(
             f"{c['p50_ms']:6.1f}/{c['p95_ms']:6.1f}" if c else f"{'':>13}" for c in cells))  # fmt: skip
+    return "\n".join(lines)
+
+
+def setting_table(found: dict[str, dict[str, Any]]) -> str:
+    """What is not part of the rates: loading, the first run, and where the networks run."""
+    lines = ["", f"{'':18} {'start-up s':>10} {'warm-up s':>10}  detector | encoder (all else on the CPU)"]
+    for name, v in found.items():
+        runs = f"{v['detector']} | {v['encoder'] or 'none'}"
+        lines.append(f"{name:18} {v['start_s']:10.1f} {v['warm_up_s']:10.1f}  {runs}")
     return "\n".join(lines)
 
 
@@ -206,6 +228,12 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = None
     return {"processor": processor(), "python": sys.version.split()[0], "packages": packages}
+
+
+def about_machine() -> str:
+    m = machine()
+    packages = ", ".join(f"{name} {version}" for name, version in m["packages"].items() if version)
+    return f"{m['processor']}; Python {m['python']}, {packages}"
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

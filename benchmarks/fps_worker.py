@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ class Ours:
 
         self._task = task
         runtime = "auto" if task["cut_graph"] else "tensorflow"
-        self.detector: Any = open_detector(
-            task["detector"], tiles=task["tiles"], runtime=runtime, device=task["device"], faint=True
-        )
+        self.detector: Any = None
+        if task["detector"] != "none":
+            self.detector = open_detector(
+                task["detector"], tiles=task["tiles"], runtime=runtime, device=task["device"], faint=True
+            )
         if not task["cut_graph"] and task["detector"] == "ssdlite":
             self.detector = _whole(self.detector)
         self.encoder: Any = None
@@ -38,17 +41,22 @@ class Ours:
             self.encoder = FrozenEncoder.open(task["encoder"], device=task["device"], precision=task["precision"])
             if not task["batches"]:
                 self.encoder._buckets = (1,)
-        if task["objects"]:
+        if task["objects"] or self.detector is None:
             self.detector = _Scripted(self.detector, task["objects"])
 
     def about(self) -> dict[str, Any]:
         e = self.encoder
+        # An encoder knows best what runs it; where it does not say, it is a TensorFlow session.
+        runtime = getattr(e, "runtime", "tensorflow")
         return {
             "detector": self.detector.runtime,
-            "encoder": f"tensorflow {e.device} {e.precision}" if e is not None else None,
+            "encoder": f"{runtime} {e.device} {e.precision}" if e is not None else None,
         }
 
-    def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+    def run(
+        self, folder: Path, timing: Timing, source: Any = None, watch: Callable[[int], None] = lambda frames: None
+    ) -> dict[str, Any]:
+        """Track the task's video, or another `source`; `watch` is told often how many frames are done."""
         from tracker.camera import CameraMotion
         from tracker.deepsort import DeepSort
         from tracker.footage import Window
@@ -58,12 +66,12 @@ class Ours:
         from tracker.steps import Steps, Stream
 
         task = self._task
-        source = open_source(task["video"], Window(max_frames=task["frames"]))
+        source = source or open_source(task["video"], Window(max_frames=task["frames"]))
         output = StreamOutput(folder, source.info, self.detector.class_names, video=True, show=False)
         tracker = DeepSort(class_names=self.detector.class_names)
         stream = Stream(0, source, self.detector, tracker, output, CameraMotion())
         steps = Steps(self.encoder, timing, appearance=task["appearance"])
-        Pipeline([stream], steps, threads=task["threads"]).run()
+        Pipeline([stream], steps, threads=task["threads"]).run(lambda: watch(stream.frames))
         if stream.error is not None:
             raise stream.error
         found = {"frames": stream.frames, "objects": stream.objects, "embedded": stream.embedded}
@@ -166,18 +174,20 @@ class Realtime:
 
 
 class _Scripted:
-    """A detector that does its work and then reports N boxes walking about instead of what it saw."""
+    """A detector that does its work, where there is one, and reports N boxes walking about instead of what it saw."""
 
     def __init__(self, detector: Any, objects: int) -> None:
         self._detector, self._objects = detector, objects
-        self.class_names, self.runtime = ("person",), detector.runtime
+        self.class_names, self.runtime = ("person",), getattr(detector, "runtime", "none")
+        self.abreast = getattr(detector, "abreast", 1)
         generator = np.random.default_rng(7)
         self._place, self._speed = generator.random((objects, 2)), generator.normal(0, 0.002, (objects, 2))
 
     def __call__(self, frame: Any) -> Any:
         from tracker.detections import Detections
 
-        self._detector(frame)
+        if self._detector is not None:
+            self._detector(frame)
         width, height = frame.size
         place = np.abs((self._place + self._speed * frame.index) % 2 - 1)
         size = np.array([0.5, 1.2]) * height * 0.5 / self._objects**0.5
@@ -185,7 +195,8 @@ class _Scripted:
         return Detections(np.hstack([low, low + size]), np.full(self._objects, 0.9))
 
     def close(self) -> None:
-        self._detector.close()
+        if self._detector is not None:
+            self._detector.close()
 
 
 def _whole(detector: Any) -> Any:
@@ -209,11 +220,12 @@ def _whole(detector: Any) -> Any:
 
 
 def main() -> int:
+    started = time.perf_counter()
     task = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not break the protocol
     runner: Any = {"naive": Naive, "ours": Ours, "realtime": Realtime}[task["kind"]](task)
-    print(json.dumps(runner.about()), file=out, flush=True)
+    print(json.dumps({**runner.about(), "start_s": time.perf_counter() - started}), file=out, flush=True)
     for _ in sys.stdin:
         timing = Timing()
         with tempfile.TemporaryDirectory() as folder:
@@ -223,8 +235,10 @@ def main() -> int:
             rows = (Path(folder) / "tracks.txt").read_text()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         totals = {name: h.total for name, h in timing.stages.items()}
-        print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak, "stages": timing.summary(), "totals": totals,
-                          "rows": rows, **counts}), file=out, flush=True)  # fmt: skip
+        answer = {"wall_s": wall, "cpu_s": cpu, "peak_mb": peak, "stages": timing.summary(), "totals": totals,
+                  "networks_s": timing.networks_s if task["kind"] == "ours" else totals["detect"] + totals["encode"],
+                  "rows": rows}  # fmt: skip
+        print(json.dumps({**answer, **counts}), file=out, flush=True)
     return 0
 
 

@@ -7,6 +7,7 @@ default threads.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,15 @@ class NaiveLoop:
             return None
         height, width = image.shape[:2]
         features = []
+        cutting, start = 0.0, time.perf_counter()
         for x1, y1, x2, y2 in np.clip(found.xyxy.astype(int), 0, [width, height, width, height]).tolist():
-            with timing.measure("crop"):
-                patch = image[y1:y2, x1:x2]
-                crop = cv2.resize(patch, (64, 128)) if patch.size else np.zeros((128, 64, 3), np.uint8)
-            with timing.measure("encode"):
-                features.append(self._embed(crop[None])[0])
+            before = time.perf_counter()
+            patch = image[y1:y2, x1:x2]
+            crop = cv2.resize(patch, (64, 128)) if patch.size else np.zeros((128, 64, 3), np.uint8)
+            cutting += time.perf_counter() - before
+            features.append(self._embed(crop[None])[0])
+        timing.add("crop", cutting)
+        timing.add("encode", time.perf_counter() - start - cutting)
         return np.array(features, np.float32) if features else np.zeros((0, 128), np.float32)
 
 

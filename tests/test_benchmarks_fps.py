@@ -5,21 +5,22 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.fps import VARIANTS, stage_table, summary, table
+from benchmarks.fps import VARIANTS, setting_table, stage_table, summary, table
 from tests.scenes import write_video
 
 
 class Measured:
     """Rounds as a worker leaves them; the first is warm-up."""
 
-    about = {"detector": "d", "encoder": "e"}  # noqa: RUF012
+    about = {"detector": "d", "encoder": None, "start_s": 3.5}  # noqa: RUF012
 
     def __init__(self, name, walls):
         self.name = name
         stage = {"p50_ms": 1.0, "p95_ms": 2.0, "share": 1.0}
         self.rounds = [
             {"wall_s": wall, "cpu_s": 2 * wall, "frames": 10, "objects": 40, "embedded": 10, "ids": 4, "peak_mb": 100.0,
-             "totals": {"detect": 6.0, "encode": 3.0, "write": 1.0}, "stages": {"detect": stage}, "rows": ""}
+             "networks_s": 0.6 * wall, "totals": {"detect": 6.0, "encode": 3.0, "write": 1.0},
+             "stages": {"detect": stage}, "rows": ""}
             for wall in walls
         ]  # fmt: skip
 
@@ -29,10 +30,12 @@ def test_ratios_are_taken_within_rounds():
     found = summary(ours, naive)
     assert found["fps_ratio"] == 4 and found["cpu_ratio"] == 4
     assert found["fps"] == 10 and found["cpu_ms_per_frame"] == 200
-    assert found["share_embedded"] == 0.25 and found["outside"] == pytest.approx(0.1)
+    assert found["share_embedded"] == 0.25 and found["other_stages"] == pytest.approx(0.1)
+    assert found["outside"] == pytest.approx(0.4) and found["warm_up_s"] == 9
     text = table({"naive": summary(naive, naive), "ours": found})
     assert "x naive" in text and "4.00" in text.splitlines()[2]
     assert "1.0/   2.0" in stage_table({"ours": found})
+    assert "3.5        9.0  d | none" in setting_table({"ours": found})
 
 
 def test_variants_switch_off_one_lever_each():
@@ -61,3 +64,13 @@ def test_what_cannot_be_measured_is_said(arguments, capsys, tmp_path, monkeypatc
     given = ["fps", *arguments, "--detector", "motion", "--encoder", "none"]
     assert main([*given, "--variants", "ours"] if "--variants" not in given else given) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_soak_runs_the_clip_over_and_over(tmp_path, capsys):
+    clip = write_video(tmp_path / "clip.mp4", 12)
+    given = ["fps", str(clip), "--soak", "50", "--detector", "none", "--objects", "4", "--encoder", "none"]
+    assert main([*given, "--json", str(tmp_path / "soak.json")]) == 0
+    found = json.loads((tmp_path / "soak.json").read_text())
+    assert (found["frames"], found["objects"]) == (50, 200)
+    assert found["looks"][-1]["mb"] > 20
+    assert "50 frames, 200 objects" in capsys.readouterr().out

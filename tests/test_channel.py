@@ -171,3 +171,24 @@ def test_workers_beside_each_other_pass_on_in_the_order_they_took():
         worker.join(5)
     assert outlet == admitted == list(range(40))
     assert most[0] > 1
+
+
+def test_time_of_the_networks_counts_once_where_they_overlap():
+    timing = Timing()
+    with timing.measure("write"):
+        time.sleep(0.01)
+    assert timing.networks_s == 0
+    inside = threading.Event()
+
+    def encode():
+        with timing.measure("encode"):
+            inside.set()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=encode)
+    with timing.measure("detect"):
+        thread.start()
+        inside.wait(2)
+    thread.join(5)
+    total = timing.stages["detect"].total + timing.stages["encode"].total
+    assert timing.stages["encode"].total <= timing.networks_s <= total

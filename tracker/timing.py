@@ -11,6 +11,7 @@ import numpy as np
 
 STAGES = ("decode", "detect", "motion", "crop", "encode", "associate", "draw", "write")
 """A frame's way, in order; `motion` is the estimate of the camera's."""
+NETWORKS = ("detect", "encode")
 
 
 class Histogram:
@@ -38,11 +39,18 @@ class Histogram:
 
 
 class Timing:
-    """Durations per stage and, for each thread's current work, since when it has been at it."""
+    """Durations per stage and, for each thread's current work, since when it has been at it.
+
+    Attributes
+    ----------
+    networks_s : seconds by the clock in which the detector, the encoder or both were at work.
+    """
 
     def __init__(self) -> None:
         self.stages = {name: Histogram() for name in STAGES}
         self.latency = Histogram()
+        self.networks_s = 0.0
+        self._networks, self._networks_since = 0, 0.0
         self._busy: dict[int, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -52,11 +60,24 @@ class Timing:
         start = time.perf_counter()
         key = threading.get_ident()
         self._busy[key] = (stage, start)
+        if stage in NETWORKS:
+            self._network(1, start)
         try:
             yield
         finally:
+            end = time.perf_counter()
             self._busy.pop(key, None)
-            self.add(stage, (time.perf_counter() - start + extra_s) / count, count)
+            if stage in NETWORKS:
+                self._network(-1, end)
+            self.add(stage, (end - start + extra_s) / count, count)
+
+    def _network(self, change: int, now: float) -> None:
+        """One more network at work, or one less."""
+        with self._lock:
+            if self._networks:
+                self.networks_s += now - self._networks_since
+            self._networks += change
+            self._networks_since = now
 
     def add(self, stage: str, seconds: float, count: int = 1) -> None:
         with self._lock:
