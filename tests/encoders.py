@@ -9,7 +9,8 @@ from freeze.contract import Contract, contract_path, sha256
 SHAPE = (32, 16, 3)
 
 
-def graph_def(*, dtype="uint8", batch=None, l2=True, output_rank=2, placeholders=1, constant=False, dimension=8):
+def graph_def(*, dtype="uint8", batch=None, l2=True, output_rank=2, placeholders=1, constant=False, dimension=8,
+              branches=False):
     """GraphDef of `images` to `features`."""
     import tensorflow as tf
 
@@ -20,6 +21,9 @@ def graph_def(*, dtype="uint8", batch=None, l2=True, output_rank=2, placeholders
         scaled = tf.cast(images, tf.float32) / 255 - 0.5
         weights = tf.constant(generator.normal(size=(3, 3, 3, dimension)).astype(np.float32))
         maps = tf.nn.relu(tf.nn.conv2d(scaled, weights, 2, "SAME"))
+        if branches:
+            once, twice = tf.raw_ops.Switch(data=maps, pred=tf.reduce_max(maps) < 0)
+            maps, _ = tf.raw_ops.Merge(inputs=[twice * 2, once])
         if output_rank == 4:
             tf.identity(maps, name="features")
             return graph.as_graph_def()

@@ -21,7 +21,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(path):
-    with FrozenEncoder.open(path, device="cpu") as opened:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as opened:
         yield opened
 
 
@@ -48,6 +48,12 @@ def test_embed_cuts_and_encodes(encoder):
     crops = encoder.crops([(image, boxes)]).copy()
     np.testing.assert_allclose(encoder.embed(image, boxes), by_hand(crops), atol=2e-5)
     assert encoder.embed(image, np.zeros((0, 4))).shape == (0, 8)
+
+
+def test_old_control_flow_runs(tmp_path):
+    path = write_encoder(tmp_path / "old.pb", branches=True)
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
+        np.testing.assert_allclose(encoder.encode(CROPS[:5]), by_hand(CROPS[:5]), atol=2e-5)
 
 
 def test_attributes(encoder, path):

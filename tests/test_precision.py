@@ -66,6 +66,23 @@ def test_features_stay_close_and_convolutions_are_low(precision):
     assert np.abs(given - got).max() > 0, "nothing was computed in low precision"
 
 
+def test_a_norm_over_the_picture_stays_in_float32():
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.compat.v1.placeholder("float32", [None, *SHAPE], name="images")
+        weights = tf.constant(np.random.default_rng(3).normal(0, 0.1, (3, 3, 3, 3)).astype(np.float32))
+        x = tf.nn.conv2d(images, weights, 1, "SAME")
+        product = tf.multiply(x, tf.math.rsqrt(tf.reduce_mean(x * x, (1, 2), keepdims=True)), name="product")
+        x = tf.nn.conv2d(tf.nn.relu(tf.multiply(product, 2.0, name="twice")), weights, 1, "SAME")
+        tf.identity(tf.reduce_mean(x, (1, 2)), name="features")
+    nodes = {n.name: n for n in lowered(graph.as_graph_def(), "bf16").node}
+    low = {n.op for n in nodes.values() if n.attr["T"].type == tf.bfloat16.as_datatype_enum}
+    assert "Conv2D" in low
+    assert [nodes[n].attr["T"].type for n in ("product", "twice", "Relu")] == [tf.float32.as_datatype_enum] * 3
+
+
 def test_a_graph_without_convolutions_stays():
     import tensorflow as tf
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tracker.precision import lowered
 
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
 """Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
+OLD_CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
 
 
 class FrozenEncoder:
@@ -116,8 +118,7 @@ class FrozenEncoder:
                 tf.import_graph_def(graph_def, name="")
             given = self._graph.get_tensor_by_name(f"{contract.input_name}:0")
             features = self._graph.get_tensor_by_name(f"{contract.output_name}:0")
-            self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(place, threads))
-            self._call = self._session.make_callable(features, feed_list=[given])
+            self._call = self._started(given.name, features.name, place, threads)
         except (ValueError, KeyError, tf.errors.OpError) as e:
             raise EncoderError(
                 f"{self.path}: TensorFlow cannot load the graph ({first_line(e)}); freeze the encoder again"
@@ -132,6 +133,23 @@ class FrozenEncoder:
                 f"{self.path}: output {contract.output_name} has rank {features.shape.rank} {features.shape}; "
                 "expected rank 2 (batch, dimension)"
             )
+
+    def _started(self, given: str, features: str, place: str, threads: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Makes the session; returns what runs it on a batch.
+
+        On a CPU it runs in the caller's thread, by TensorFlow's executor for one thread: handing operations from thread
+        to thread takes longer than the small ones themselves. That executor knows no old control flow.
+        """
+        from tensorflow.core.protobuf import config_pb2
+
+        config = session_config(place, threads)
+        options = config_pb2.CallableOptions(feed=[given], fetch=[features])
+        if place.startswith("/CPU"):
+            options.run_options.inter_op_thread_pool = -1
+            if not OLD_CONTROL_FLOW & {o.type for o in self._graph.get_operations()}:
+                config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+        self._session = self._tf.compat.v1.Session(graph=self._graph, config=config)
+        return self._session._make_callable_from_options(options)
 
     def self_check(self) -> dict[str, Any]:
         """Run test crops through every batch size; doubles as warm-up. Returns what was seen.
@@ -200,7 +218,7 @@ class FrozenEncoder:
         batch = self._batch[:bucket]
         batch[:n] = crops
         try:
-            features = np.asarray(self._call(self._prepared(batch)), np.float32)
+            features = np.asarray(self._call(self._prepared(batch))[0], np.float32)
         except self._tf.errors.ResourceExhaustedError as e:
             if len(self._buckets) == 1:
                 raise EncoderError(

@@ -65,9 +65,14 @@ def _region(graph_def: Any) -> set[str]:
         return node.op in HEAVY | LIGHT and node.attr["T"].type == types_pb2.DT_FLOAT
 
     after: set[str] = set()  # a convolution lies before, through such operations alone
+    varying: set[str] = set()  # depends on the input
     for node in graph_def.node:
         feeds = [_producer(i) for i in node.input if not i.startswith("^")]
-        if low_able(node) and (node.op in HEAVY or any(f in after for f in feeds)):
+        if node.op == "Placeholder" or any(f in varying for f in feeds):
+            varying.add(node.name)
+        # A factor computed outside, as an instance norm's, would be rounded: such a product is faster left in float32.
+        moving = [f for f in feeds if f in varying]
+        if low_able(node) and (node.op in HEAVY or (moving and all(f in after for f in moving))):
             after.add(node.name)
     consumers: dict[str, list[str]] = {}
     for node in graph_def.node:
