@@ -122,6 +122,15 @@ def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
         assert (again.seen.id.tolist() == first.id.tolist()) is same
 
 
+@pytest.mark.parametrize("rate, frames, kept", [(30, 50, 50), (10, 50, 18), (5, 50, 16), (10, 5, 5)])
+def test_lost_tracks_live_for_seconds_within_bounds_in_frames(rate, frames, kept):
+    tracker = DeepSort.from_preset("default", max_age=frames)
+    for t in range(20):
+        feed(tracker, PERSON + np.array([15 * t, 0, 15 * t, 0]), time_s=t / rate)
+    alive = [len(feed(tracker, [], time_s=t / rate)) for t in range(20, 90)]
+    assert alive == [1] * kept + [0] * (70 - kept)
+
+
 def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):
     """Rounds in which a walking person was written while missed, for three frames of thirteen or for good."""
     tracker, written = DeepSort.from_preset("default", **settings), []

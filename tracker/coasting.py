@@ -12,7 +12,7 @@ from tracker import boxes
 
 _PRIOR, _PRIOR_WEIGHT = 0.3, 10
 """The share that is taken for right before any was met, and how many met boxes that belief is worth."""
-_RIGHT = 0.5
+_RIGHT = 0.6
 """Least IoU of a coasted box that was right."""
 
 

@@ -20,7 +20,7 @@ class TrackerConfig:
     cascade: bool = False
     """The matching cascade of the paper, and its filter; the settings below `drop_outside` are unused then."""
     max_age: int = 50
-    """Frames a confirmed track survives without a match."""
+    """Frames a confirmed track survives without a match, at most."""
     n_init: int = 3
     """Hits that confirm a track."""
     max_cosine_distance: float | None = None
@@ -35,6 +35,8 @@ class TrackerConfig:
     """Hungarian step over the whole matrix, as the original does, not over the graph of feasible pairs."""
     drop_outside: bool = True
     """Boxes that lie outside the frame are dropped."""
+    max_seconds: float = 1.8
+    """Seconds it survives where that is shorter, though never below 16 frames."""
     confident_score: float = 0.67
     """Least score of a detection that any track may take."""
     faint_score: float = 0.1
@@ -74,7 +76,7 @@ class TrackerConfig:
                                 ("tentative_overlap", 0, 1), ("standing_overlap", 0, 1), ("grow", 0, 5),
                                 ("score_weight", 0, 1), ("youth_weight", 0, 1), ("absence_weight", 0, 1),
                                 ("looks_weight", 0, None),
-                                ("size_inertia", 0, 1), ("coast_chance", 0, 1),
+                                ("size_inertia", 0, 1), ("coast_chance", 0, 1), ("max_seconds", 0, None),
                                 ("standing_speed", 0, None), ("standing_seconds", 0, None)):
             value = getattr(self, name)
             if value is None and name == "max_cosine_distance":

@@ -17,6 +17,9 @@ from tracker.overlap import OverlapAssociation, covered, touching
 from tracker.size_motion import TwinMotion
 from tracker.tracks import TrackBank
 
+_SHORTEST_AGE = 16
+"""Frames a confirmed track survives without a match where frames are slow, if `max_age` allows."""
+
 
 class OverlapSort:
     """Predicts, matches, corrects, ages and begins tracks.
@@ -135,7 +138,7 @@ class OverlapSort:
         bank.looks[t] += 1
 
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
-        """The others are missed: tentative tracks end, confirmed ones after `max_age` unless they stood still."""
+        """The others are missed: tentative tracks end, confirmed ones some time later unless they stood still."""
         bank, c = self.bank, self.config
         bank.time_since_update += 1
         bank.time_since_update[matches.track] = 0
@@ -145,7 +148,7 @@ class OverlapSort:
         if len(just):
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate
-        lost = bank.confirmed & (missed > c.max_age)
+        lost = bank.confirmed & (missed > min(c.max_age, max(_SHORTEST_AGE, round(c.max_seconds * rate))))
         bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
         alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
         if frame_size is not None:
