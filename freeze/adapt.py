@@ -56,16 +56,12 @@ def adapt(args: argparse.Namespace) -> int:
     from freeze.networks import striped
     from freeze.training import mine
     from freeze.training.files import read_weights, write_checkpoint
-    from freeze.training.finetune import finetune, hold_out
+    from freeze.training.finetune import adapted, hold_out
 
     videos = []
     with tempfile.TemporaryDirectory() as folder:
         for number, video in enumerate(args.videos):
-            size = mine.frame_size(video)
-            rows = mine.track(video, Path(folder) / str(number), args.detector)
-            found = mine.tracklets(rows, size)
-            print(f"{video.name}: {len(np.unique(rows[:, 1]))} tracks, {len(found)} tracklets to learn from")
-            videos.append((video, found))
+            videos.append((video, mine.footage(video, Path(folder) / str(number), args.detector)))
     crops = mine.crops_of(videos, striped.INPUT_SHAPE[:2])
     hold_out(crops, args.seed)
 
@@ -78,7 +74,7 @@ def adapt(args: argparse.Namespace) -> int:
     origin = args.checkpoint or shipped()
     weights = read_weights(origin, variable_shapes())
     with Progress("adapting", None) as report:
-        adapted, gain = finetune(crops, weights, args.minutes * 60, args.seed, report)
+        result, gain = adapted(crops, weights, args.minutes * 60, args.seed, report)
     before, after = gain.before, gain.after
     print(f"{crops.held_out.sum()} tracklets held out, told apart with d' {before.decidability():.2f} before, "
           f"{after.decidability():.2f} after; area under ROC {before.area():.4f} before, {after.area():.4f} after")
@@ -91,7 +87,7 @@ def adapt(args: argparse.Namespace) -> int:
         "tracklets": len(crops.held_out), "held_out": int(crops.held_out.sum()), "crops": len(crops),
         "decidability": [before.decidability(), after.decidability()], "area": [before.area(), after.area()],
         "max_cosine_distance": threshold(base.get("max_cosine_distance"), after.threshold())}
-    write_checkpoint(args.out, adapted, facts)
+    write_checkpoint(args.out, result, facts)
     print(f"written: {args.out}; use it with: python -m tracker run VIDEO --checkpoint {args.out}")
     return 0
 

@@ -11,8 +11,11 @@ import numpy as np
 from freeze.training.augment import augment
 from freeze.training.data import Crops
 
-UNLABELLED = 0.125
+UNLABELLED = 0.5
 """Crops without a label, as a share of those with one."""
+ONE_CAMERA = 0.5
+"""Share of the batches in which half of every identity's crops come from one camera where it has any there: people
+seen by one camera are what a tracker has to tell apart, and light and background do not help it."""
 
 
 class Batches:
@@ -40,13 +43,12 @@ class Batches:
         self.teacher = np.zeros((len(crops), 0), np.float32) if teacher is None else teacher
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """images (B,H,W,3) uint8, labels (B,), comparable (B,B), possible (B,C), teacher (B,T), taught (B,)."""
+        """images (B,H,W,3) uint8, labels, taught and scene (B,), comparable (B,B), possible (B,C), teacher (B,T)."""
         rng = np.random.default_rng([self.seed, step])
         labels = rng.choice(self.classes, self.identities, replace=False, p=self._draw)
         ids = np.repeat(self._usable[labels], self.per_identity)
-        rows = np.concatenate([rng.permutation(self._rows[i])[: self.per_identity] if len(self._rows[i]) >=
-                               self.per_identity else rng.choice(self._rows[i], self.per_identity)
-                               for i in self._usable[labels]])
+        camera = rng.choice(self.crops.camera) if rng.random() < ONE_CAMERA else None
+        rows = np.concatenate([self._crops_of(i, camera, rng) for i in self._usable[labels]])
         extra = min(len(self.unlabelled), int(UNLABELLED * len(rows)))
         if extra:
             rows = np.concatenate([rows, rng.choice(self.unlabelled, extra, replace=False)])
@@ -59,7 +61,18 @@ class Batches:
         possible[: len(ids)] = self.crops.differ[np.ix_(ids, self._usable)] | (ids[:, None] == self._usable)
         label = np.concatenate([np.repeat(labels, self.per_identity), np.full(extra, -1)])
         return {"images": images, "labels": label.astype(np.int32), "comparable": comparable, "possible": possible,
-                "teacher": teacher, "taught": teacher.any(1).astype(np.float32)}
+                "teacher": teacher, "taught": teacher.any(1).astype(np.float32),
+                "scene": self.crops.scene[rows].astype(np.int32)}
+
+    def _crops_of(self, identity: int, camera: int | None, rng: np.random.Generator) -> np.ndarray:
+        """Rows (K,) of an identity; where a camera is given, it goes first for half of them."""
+        rows = rng.permutation(self._rows[identity])
+        if camera is not None:
+            half = self.per_identity // 2
+            first = rows[self.crops.camera[rows] == camera][:half]
+            rows = np.concatenate([first, rows[~np.isin(rows, first)]])
+        few = self.per_identity - len(rows)
+        return np.concatenate([rows, rng.choice(rows, few)]) if few > 0 else rows[: self.per_identity]
 
     def iterate(self, start: int, stop: int, ahead: int = 3) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(step, batch) from `start` to before `stop`, made in a thread `ahead` of the training."""

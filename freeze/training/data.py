@@ -12,8 +12,9 @@
     kind = "tracklets"             # a folder per track, images named by frame
     path = "tracklets/highway"
 
-Kinds: `folders` (one per identity), `names`, `mot` (a sequence with gt/gt.txt and img1/), `tracklets`, and `unlabelled`
-(a sequence with det/det.txt and its frames), whose crops only a teacher tells of.
+Kinds: `folders` (one per identity), `names`, `mot` (a sequence with gt/gt.txt and img1/), `tracklets`, `footage` (a
+video, whose tracklets are found by the tracker) and `unlabelled` (a sequence with det/det.txt and its frames), whose
+crops only a teacher tells of.
 """
 
 from __future__ import annotations

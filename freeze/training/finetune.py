@@ -1,4 +1,4 @@
-"""Fits the encoder to one scene: fine-tuning on tracklets without labels, judged on tracklets it never learnt from."""
+"""Fits the encoder to one scene: from tracklets without labels, judged on tracklets it never learnt from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from freeze.evaluate import Separation, separation
 from freeze.training.batches import Batches
 from freeze.training.data import Crops
 from freeze.training.errors import TrainDataError
+from freeze.training.mine import ENOUGH
 
 RATE, DECAY = 2e-4, 0.01
 BLEND = 0.5
@@ -22,8 +23,9 @@ STATISTICS, STATISTICS_OF = 0.5, 256
 SAME = 5e-4
 """Difference of two areas that means nothing."""
 MOST_STEPS = 1200
+Report = Callable[[int, int, dict[str, float]], None]
 IDENTITIES, PER_IDENTITY = 8, 4
-FEWEST_TRACKLETS, FEWEST_HELD_OUT = 6, 2
+FEWEST_HELD_OUT = 2
 HELD_OUT = 0.3
 """Share of the tracklets that judge."""
 
@@ -55,8 +57,8 @@ def hold_out(crops: Crops, seed: int) -> None:
     TrainDataError : too few tracklets, or too few that are known to be different objects.
     """
     count = len(crops.held_out)
-    if count < FEWEST_TRACKLETS:
-        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {FEWEST_TRACKLETS} are needed to "
+    if count < ENOUGH:
+        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {ENOUGH} are needed to "
                              f"learn from: give longer footage, or another --detector")
     # Whole groups are held out: what may be parts of one object's way must not both teach and judge.
     members = [[i for i, name in enumerate(crops.names) if name == g] for g in dict.fromkeys(crops.names)]
@@ -81,27 +83,53 @@ def measure(crops: Crops, embed: Callable[[np.ndarray], np.ndarray]) -> Separati
     return separation(features, crops.identity[rows], crops.scene[rows], crops.differ)
 
 
-def finetune(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
-             report: Callable[[int, int, dict[str, float]], None]) -> tuple[dict[str, np.ndarray], Gain]:
+def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
+            report: Report) -> tuple[dict[str, np.ndarray], Gain]:
     """Adapts to the tracklets not held out, in two ways of which the better one is returned.
-
-    The first only gives the batch norms the scene's statistics; the second fine-tunes all weights.
 
     Parameters
     ----------
     crops : tracklets, some `held_out`.
-    weights : of the encoder to start from; its own features also teach, so that what it knows is not lost.
-    seconds : time for the steps; at most `MOST_STEPS` are made.
+    weights : of the encoder to start from.
+    seconds : time for the steps of `finetuned`.
 
     Returns
     -------
     The weights, and how they do on the tracklets held out beside those they came from.
     """
+    from freeze.training.model import TrainModel
+
+    before = measure(crops, TrainModel(1, 0, seed, weights).embed)
+    candidates = [closed_form(crops, weights, seed), finetuned(crops, weights, seconds, seed, report)]
+    found = [measure(crops, TrainModel(1, 0, seed, candidate).embed) for candidate in candidates]
+    best = int(better(found[1], found[0]))
+    return candidates[best], Gain(before, found[best])
+
+
+def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """Weights whose last layers, and where that helps the batch norms, fit the scene (see `freeze.training.closed`)."""
+    from freeze.training import closed
     from freeze.training.model import TrainModel, with_statistics_of
 
-    start = TrainModel(1, 0, seed, weights)
-    before = measure(crops, start.embed)
-    teacher = start.embed(crops.images)
+    learnt = np.flatnonzero(~crops.held_out[crops.identity])
+    sample = np.random.default_rng(seed).permutation(learnt)[:STATISTICS_OF]
+    found = []
+    for base in (weights, with_statistics_of(crops.images[sample], weights, STATISTICS)):
+        features = TrainModel(1, 0, seed, base).features(crops.images)
+        found.append((base, features, *closed.choose(features, crops, learnt, seed)))
+    base, features, setting, _ = max(found, key=lambda f: f[3])
+    return closed.fold(base, closed.fit(features[learnt], crops.identity[learnt], setting))
+
+
+def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
+              report: Report) -> dict[str, np.ndarray]:
+    """Weights halfway to those of some more training on the tracklets, at most `MOST_STEPS`.
+
+    The encoder's own features teach as well, so that what it knows is not lost.
+    """
+    from freeze.training.model import TrainModel
+
+    teacher = TrainModel(1, 0, seed, weights).embed(crops.images)
     batches = Batches(crops, seed, IDENTITIES, PER_IDENTITY, teacher)
     model = TrainModel(batches.classes, teacher.shape[1], seed, weights)
     model.heads["teacher"].assign(np.eye(teacher.shape[1], dtype=np.float32))
@@ -116,10 +144,4 @@ def finetune(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed:
             break
         rate = RATE * min(1.0, (step + 1) / 20) * (1 + np.cos(np.pi * step / steps)) / 2
         report(step + 1, steps, model.train_step(batch, float(rate), DECAY))
-    blended = {n: (BLEND * model.network[n].numpy() + (1 - BLEND) * weights[n]).astype(np.float32) for n in weights}
-    learnt = np.flatnonzero(~crops.held_out[crops.identity])
-    sample = np.random.default_rng(seed).permutation(learnt)[:STATISTICS_OF]
-    candidates = [with_statistics_of(crops.images[sample], weights, STATISTICS), blended]
-    found = [measure(crops, TrainModel(1, 0, seed, candidate).embed) for candidate in candidates]
-    best = int(better(found[1], found[0]))
-    return candidates[best], Gain(before, found[best])
+    return {n: (BLEND * model.network[n].numpy() + (1 - BLEND) * weights[n]).astype(np.float32) for n in weights}

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 SMOOTHING = 0.1
 TEACHER_WEIGHT = 4.0
+RELATIONS_WEIGHT = 32.0
 
 
 def identity(logits: tf.Tensor, labels: tf.Tensor, possible: tf.Tensor) -> tf.Tensor:
@@ -56,3 +57,23 @@ def teacher(prediction: tf.Tensor, target: tf.Tensor, taught: tf.Tensor) -> tf.T
     """
     similarity = tf.reduce_sum(tf.math.l2_normalize(prediction, 1) * tf.math.l2_normalize(target, 1), 1)
     return TEACHER_WEIGHT * tf.reduce_sum((1 - similarity) * taught) / tf.maximum(tf.reduce_sum(taught), 1.0)
+
+
+def relations(feature: tf.Tensor, target: tf.Tensor, taught: tf.Tensor, scene: tf.Tensor) -> tf.Tensor:
+    """Squared difference between our cosine of two crops and the teacher's, over pairs of one scene.
+
+    The cosines are what a tracker matches by; what a linear head can read out of the feature need not show in them
+    (similarity distillation, as in Tung and Mori, 1907.09682).
+
+    Parameters
+    ----------
+    feature : (N,D), not normalised.
+    target : (N,T) of the teacher.
+    taught : (N,) float32, 1 where there is a target.
+    scene : (N,) int; a teacher's features are centred within a scene and say nothing of pairs across two.
+    """
+    ours, theirs = tf.math.l2_normalize(feature, 1), tf.math.l2_normalize(target, 1)
+    difference = tf.matmul(ours, ours, transpose_b=True) - tf.matmul(theirs, theirs, transpose_b=True)
+    pairs = tf.cast(scene[:, None] == scene, tf.float32) * taught[:, None] * taught
+    pairs = tf.linalg.set_diag(pairs, tf.zeros_like(taught))
+    return RELATIONS_WEIGHT * tf.reduce_sum(difference**2 * pairs) / tf.maximum(tf.reduce_sum(pairs), 1.0)

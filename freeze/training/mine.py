@@ -30,6 +30,8 @@ WHOLE = 0.7
 """Share of a track's largest box that one cut off must still show."""
 LOST, NEAR, DRIFT = 30, 0.7, 0.02
 """Frames, heights of a box, and heights a frame within which a lost object may turn up again."""
+ENOUGH = 6
+"""Tracklets without which nothing can be learnt and judged."""
 MOVED = 0.5
 """Way of a tracklet in heights of its box: what does not move shows the same crop all the time."""
 
@@ -68,6 +70,23 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
     rows = rows[rows[:, 6] >= SURE, :6]
     rows[:, 4:] += rows[:, 2:4]
     return rows
+
+
+def footage(video: Path, folder: Path, detector: str) -> list[Tracklet]:
+    """The tracklets of a video, told of in a line.
+
+    Where `auto` leaves few, as with vehicles from above that no network knows, what moves is followed instead.
+    """
+    size = frame_size(video)
+    found: list[Tracklet] = []
+    for name in (detector, "motion") if detector == "auto" else (detector,):
+        rows = track(video, folder / name, name)
+        seen = tracklets(rows, size)
+        print(f"{video.name}: {len(np.unique(rows[:, 1]))} tracks, {len(seen)} tracklets to learn from", flush=True)
+        found = max(found, seen, key=len)
+        if len(found) >= ENOUGH:
+            break
+    return found
 
 
 def tracklets(rows: np.ndarray, size: tuple[int, int]) -> list[Tracklet]:
@@ -180,18 +199,8 @@ def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -
     number_of: list[np.ndarray] = []
     for number, (video, found) in enumerate(videos):
         base = sum(len(b) for b in blocks)
-        wanted: dict[int, list[tuple[int, int]]] = {}
-        for i, t in enumerate(found):
-            for k, frame in enumerate(t.frames):
-                wanted.setdefault(int(frame), []).append((i, k))
-        parts: dict[tuple[int, int], np.ndarray] = {}
-        for frame, image in _frames(video, max(wanted, default=0)):
-            for i, k in wanted.get(frame, ()):
-                x0, y0, x1, y1 = np.round(found[i].xyxy[k]).astype(int).clip(0)
-                if min(image[y0:y1, x0:x1].shape[:2]) > 1:
-                    parts[i, k] = cv2.resize(image[y0:y1, x0:x1], size[::-1], interpolation=cv2.INTER_LINEAR)
-        for (i, k), crop in sorted(parts.items()):
-            images.append(crop)
+        for i, k, crop in cut_out(video, found):
+            images.append(cv2.resize(crop, size[::-1], interpolation=cv2.INTER_LINEAR))
             identity.append(base + i)
             camera.append(int(k >= len(found[i].frames) / 2))
             scene.append(number)
@@ -206,6 +215,21 @@ def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -
     return Crops(np.array(images, np.uint8).reshape(-1, *size, 3), np.array(identity, np.int32),
                  np.array(camera, np.int32), np.array(scene, np.int32), differ, none, none.copy(), np.ones(count),
                  [str(i) for number in number_of for i in number])
+
+
+def cut_out(video: Path, found: list[Tracklet]) -> list[tuple[int, int, np.ndarray]]:
+    """(number of a tracklet, number of its frame, crop) of the tracklets of a video, in that order."""
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for i, t in enumerate(found):
+        for k, frame in enumerate(t.frames):
+            wanted.setdefault(int(frame), []).append((i, k))
+    parts: dict[tuple[int, int], np.ndarray] = {}
+    for frame, image in _frames(video, max(wanted, default=0)):
+        for i, k in wanted.get(frame, ()):
+            x0, y0, x1, y1 = np.round(found[i].xyxy[k]).astype(int).clip(0)
+            if min(image[y0:y1, x0:x1].shape[:2]) > 1:
+                parts[i, k] = image[y0:y1, x0:x1].copy()
+    return [(i, k, crop) for (i, k), crop in sorted(parts.items())]
 
 
 def _frames(video: Path, last: int) -> Iterator[tuple[int, np.ndarray]]:

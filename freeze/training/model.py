@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from freeze.evaluate import unit
 from freeze.networks import striped
 from freeze.training import losses
 
@@ -186,6 +187,7 @@ class TrainModel:
             if "teacher" in self.heads:
                 parts["teacher"] = losses.teacher(tf.matmul(feature, self.heads["teacher"]), batch["teacher"],
                                                   batch["taught"])
+                parts["relations"] = losses.relations(feature, batch["teacher"], batch["taught"], batch["scene"])
             total = tf.add_n(list(parts.values()))
         self._apply(tape.gradient(total, self.trained), rate, decay)
         return parts | {"total": total}
@@ -211,10 +213,13 @@ class TrainModel:
         return {name: float(value) for name, value in parts.items()}
 
     def _features(self, images: tf.Tensor) -> tf.Tensor:
-        _, feature = striped.describe(images, TrainLayers(self.average, False))
-        return tf.math.l2_normalize(feature, 1)
+        return striped.describe(images, TrainLayers(self.average, False))[1]
 
-    def embed(self, crops: np.ndarray, batch: int = 64) -> np.ndarray:
-        """uint8 (N,128,64,3) BGR to (N,128) float32 unit vectors, by the averaged weights."""
+    def features(self, crops: np.ndarray, batch: int = 64) -> np.ndarray:
+        """uint8 (N,128,64,3) BGR to (N,128) float32, not normalised, by the averaged weights."""
         parts = [self._embed_function(tf.constant(crops[i : i + batch])).numpy() for i in range(0, len(crops), batch)]
         return np.concatenate(parts) if parts else np.zeros((0, striped.DIMENSION), np.float32)
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """`features` as unit vectors."""
+        return unit(self.features(crops))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from freeze.training.errors import TrainDataError
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 SMALLEST = 16
 """Height in pixels below which a box of a sequence is not used."""
+EVERY, BESIDE = 3, 2
+"""Of a sequence without labels every which frame is read, and how many boxes beside each detection, as a worse detector
+might have drawn them."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,35 @@ def read_mot(path: Path) -> Iterator[Item]:
 
 
 def read_unlabelled(path: Path) -> Iterator[Item]:
-    """Boxes of det/det.txt in every third frame of a sequence with img1/ or one video, for a teacher to tell of."""
+    """Boxes of det/det.txt, and some beside them, in a sequence with img1/ or one video, for a teacher to tell of."""
     try:
         rows = np.loadtxt(path / "det" / "det.txt", delimiter=",", ndmin=2)
     except (OSError, ValueError) as e:
         raise TrainDataError(f"{path / 'det' / 'det.txt'} cannot be read ({e}); expected MOT rows") from e
+    rng = np.random.default_rng(0)
     for frame, image in _frames(path):
-        for row in np.flatnonzero((rows[:, 0] == frame) & (rows[:, 5] >= SMALLEST)) if frame % 3 == 0 else ():
-            yield Item(f"{path.name}/{frame}/{row}", cut(image, rows[row, 2:6]), "", 0, frame)
+        for row in np.flatnonzero((rows[:, 0] == frame) & (rows[:, 5] >= SMALLEST)) if frame % EVERY == 0 else ():
+            for k in range(1 + BESIDE):
+                box = rows[row, 2:6] if k == 0 else beside(rows[row, 2:6], rng)
+                yield Item(f"{path.name}/{frame}/{row}/{k}", cut(image, box), "", 0, frame)
+
+
+def beside(tlwh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A box that overlaps another by about two thirds."""
+    size = tlwh[2:4] * np.exp(rng.normal(0, 0.2, 2))
+    centre = tlwh[:2] + tlwh[2:4] * (0.5 + rng.normal(0, 0.15, 2))
+    return np.concatenate([centre - size / 2, size])
+
+
+def read_footage(path: Path) -> Iterator[Item]:
+    """A video: the tracker follows what moves, and what it followed long and well seen are tracklets."""
+    from freeze.training import mine
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = mine.footage(path, Path(folder), "auto")
+    for i, k, crop in mine.cut_out(path, found):
+        t = found[i]
+        yield Item(f"{path.name}/{i}/{t.frames[k]}", crop, str(i), int(k >= len(t.frames) / 2), int(t.frames[k]))
 
 
 def _frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -141,6 +166,6 @@ def cut(image: np.ndarray, tlwh: np.ndarray) -> np.ndarray | None:
 
 
 READERS = {"folders": read_folders, "names": read_names, "tracklets": read_tracklets, "mot": read_mot,
-           "unlabelled": read_unlabelled}
+           "footage": read_footage, "unlabelled": read_unlabelled}
 GLOBAL = ("folders", "names", "mot")
 """Kinds whose identities are all different objects; a track may be part of another's way."""
