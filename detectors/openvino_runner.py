@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from detectors.eight_bit import eight_bit as copy_in_eight_bits
 from detectors.files import model_bytes
 from detectors.runtime import first_line
 from tracker.choices import compare, remembered
@@ -25,51 +26,91 @@ class OpenVINORunner:
     threads share one: what is faster here is measured, once per machine and graph, and so is the precision.
     """
 
-    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, precision: str, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        input_name: str,
+        outputs: Sequence[str],
+        *,
+        precision: str,
+        threads: int,
+        eight_bit: bool = False,
+    ) -> None:
         try:
             import openvino as ov
         except ImportError as error:
             raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
-        self._core = ov.Core()
+        self._core, self._version = ov.Core(), ov.__version__
         self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._compiling, self._mine = threading.Lock(), threading.local()
-        try:
-            self._model = self._core.read_model(path)
-        except RuntimeError as error:
-            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
+        self._model = self._read(path)
+        if precision not in ("auto", "f32", "bf16", "i8") or (precision == "i8" and not eight_bit):
+            known = "auto, f32, bf16 or i8" if eight_bit else "auto, f32 or bf16"
+            raise DetectorError(f"precision {precision!r} for {path}; expected {known}")
+        # With 8 bits, `rest` is for the layers that stay as they are.
+        rest = precision if precision in ("f32", "bf16") else str(self._measured("precision", self._rest)["precision"])
         if precision == "auto":
-            chosen = self._measured("precision", self._faster_precision, ov.__version__)
-            precision = str(chosen["precision"])
+            precision = rest
+            if eight_bit and self._measured("eight bits", partial(self._pays, rest), rest)["pays"]:
+                precision = "i8"
+        if precision == "i8":
+            if (copy := self._eight_bit()) is None:
+                raise DetectorError(f"{path}: no ReLU6 bounds its activations; use precision auto, f32 or bf16")
+            self._model = copy
         self.abreast = 1
         if threads > 1:
-            measure = partial(self._faster_sharing, precision, threads)
-            self.abreast = int(self._measured("abreast", measure, ov.__version__, threads, precision)["abreast"])
-        self._options = _options(precision, threads, self.abreast)
+            measure = partial(self._sharing, rest, threads)
+            self.abreast = int(self._measured("abreast", measure, threads, precision)["abreast"])
+        self._options = _options(rest, threads, self.abreast)
         self.name = f"openvino cpu {precision}"
 
-    def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
-        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
-        return remembered("openvino", f"{what}, {processor()}, openvino {given}, {digest}", measure)
+    def _read(self, path: Path) -> Any:
+        try:
+            return self._core.read_model(path)
+        except RuntimeError as error:
+            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
 
-    def _faster_precision(self) -> dict[str, Any]:
+    def _eight_bit(self) -> Any | None:
+        """The copy in 8 bits, or None where the graph is not of the kind, or OpenVINO cannot make one."""
+        try:
+            copy = copy_in_eight_bits(self._path)
+        except (RuntimeError, OSError, AttributeError):
+            return None
+        return self._read(copy) if copy is not None else None
+
+    def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
+        """The outcome of a measurement, which is made once per machine, version and graph."""
+        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
+        return remembered("openvino", f"{what} {given}, {processor()}, openvino {self._version}, {digest}", measure)
+
+    def _rest(self) -> dict[str, Any]:
         """bf16 where the processor knows it and it saves time: without matrix units it may cost more."""
         if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             return {"precision": "f32"}
         batch = self._trial()
-        calls = {
-            p: partial(self._compile(batch.shape, _options(p, 1, 1)).create_infer_request().infer, [batch])
-            for p in ("f32", "bf16")
-        }
-        seconds = compare(calls)
+        seconds = compare({p: self._inference(self._model, batch, _options(p, 1, 1)) for p in ("f32", "bf16")})
         return {"precision": "bf16" if seconds["bf16"] < 0.9 * seconds["f32"] else "f32", "seconds": seconds}
 
-    def _faster_sharing(self, precision: str, threads: int) -> dict[str, Any]:
+    def _pays(self, rest: str) -> dict[str, Any]:
+        """Whether 8 bits save a tenth of the time or more; the copy is made for that."""
+        copy = self._eight_bit()
+        if copy is None:
+            return {"pays": False}
+        batch = self._trial()
+        models = {rest: self._model, "i8": copy}
+        seconds = compare({name: self._inference(m, batch, _options(rest, 1, 1)) for name, m in models.items()})
+        return {"pays": seconds["i8"] < 0.9 * seconds[rest], "seconds": seconds}
+
+    def _inference(self, model: Any, batch: np.ndarray, options: dict[str, Any]) -> Callable[[], Any]:
+        return partial(self._compile(model, batch.shape, options).create_infer_request().infer, [batch])
+
+    def _sharing(self, precision: str, threads: int) -> dict[str, Any]:
         """How many pictures to look at at the same time with so many threads: one, or one a thread."""
         batch = self._trial()
 
         def look(abreast: int) -> Callable[[], None]:
-            compiled = self._compile(batch.shape, _options(precision, threads, abreast))
+            compiled = self._compile(self._model, batch.shape, _options(precision, threads, abreast))
             requests = [compiled.create_infer_request() for _ in range(abreast)]
 
             def work() -> None:
@@ -105,12 +146,12 @@ class OpenVINORunner:
         if shape not in requests:
             with self._compiling:
                 if shape not in self._compiled:
-                    self._compiled[shape] = self._compile(shape, self._options)
+                    self._compiled[shape] = self._compile(self._model, shape, self._options)
                 requests[shape] = self._compiled[shape].create_infer_request()
         return requests[shape]
 
-    def _compile(self, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
-        model = self._model.clone()
+    def _compile(self, model: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
+        model = model.clone()
         model.reshape({f"{self._input}:0": list(shape)})
         return self._core.compile_model(model, "CPU", options)
 

@@ -29,7 +29,13 @@ class Runner(Protocol):
 
 
 def open_runner(
-    path: Path, input_name: str, outputs: Sequence[str], options: NetworkOptions, *, runtime: str | None = None
+    path: Path,
+    input_name: str,
+    outputs: Sequence[str],
+    options: NetworkOptions,
+    *,
+    runtime: str | None = None,
+    eight_bit: bool = False,
 ) -> Runner:
     """Open a frozen graph.
 
@@ -37,9 +43,10 @@ def open_runner(
     ----------
     path : GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
     options : of them, `device` is auto, cpu, gpu or gpu:N (a GPU means the TF session); `runtime` auto, openvino or
-        tensorflow; `precision` auto, f32 or bf16 (OpenVINO only; auto measures once and remembers); `threads` for all
-        inferences together, None: half of the processors, at least 1, since the other stages need theirs.
+        tensorflow; `precision` auto, f32, bf16 or i8 (OpenVINO only; auto measures once and remembers); `threads` for
+        all inferences together, None: half of the processors, at least 1, since the other stages need theirs.
     runtime : in place of the options' own.
+    eight_bit : whether 8-bit integers come into question: boxes of this kind of graph were found to stay as good.
 
     Raises
     ------
@@ -53,7 +60,9 @@ def open_runner(
     if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
         from detectors.openvino_runner import OpenVINORunner
 
-        return OpenVINORunner(path, input_name, outputs, precision=options.precision, threads=threads)
+        return OpenVINORunner(
+            path, input_name, outputs, precision=options.precision, threads=threads, eight_bit=eight_bit
+        )
     if gpu is not None and runtime == "openvino":
         raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
     return TFRunner(path, input_name, outputs, gpu=gpu, threads=threads)

@@ -60,7 +60,7 @@ class TFObjectDetector(Network):
         names = class_names or _label_map(path) or coco_90()
         super().__init__(name or path.name, str(path), names, options, self._cut.size if self._cut else None)
         if self._cut:
-            self._run = open_runner(self._cut.path, INPUT, (BOXES, SCORES), options)
+            self._run = open_runner(self._cut.path, INPUT, (BOXES, SCORES), options, eight_bit=True)
         else:
             _check_whole(path)
             self._run = open_runner(path, "image_tensor", _WHOLE, options, runtime="tensorflow")

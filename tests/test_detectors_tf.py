@@ -6,6 +6,7 @@ import pytest
 
 from detectors.registry import open_detector
 from detectors.tf_graph import ssdlite_path
+from tracker.boxes import iou
 from tracker.detections import Frame
 from tracker.errors import DetectorError, DeviceError
 
@@ -95,6 +96,45 @@ def test_cut_and_whole_graph_in_both_runtimes_give_the_same_boxes():
         np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.02)
         detector.close()
     whole.close()
+
+
+def test_eight_bits_see_the_same():
+    pytest.importorskip("openvino")
+    found = {}
+    for precision in ("f32", "i8"):
+        detector = open_detector(
+            "ssdlite", tiles="off", confidence=0.003, device="cpu", runtime="openvino", precision=precision
+        )
+        assert detector.runtime == f"openvino cpu {precision}"
+        found[precision] = detector(Frame(1, 0.0, scene(), (300, 300)))
+        detector.close()
+    exact, coarse = found["f32"], found["i8"]
+    best = np.argsort(-exact.score)[:3]
+    overlap = iou(exact.xyxy[best], coarse.xyxy)
+    assert (overlap.max(axis=1) > 0.7).all()
+    np.testing.assert_allclose(coarse.score[overlap.argmax(axis=1)], exact.score[best], atol=0.1)
+
+
+def test_eight_bits_where_nothing_bounds_activations(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    import tensorflow as tf
+
+    from detectors.network import NetworkOptions
+    from detectors.runtime import open_runner
+
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.uint8, (None, 8, 8, 3), name="image")
+        made = tf.nn.relu(tf.nn.conv2d(tf.cast(image, tf.float32), tf.ones((3, 3, 3, 4)), 1, "SAME"))
+        tf.identity(tf.nn.conv2d(made, tf.ones((3, 3, 4, 2)), 1, "SAME"), name="out")
+    path = tmp_path / "plain.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
+    with pytest.raises(DetectorError, match="ReLU6"):
+        open_runner(path, "image", ("out",), NetworkOptions(device="cpu", precision="i8"), eight_bit=True)
+    runner = open_runner(path, "image", ("out",), NetworkOptions(device="cpu"), eight_bit=True)
+    assert runner.name in ("openvino cpu f32", "openvino cpu bf16")
+    assert runner(np.ones((2, 8, 8, 3), np.uint8))[0].shape == (2, 8, 8, 2)
+    runner.close()
 
 
 def test_two_threads_at_a_time_see_what_one_sees(monkeypatch):
