@@ -41,6 +41,7 @@ ORDER = {
         "mot",
         "smooth",
         "camera",
+        "flow",
         "footage",
         "live",
         "sources",

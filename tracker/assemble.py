@@ -12,6 +12,7 @@ from tracker.camera import CameraMotion
 from tracker.config import TrackerConfig
 from tracker.deepsort import DeepSort
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
+from tracker.flow import Flow
 from tracker.footage import Window
 from tracker.outputs import StreamOutput, claim_folder, release_folder
 from tracker.runconfig import RunConfig
@@ -186,8 +187,9 @@ class Run:
         output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show)
         tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
+        flow = Flow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
         looks: dict | None = {} if c.smooth else None
-        return Stream(number, source, detector, tracker, output, camera, text=text, looks=looks)
+        return Stream(number, source, detector, tracker, output, camera, flow, text=text, looks=looks)
 
     def smoothed(self, stream: Stream) -> str:
         """The rows of a finished stream with gaps closed, tracklets stitched and trajectories smoothed."""

@@ -94,8 +94,8 @@ class Pipeline:
         """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
         s = self.steps
         if s.encoder is not None and s.appearance == "auto":
-            return [(s.detect,), (s.camera, s.select, s.encode, s.associate)]
-        return [(s.detect,), (s.camera, s.select, s.encode), (s.associate,)]
+            return [(s.detect,), (s.fill, s.camera, s.select, s.encode, s.associate)]
+        return [(s.detect,), (s.fill, s.camera, s.select, s.encode), (s.associate,)]
 
     # ---- from outside ---------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class RunConfig:
     stride: int = 1
     """Track every n-th frame."""
     detect_every: int = 1
-    """Run the detector on every n-th tracked frame; the filter fills the gaps."""
+    """Run the detector on every n-th tracked frame; optical flow carries its boxes through the gaps."""
     target_fps: float | None = None
     """Frames per second to hold by detecting and embedding less; None: never trade quality for speed."""
     smooth: bool = False

@@ -27,6 +27,8 @@ class CropEncoder(Protocol):
     def encode(self, crops: np.ndarray) -> np.ndarray: ...
 
 
+Flow = Callable[[Frame, Detections | None], Detections | None]
+"""Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
 Camera = Callable[[Frame, Detections | None], np.ndarray | None]
 """Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
 
@@ -41,6 +43,8 @@ class Stream:
     tracker: DeepSort
     output: StreamOutput
     camera: Camera | None = None
+    flow: Flow | None = None
+    """Fills frames that the detector leaves out."""
     text: str = ""
     """The source as it was given."""
     frames: int = 0
@@ -133,6 +137,16 @@ class Steps:
         with self.timing.measure("detect"):
             item.detections = item.stream.detector(item.frame)  # type: ignore[arg-type]
 
+    def fill(self, items: list[Item]) -> None:
+        """Where detection is left out on some frames, boxes for these from the frames before."""
+        for item in items:
+            if item.stream.flow is not None and self.detect_every > 1:
+                self._guarded(item, self._fill)
+
+    def _fill(self, item: Item) -> None:
+        with self.timing.measure("motion"):
+            item.detections = item.stream.flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
+
     def camera(self, items: list[Item]) -> None:
         for item in items:
             if item.stream.camera is not None:
@@ -150,6 +164,9 @@ class Steps:
         """Which detections get a feature."""
         found = item.detections
         if self.encoder is None or found is None:
+            return
+        if not item.detect:  # carried boxes tell where a track went; its looks were taken where it was detected
+            item.embedded = np.zeros(len(found), bool)
             return
         item.stream.detections += 1
         if item.stream.detections % self.embed_every:
@@ -208,7 +225,7 @@ class Steps:
             item.tracks = tracks.written
         if stream.looks is not None:
             stream.looks.update(stream.tracker.looks())
-        stream.objects += len(found) if found is not None else 0
+        stream.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:
         for item in items:

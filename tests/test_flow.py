@@ -1,0 +1,90 @@
+"""Boxes carried by optical flow: they follow what moves, and are given up where it cannot be followed."""
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.runs import SceneDetector, SceneSource, make_pipeline
+from tracker.detections import Detections, Frame
+from tracker.flow import Flow
+
+SIZE = (480, 360)
+BOXES = np.array([[40, 60, 100, 200], [300, 100, 360, 240]], np.float32)
+STEPS = np.array([[4, 1], [-3, 2]])
+
+
+def texture(shape, seed):
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 255, (shape[0] // 5, shape[1] // 5, 3), np.uint8)
+    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def frame(index, hidden=(), scale=1):
+    """Two textured blocks before a street, `index` steps on; `hidden` ones are not painted."""
+    image = texture(SIZE[::-1], 0)
+    for n, (box, step) in enumerate(zip(BOXES.astype(int), STEPS, strict=True)):
+        x, y = box[:2] + step * index
+        if n not in hidden:
+            image[y : y + 140, x : x + 60] = texture((140, 60), n + 1)
+    image = cv2.resize(image, None, fx=scale, fy=scale)
+    return Frame(index + 1, index / 25, image, (image.shape[1], image.shape[0]))
+
+
+def seen(scale=1):
+    return Detections(BOXES * scale, np.array([0.9, 0.6]), np.array([0, 2]))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_boxes_follow_what_moves(scale):
+    flow = Flow()
+    found = seen(scale)
+    assert flow(frame(0, scale=scale), found) is found
+    for index in range(1, 5):
+        carried = flow(frame(index, scale=scale), None)
+        expected = (BOXES + index * np.tile(STEPS, 2)) * scale
+        np.testing.assert_allclose(carried.xyxy, expected, atol=0.5 * index * scale)
+    assert carried.score.tolist() == found.score.tolist() and carried.class_id.tolist() == [0, 2]
+
+
+def test_what_vanishes_is_given_up_until_it_is_detected_again():
+    flow = Flow()
+    flow(frame(0), seen())
+    assert len(flow(frame(1, hidden=(1,)), None)) == 1
+    assert len(flow(frame(2), None)) == 1
+    assert len(flow(frame(3), Detections(BOXES + 3 * np.tile(STEPS, 2)))) == 2
+    assert len(flow(frame(4), None)) == 2
+
+
+def test_nothing_to_carry():
+    flow = Flow()
+    assert flow(frame(0), None) is None
+    assert len(flow(frame(1), None)) == 0
+    assert len(flow(frame(2), Detections.empty())) == 0
+    assert len(flow(frame(3), None)) == 0
+    assert flow(Frame(5, 0.2, None, SIZE), None) is None
+
+
+def test_a_frame_of_another_size_carries_nothing():
+    flow = Flow()
+    flow(frame(0), seen())
+    assert len(flow(frame(1, scale=1.5), None)) == 0
+
+
+@pytest.mark.parametrize("appearance", ["always", "auto"])
+def test_in_the_pipeline_with_and_without_threads(tmp_path, appearance):
+    from tests.runs import ColourMean
+
+    written, embedded = [], []
+    for threads in (False, True):
+        folder, encoder = tmp_path / str(threads), ColourMean()
+        pipeline = make_pipeline(folder, [SceneSource()], detectors=[SceneDetector()], encoder=encoder, threads=threads,
+                                 appearance=appearance, detect_every=3, video=False)  # fmt: skip
+        stream = pipeline.streams[0]
+        stream.flow = Flow()
+        pipeline.run()
+        assert stream.error is None and stream.objects == 30  # ten frames of three
+        written.append((folder / "scene" / "tracks.txt").read_text())
+        embedded.append(sum(encoder.batches))
+    assert written[0] == written[1] and embedded[0] == embedded[1] <= 30
+    frames = {int(line.split(",")[0]) for line in written[0].splitlines()}
+    assert frames >= set(range(7, 31))
