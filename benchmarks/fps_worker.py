@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from tracker.devices import cores
 from tracker.timing import Timing
 
 
@@ -28,6 +30,7 @@ class Ours:
         from tracker.encoder import FrozenEncoder
 
         self._task = task
+        cv2.setNumThreads(max(1, cores() // 2))  # as a run does
         runtime = "auto" if task["cut_graph"] else "tensorflow"
         self.detector: Any = None
         if task["detector"] != "none":

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from tracker.camera import CameraMotion
 from tracker.config import TrackerConfig
 from tracker.deepsort import DeepSort
+from tracker.devices import cores
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.flow import Flow
 from tracker.footage import Window
@@ -41,6 +44,7 @@ class Run:
         self.encoder_name = config.encoder
         self._open = ExitStack()
         self._detectors: dict[str, Detector] = {}
+        cv2.setNumThreads(max(1, cores() // 2))  # of OpenCV in each of our threads: all else takes as many
         try:
             self._assemble(output, overwrite)
         except BaseException:

@@ -2,7 +2,8 @@
 
 A grid of points in the middle of each box is followed by the pyramidal Lucas-Kanade method and back again; points that
 do not return are left out, and the box moves by the median of the rest (as in Median Flow, Kalal et al., ICPR 2010). A
-box whose points disagree or get lost is given up until the detector sees it again.
+box whose points disagree or get lost is given up until the detector sees it again; where none is left, as on footage
+without any texture, the filter has to do.
 """
 
 from __future__ import annotations
@@ -34,20 +35,18 @@ class Flow:
         self._boxes = Detections.empty()
 
     def __call__(self, frame: Frame, found: Detections | None) -> Detections | None:
-        """`found` where the detector ran; else the boxes of the frame before, moved, or None without pixels."""
+        """`found` where the detector ran; else the boxes of the frame before, moved, or None where none can be."""
         if frame.image is None:
             return found
         factor = max(1, round(frame.image.shape[1] / _WIDTH))
         before, self._grey = self._grey, _reduced(frame.image, factor)
-        if found is None and before is not None:
+        if found is None and before is not None and before.shape == self._grey.shape and len(self._boxes):
             found = self._carried(before, self._grey, factor, frame.size)
         self._boxes = Detections.empty() if found is None else found
         return found
 
-    def _carried(self, before: np.ndarray, after: np.ndarray, factor: int, size: tuple[int, int]) -> Detections:
+    def _carried(self, before: np.ndarray, after: np.ndarray, factor: int, size: tuple[int, int]) -> Detections | None:
         boxes = self._boxes
-        if len(boxes) == 0 or before.shape != after.shape:
-            return Detections.empty()
         start = _points(boxes.xyxy / factor)
         shift, good = _followed(before, after, start.reshape(-1, 1, 2))
         shift, good = shift.reshape(*start.shape), good.reshape(start.shape[:2])
@@ -57,7 +56,7 @@ class Flow:
         spread = np.nanmedian(np.abs(shift[enough] - moved[:, None]).max(axis=2), axis=1)
         kept, moved = enough[spread <= _SPREAD], moved[spread <= _SPREAD]
         xyxy = clip(boxes.xyxy[kept] + np.tile(moved * factor, 2), *size)
-        return Detections.clean(xyxy, boxes.score[kept], boxes.class_id[kept])[0]
+        return Detections.clean(xyxy, boxes.score[kept], boxes.class_id[kept])[0] if len(kept) else None
 
 
 def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
