@@ -41,7 +41,7 @@ class OverlapSort:
             self._follow(warp)
         missed = np.flatnonzero(bank.time_since_update)
         if len(missed):
-            bank.mean[missed, 6:] *= self.config.size_inertia**dt
+            bank.means[missed, :, 6:] *= self.config.size_inertia**dt
         bank.means[:], bank.covariances[:] = self.motion.predict(bank.means, bank.covariances, dt)
 
     def _follow(self, warp: np.ndarray) -> None:

@@ -99,7 +99,7 @@ class TwinMotion(SizeMotion):
     Measurements are (T,1,4), the same for both.
     """
 
-    calm: SizeMotion = SizeMotion(position_weight=0.0375, aspect=(1.0, 0.73, 2.0))
+    calm: SizeMotion = SizeMotion(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
 
     def _noises(self) -> Noise:
         both = super()._noises(), self.calm.noises
