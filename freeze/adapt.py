@@ -16,9 +16,9 @@ import numpy as np
 from freeze.training.errors import TrainDataError
 from tracker.errors import TrackerError
 
-EPILOG = """The tracker follows what moves; tracks that are long, whole and uncovered are what is learnt from. Three in
-ten of them are kept to judge by: if those are not told apart better, nothing is written. Use the result with
-`python -m tracker run VIDEO --checkpoint CKPT`."""
+EPILOG = """The tracker follows what moves; tracks that are long, whole and uncovered are what is learnt from. Each
+third of them is judged by an encoder that learnt from the others: if that tells them apart no better, nothing is
+written. Use the result with `python -m tracker run VIDEO --checkpoint CKPT`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,18 +52,18 @@ def main(argv: list[str]) -> int:
 
 
 def adapt(args: argparse.Namespace) -> int:
-    """Mines, fine-tunes, judges, and writes what is better. Raises TrainError."""
+    """Mines, adapts, judges, and writes what is better. Raises TrainError."""
     from freeze.networks import striped
     from freeze.training import mine
     from freeze.training.files import read_weights, write_checkpoint
-    from freeze.training.finetune import adapted, hold_out
+    from freeze.training.finetune import adapted, folds
 
     videos = []
     with tempfile.TemporaryDirectory() as folder:
         for number, video in enumerate(args.videos):
             videos.append((video, mine.footage(video, Path(folder) / str(number), args.detector)))
     crops = mine.crops_of(videos, striped.INPUT_SHAPE[:2])
-    hold_out(crops, args.seed)
+    folds(crops, args.seed)  # too little is told before TensorFlow is loaded
 
     from freeze.tf_quiet import tensorflow
 
@@ -76,15 +76,15 @@ def adapt(args: argparse.Namespace) -> int:
     with Progress("adapting", None) as report:
         result, gain = adapted(crops, weights, args.minutes * 60, args.seed, report)
     before, after = gain.before, gain.after
-    print(f"{crops.held_out.sum()} tracklets held out, told apart with d' {before.decidability():.2f} before, "
+    print(f"tracklets not learnt from are told apart with d' {before.decidability():.2f} before, "
           f"{after.decidability():.2f} after; area under ROC {before.area():.4f} before, {after.area():.4f} after")
     if not gain.kept():
-        raise TrainDataError("the adapted encoder is no better on the tracklets held out, so nothing is written; the "
-                             "shipped one stays the best known, or give more footage")
+        raise TrainDataError("the adapted encoder is no better on tracklets not learnt from, so nothing is written; "
+                             "the shipped one stays the best known, or give more footage")
     base = facts_of(origin)
     facts: dict[str, Any] = {
         "network": striped.NAME, "adapted_from": base.get("measures"), "videos": [v.name for v in args.videos],
-        "tracklets": len(crops.held_out), "held_out": int(crops.held_out.sum()), "crops": len(crops),
+        "tracklets": len(crops.held_out), "crops": len(crops),
         "decidability": [before.decidability(), after.decidability()], "area": [before.area(), after.area()],
         "max_cosine_distance": threshold(base.get("max_cosine_distance"), after.threshold())}
     write_checkpoint(args.out, result, facts)

@@ -7,7 +7,7 @@ import pytest
 from freeze import adapt
 from freeze.training import mine
 from freeze.training.errors import TrainDataError
-from freeze.training.finetune import hold_out
+from freeze.training.finetune import folds
 from freeze.training.mine import Tracklet
 
 SIZE = (400, 300)
@@ -96,16 +96,17 @@ def test_too_little_is_refused(tmp_path, count, message):
     crops.held_out, crops.differ = np.zeros(count, bool), np.zeros((count, count), bool)
     crops.names = [str(i) for i in range(count)]
     with pytest.raises(TrainDataError, match=message):
-        hold_out(crops, 0)
+        folds(crops, 0)
 
 
-def test_what_is_held_out_can_judge(tmp_path):
+def test_every_tracklet_judges_once_and_with_its_group(tmp_path):
     crops = crops_of([], tmp_path)
-    crops.held_out, crops.differ = np.zeros(10, bool), np.zeros((10, 10), bool)
+    crops.held_out, crops.differ = np.zeros(10, bool), ~np.eye(10, dtype=bool)
     crops.names = ["a", "a", "c", "d", "e", "f", "g", "h", "i", "j"]
-    crops.differ[:5, :5] = ~np.eye(5, dtype=bool)
-    hold_out(crops, 0)
-    assert crops.held_out.sum() == 3
+    parts = folds(crops, 0)
+    np.testing.assert_array_equal(np.sum(parts, 0), np.ones(10))
+    assert all(p[0] == p[1] and p.sum() >= 3 for p in parts)
+    assert any((a != b).any() for a, b in zip(parts, folds(crops, 1), strict=True))
 
 
 @pytest.mark.timeout(300)

@@ -25,14 +25,13 @@ SAME = 5e-4
 MOST_STEPS = 1200
 Report = Callable[[int, int, dict[str, float]], None]
 IDENTITIES, PER_IDENTITY = 8, 4
-FEWEST_HELD_OUT = 2
-HELD_OUT = 0.3
-"""Share of the tracklets that judge."""
+FOLDS = 3
+"""Parts of the tracklets that judge in turn."""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Separation of the tracklets held out, `before` and `after`."""
+    """Separation of tracklets not learnt from, `before` and `after`."""
 
     before: Separation
     after: Separation
@@ -49,8 +48,10 @@ def better(a: Separation, b: Separation) -> bool:
     return a.decidability() > b.decidability()
 
 
-def hold_out(crops: Crops, seed: int) -> None:
-    """Marks the tracklets that judge, such that some are known to differ.
+def folds(crops: Crops, seed: int) -> list[np.ndarray]:
+    """Parts of the tracklets, each to be judged by an encoder that learnt from the others; (I,) bool each.
+
+    What may be parts of one object's way must not both teach and judge, so whole groups go to a part.
 
     Raises
     ------
@@ -58,22 +59,18 @@ def hold_out(crops: Crops, seed: int) -> None:
     """
     count = len(crops.held_out)
     if count < ENOUGH:
-        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {ENOUGH} are needed to "
-                             f"learn from: give longer footage, or another --detector")
-    # Whole groups are held out: what may be parts of one object's way must not both teach and judge.
-    members = [[i for i, name in enumerate(crops.names) if name == g] for g in dict.fromkeys(crops.names)]
-    groups = [np.array(members[k]) for k in np.random.default_rng(seed).permutation(len(members))]
-    wanted = max(FEWEST_HELD_OUT, round(HELD_OUT * count))
-    while fitting := [g for g in groups if not crops.held_out[g].any() and crops.held_out.sum() + len(g) <= wanted]:
-        known = crops.held_out if crops.held_out.any() else np.ones(count, bool)
-        # Judging takes pairs known to differ, so the next is one that differs from most of those chosen.
-        known_pairs = [int(crops.differ[g][:, known].sum()) for g in fitting]
-        crops.held_out[fitting[int(np.argmax(known_pairs))]] = True
-    for which, part in (("judge", crops.held_out), ("learn from", ~crops.held_out)):
-        pairs = int(crops.differ[np.ix_(part, part)].sum()) // 2
+        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {ENOUGH} are needed to learn "
+                             f"from: give longer footage, or another --detector")
+    names = np.array(crops.names)
+    groups = np.random.default_rng(seed).permutation(list(dict.fromkeys(crops.names)))
+    parts = [np.isin(names, groups[k::FOLDS]) for k in range(FOLDS)]
+    judged = sum(int(crops.differ[np.ix_(p, p)].sum()) // 2 for p in parts)
+    learnt = min(int(crops.differ[np.ix_(~p, ~p)].sum()) // 2 for p in parts)
+    for which, pairs in (("judge", judged), ("learn from", learnt)):
         if pairs == 0:
             raise TrainDataError(f"among the tracklets to {which} no two are known to be different objects (in view "
                                  f"together, or gone over the frame's border): give longer or busier footage")
+    return parts
 
 
 def measure(crops: Crops, embed: Callable[[np.ndarray], np.ndarray]) -> Separation:
@@ -85,25 +82,48 @@ def measure(crops: Crops, embed: Callable[[np.ndarray], np.ndarray]) -> Separati
 
 def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
             report: Report) -> tuple[dict[str, np.ndarray], Gain]:
-    """Adapts to the tracklets not held out, in two ways of which the better one is returned.
+    """Adapts in two ways, of which the better one is returned if it is better than nothing.
+
+    Each way is judged on every part of the tracklets after learning from the other parts, then learns from all.
 
     Parameters
     ----------
-    crops : tracklets, some `held_out`.
+    crops : tracklets.
     weights : of the encoder to start from.
-    seconds : time for the steps of `finetuned`.
+    seconds : time for the steps of `finetuned`, all parts together.
 
     Returns
     -------
-    The weights, and how they do on the tracklets held out beside those they came from.
+    The weights, and how they do beside those they came from on tracklets that were not learnt from.
     """
     from freeze.training.model import TrainModel
 
-    before = measure(crops, TrainModel(1, 0, seed, weights).embed)
-    candidates = [closed_form(crops, weights, seed), finetuned(crops, weights, seconds, seed, report)]
-    found = [measure(crops, TrainModel(1, 0, seed, candidate).embed) for candidate in candidates]
-    best = int(better(found[1], found[0]))
-    return candidates[best], Gain(before, found[best])
+    def told(candidate: dict[str, np.ndarray]) -> Separation:
+        return measure(crops, TrainModel(1, 0, seed, candidate).embed)
+
+    def tuned() -> dict[str, np.ndarray]:
+        def scaled(done: int, steps: int, values: dict[str, float]) -> None:
+            report(len(before) * steps + done, (FOLDS + 1) * steps, values)
+
+        return finetuned(crops, weights, seconds / (FOLDS + 1), seed, scaled)
+
+    ways = (lambda: closed_form(crops, weights, seed), tuned)
+    before: list[Separation] = []
+    after: tuple[list[Separation], ...] = ([], [])
+    for part in folds(crops, seed):
+        crops.held_out = part
+        for found, way in zip(after, ways, strict=True):
+            found.append(told(way()))
+        before.append(told(weights))
+    both = [together(found) for found in after]
+    best = int(better(both[1], both[0]))
+    gain = Gain(together(before), both[best])
+    crops.held_out = np.zeros_like(crops.held_out)
+    return ways[best]() if gain.kept() else weights, gain
+
+
+def together(parts: list[Separation]) -> Separation:
+    return Separation(np.concatenate([p.same for p in parts]), np.concatenate([p.other for p in parts]))
 
 
 def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
