@@ -15,13 +15,14 @@ import numpy as np
 from benchmarks.encoders import ANCHORS, OURS, Encoder, open_encoder
 from benchmarks.footage import frames
 from benchmarks.metrics import evaluate, figures, read_truth
+from benchmarks.runtimes import open_runtimes
 from freeze.evaluate import retrieval, separation
 from freeze.training.augment import jitter
 from freeze.training.readers import Item, cut, read_names
 from tracker.errors import ConfigError
 
 SEQUENCES = ("PETS09-S2L1", "TUD-Campus", "CDnet-highway-A")
-BATCHES = (1, 4, 16, 32)
+BATCHES = (1, 2, 3, 4, 16, 32)
 PER_TRACK = 40
 """Crops of a track for the separation inside sequences."""
 
@@ -50,6 +51,7 @@ def main(args: argparse.Namespace) -> int:
     if "speed" not in args.skip:
         print("crops a second on one thread, median of interleaved rounds, by batch")
         _table(results, "speed", speed(encoders), "{:.0f}")
+        runtimes(encoders, results)
     if "tracking" not in args.skip:
         print("the tracker with each encoder, same detections")
         thresholds = [e.max_cosine_distance or calibrated(e, crops) for e in encoders]
@@ -155,20 +157,40 @@ def sequences(encoder: Encoder, mot: Path) -> dict[str, float]:
     return measures
 
 
-def speed(encoders: list[Encoder], rounds: int = 5, crops: int = 64) -> list[dict[str, float]]:
-    """Crops a second; encoders and batches take turns, so that a noisy machine is noisy for all."""
+def speed(encoders: list[Encoder], rounds: int = 7, crops: int = 64) -> list[dict[str, float]]:
+    """Crops a second; encoders take turns batch by batch, so that a noisy machine is noisy for all."""
     rng = np.random.default_rng(0)
     taken: dict[tuple[int, int], list[float]] = {}
     inputs = [rng.integers(0, 256, (max(BATCHES), *e.shape, 3)).astype(np.uint8) for e in encoders]
     for turn in range(rounds + 1):
-        for i, encoder in enumerate(encoders):
-            for batch in BATCHES:
+        for batch in BATCHES:
+            for i, encoder in enumerate(encoders):
+                times = max(1, crops // batch)
                 began = time.perf_counter()
-                for _ in range(crops // batch):
+                for _ in range(times):
                     encoder.encode(inputs[i][:batch])
                 if turn:  # the first round warms up
-                    taken.setdefault((i, batch), []).append(crops / (time.perf_counter() - began))
+                    taken.setdefault((i, batch), []).append(times * batch / (time.perf_counter() - began))
     return [{f"batch {b}": float(np.median(taken[i, b])) for b in BATCHES} for i in range(len(encoders))]
+
+
+def runtimes(encoders: list[Encoder], results: dict[str, Any]) -> None:
+    """Prints the speed of the first frozen graph beside that of the other runtimes that are installed."""
+    first = next((e for e in encoders if e.path is not None), None)
+    if first is None or first.path is None:
+        return
+    found = {n: Encoder(n, encode, first.shape) for n, encode in open_runtimes(first.path).items()}
+    rows = speed(list(found.values()))
+    print(f"the graph of {first.name} in other runtimes, one thread, crops a second")
+    table: dict[str, Any] = {name: {} for name in found}
+    _table(table, "speed", rows, "{:.0f}")
+    ours = [r for n, r in zip(found, rows, strict=True) if n.startswith("ours")]
+    others = [r for n, r in zip(found, rows, strict=True) if not n.startswith("ours")]
+    if others:
+        ratio = {b: max(r[b] for r in ours) / max(r[b] for r in others) for b in rows[0]}
+        print("  ours to the best other: " + ", ".join(f"{b} {r:.2f}" for b, r in ratio.items()) + "\n")
+        table["ratio"] = ratio
+    results[first.name]["runtimes"] = table
 
 
 def tracking(encoders: list[Encoder], thresholds: list[float], mot: Path) -> list[dict[str, float]]:

@@ -25,12 +25,14 @@ class Encoder:
     encode : uint8 (N,H,W,3) BGR crops of `shape` to (N,D) float32 unit vectors.
     shape : (height, width) that boxes are resized to before, pixels.
     max_cosine_distance : the matching threshold it ships with, None where it has none.
+    path : of its frozen graph, None where it is not one of ours.
     """
 
     name: str
     encode: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, int]
     max_cosine_distance: float | None = None
+    path: Path | None = None
 
 
 def open_encoder(name: str, data: Path) -> Encoder:
@@ -48,7 +50,7 @@ def open_encoder(name: str, data: Path) -> Encoder:
     if name not in OURS and not name.endswith(".pb"):
         raise EncoderError(f"encoder {name!r}; expected one of {', '.join((*OURS, *ANCHORS))}, or a frozen graph (.pb)")
     encoder = FrozenEncoder.open(frozen_default(name) if name in OURS else Path(name), device="cpu", threads=1)
-    return Encoder(name, encoder.encode, encoder.input_shape[:2], encoder.contract.max_cosine_distance)
+    return Encoder(name, encoder.encode, encoder.input_shape[:2], encoder.contract.max_cosine_distance, encoder.path)
 
 
 def _anchor(name: str, path: Path) -> Encoder:

@@ -17,8 +17,8 @@ from freeze.training.errors import TrainDataError
 from tracker.errors import TrackerError
 
 EPILOG = """The tracker follows what moves; tracks that are long, whole and uncovered are what is learnt from. Each
-third of them is judged by an encoder that learnt from the others: if that tells them apart no better, nothing is
-written. Use the result with `python -m tracker run VIDEO --checkpoint CKPT`."""
+third of them judges what was learnt from the others: if they are told apart no better, nothing is written. Use the
+result with `python -m tracker run VIDEO --checkpoint CKPT`."""
 
 
 def parser() -> argparse.ArgumentParser:

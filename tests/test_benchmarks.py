@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
@@ -57,3 +58,19 @@ def test_wrong_use_and_errors(monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.association.main", fail)
     assert main(["association"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "a cause and a remedy"
+
+
+def test_the_encoder_is_the_same_in_other_runtimes():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    from benchmarks.runtimes import open_runtimes
+    from freeze.api import frozen_default
+    from tracker.encoder import trial_crops
+
+    encoders = open_runtimes(frozen_default("default"))
+    assert set(encoders) >= {"ours f32", "openvino f32", "onnxruntime f32"}
+    crops = trial_crops(3, (128, 64, 3))
+    expected = encoders["ours f32"](crops)
+    for name, encode in encoders.items():
+        low = name.endswith("bf16")
+        np.testing.assert_allclose(encode(crops), expected, atol=2e-2 if low else 1e-4, err_msg=name)

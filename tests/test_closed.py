@@ -65,16 +65,16 @@ def test_hardly_any_groups_are_survived(groups):
 
 
 def test_folded_weights_give_the_mapped_features():
-    from freeze.training.model import TrainModel, initial_weights
+    from freeze.training.model import features as features_of
+    from freeze.training.model import initial_weights
 
     rng = np.random.default_rng(1)
     weights = initial_weights(0)
     for part, low in (("gamma", 0.5), ("beta", -1), ("moving_mean", -1), ("moving_variance", 0.5)):
         weights[f"neck/{part}"] = rng.uniform(low, low + 1, 128).astype(np.float32)
     crops = rng.integers(0, 256, (12, 128, 64, 3), np.uint8)
-    features = TrainModel(1, 0, 0, weights).features(crops)
+    features = features_of(weights, crops)
     mapping = closed.fit(features, np.arange(12) // 4, Setting(0.3, 0.5))
     folded = closed.fold(weights, mapping)
-    got = TrainModel(1, 0, 0, folded).embed(crops)
-    np.testing.assert_allclose(got, unit(mapping(features)), atol=1e-4)
+    np.testing.assert_allclose(unit(features_of(folded, crops)), unit(mapping(features)), atol=1e-4)
     assert {n: w.shape for n, w in folded.items()} == {n: w.shape for n, w in weights.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freeze.evaluate import Separation, separation
+from freeze.evaluate import Separation, separation, unit
 from freeze.training.batches import Batches
 from freeze.training.data import Crops
 from freeze.training.errors import TrainDataError
@@ -73,53 +73,43 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
     return parts
 
 
-def measure(crops: Crops, embed: Callable[[np.ndarray], np.ndarray]) -> Separation:
+def measure(crops: Crops, weights: dict[str, np.ndarray]) -> Separation:
     """Distances within and between the tracklets held out."""
+    from freeze.training.model import features
+
     rows = np.flatnonzero(crops.held_out[crops.identity])
-    features = embed(crops.images[rows])
-    return separation(features, crops.identity[rows], crops.scene[rows], crops.differ)
+    found = unit(features(weights, crops.images[rows]))
+    return separation(found, crops.identity[rows], crops.scene[rows], crops.differ)
 
 
 def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
             report: Report) -> tuple[dict[str, np.ndarray], Gain]:
-    """Adapts in two ways, of which the better one is returned if it is better than nothing.
+    """Adapts in two ways, of which the better one is returned.
 
-    Each way is judged on every part of the tracklets after learning from the other parts, then learns from all.
+    The closed form is judged on every part of the tracklets after learning from the other parts, and then learns from
+    all. Fine-tuning takes long: it is judged on the first part alone, and taken if it is the better one there.
 
     Parameters
     ----------
     crops : tracklets.
     weights : of the encoder to start from.
-    seconds : time for the steps of `finetuned`, all parts together.
+    seconds : time for the steps of `finetuned`.
 
     Returns
     -------
     The weights, and how they do beside those they came from on tracklets that were not learnt from.
     """
-    from freeze.training.model import TrainModel
-
-    def told(candidate: dict[str, np.ndarray]) -> Separation:
-        return measure(crops, TrainModel(1, 0, seed, candidate).embed)
-
-    def tuned() -> dict[str, np.ndarray]:
-        def scaled(done: int, steps: int, values: dict[str, float]) -> None:
-            report(len(before) * steps + done, (FOLDS + 1) * steps, values)
-
-        return finetuned(crops, weights, seconds / (FOLDS + 1), seed, scaled)
-
-    ways = (lambda: closed_form(crops, weights, seed), tuned)
-    before: list[Separation] = []
-    after: tuple[list[Separation], ...] = ([], [])
-    for part in folds(crops, seed):
+    before, after = [], []
+    for part in reversed(folds(crops, seed)):
         crops.held_out = part
-        for found, way in zip(after, ways, strict=True):
-            found.append(told(way()))
-        before.append(told(weights))
-    both = [together(found) for found in after]
-    best = int(better(both[1], both[0]))
-    gain = Gain(together(before), both[best])
+        before.append(measure(crops, weights))
+        after.append(measure(crops, closed_form(crops, weights, seed)))
+    tuned = finetuned(crops, weights, seconds, seed, report)
+    found = measure(crops, tuned)
+    if better(found, after[-1]) and better(found, before[-1]):
+        return tuned, Gain(before[-1], found)
     crops.held_out = np.zeros_like(crops.held_out)
-    return ways[best]() if gain.kept() else weights, gain
+    return closed_form(crops, weights, seed), Gain(together(before), together(after))
 
 
 def together(parts: list[Separation]) -> Separation:
@@ -129,16 +119,16 @@ def together(parts: list[Separation]) -> Separation:
 def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """Weights whose last layers, and where that helps the batch norms, fit the scene (see `freeze.training.closed`)."""
     from freeze.training import closed
-    from freeze.training.model import TrainModel, with_statistics_of
+    from freeze.training.model import features, with_statistics_of
 
     learnt = np.flatnonzero(~crops.held_out[crops.identity])
     sample = np.random.default_rng(seed).permutation(learnt)[:STATISTICS_OF]
     found = []
     for base in (weights, with_statistics_of(crops.images[sample], weights, STATISTICS)):
-        features = TrainModel(1, 0, seed, base).features(crops.images)
-        found.append((base, features, *closed.choose(features, crops, learnt, seed)))
-    base, features, setting, _ = max(found, key=lambda f: f[3])
-    return closed.fold(base, closed.fit(features[learnt], crops.identity[learnt], setting))
+        seen = features(base, crops.images)
+        found.append((base, seen, *closed.choose(seen, crops, learnt, seed)))
+    base, seen, setting, _ = max(found, key=lambda f: f[3])
+    return closed.fold(base, closed.fit(seen[learnt], crops.identity[learnt], setting))
 
 
 def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
@@ -147,9 +137,9 @@ def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed
 
     The encoder's own features teach as well, so that what it knows is not lost.
     """
-    from freeze.training.model import TrainModel
+    from freeze.training.model import TrainModel, features
 
-    teacher = TrainModel(1, 0, seed, weights).embed(crops.images)
+    teacher = unit(features(weights, crops.images))
     batches = Batches(crops, seed, IDENTITIES, PER_IDENTITY, teacher)
     model = TrainModel(batches.classes, teacher.shape[1], seed, weights)
     model.heads["teacher"].assign(np.eye(teacher.shape[1], dtype=np.float32))

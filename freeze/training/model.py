@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from freeze.evaluate import unit
 from freeze.networks import striped
 from freeze.training import losses
 
@@ -84,6 +83,13 @@ def with_statistics_of(crops: np.ndarray, weights: dict[str, np.ndarray], share:
     layers = _Measure({n: tf.constant(v) for n, v in weights.items()})
     striped.describe(tf.constant(crops), layers)
     return weights | {n: ((1 - share) * weights[n] + share * m).astype(np.float32) for n, m in layers.moments.items()}
+
+
+def features(weights: dict[str, np.ndarray], crops: np.ndarray, batch: int = 64) -> np.ndarray:
+    """uint8 (N,128,64,3) BGR to (N,128) float32, not normalised."""
+    layers = TrainLayers({n: tf.constant(v) for n, v in weights.items()}, False)
+    parts = [striped.describe(tf.constant(crops[i : i + batch]), layers)[1] for i in range(0, len(crops), batch)]
+    return tf.concat(parts, 0).numpy() if parts else np.zeros((0, striped.DIMENSION), np.float32)
 
 
 class _Declare:
@@ -213,13 +219,10 @@ class TrainModel:
         return {name: float(value) for name, value in parts.items()}
 
     def _features(self, images: tf.Tensor) -> tf.Tensor:
-        return striped.describe(images, TrainLayers(self.average, False))[1]
+        _, feature = striped.describe(images, TrainLayers(self.average, False))
+        return tf.math.l2_normalize(feature, 1)
 
-    def features(self, crops: np.ndarray, batch: int = 64) -> np.ndarray:
-        """uint8 (N,128,64,3) BGR to (N,128) float32, not normalised, by the averaged weights."""
+    def embed(self, crops: np.ndarray, batch: int = 64) -> np.ndarray:
+        """uint8 (N,128,64,3) BGR to (N,128) float32 unit vectors, by the averaged weights."""
         parts = [self._embed_function(tf.constant(crops[i : i + batch])).numpy() for i in range(0, len(crops), batch)]
         return np.concatenate(parts) if parts else np.zeros((0, striped.DIMENSION), np.float32)
-
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """`features` as unit vectors."""
-        return unit(self.features(crops))
