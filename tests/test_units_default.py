@@ -131,6 +131,22 @@ def test_lost_tracks_live_for_seconds_within_bounds_in_frames(rate, frames, kept
     assert alive == [1] * kept + [0] * (70 - kept)
 
 
+@pytest.mark.parametrize("chance, late, early", [(0.7, 14, 6), (1, 20, 0)])
+def test_young_tracks_are_confirmed_at_once_where_all_before_them_were(chance, late, early):
+    tracker, delays = DeepSort.from_preset("default", early_chance=chance), []
+    for person in range(20):
+        place = PERSON + np.array([200, 0, 200, 0]) * (person % 5)
+        delays.append([len(feed(tracker, place).seen) for _ in range(10)].index(1))
+        for _ in range(300):
+            feed(tracker, [], time_s=None)
+    assert delays == [2] * late + [0] * early
+
+
+def test_a_young_track_confirmed_early_ends_with_its_first_miss():
+    tracker = DeepSort.from_preset("default", early_chance=0)
+    assert feed(tracker, PERSON).seen.id.tolist() == [1] and len(feed(tracker, [])) == 0
+
+
 def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):
     """Rounds in which a walking person was written while missed, for three frames of thirteen or for good."""
     tracker, written = DeepSort.from_preset("default", **settings), []
@@ -160,7 +176,7 @@ def test_the_share_of_right_boxes_is_counted_by_length_of_the_gap():
     coasting, there = Coasting(5), PERSON[None]
     assert coasting.chance(np.array([1, 1, 3])).tolist() == [0.3] * 3
     assert coasting.chance(np.zeros(0, int)).shape == (0,)
-    assert coasting.coasted.tolist() == [0, 2, 0, 1, 0, 0]
+    assert coasting.met.tolist() == [0, 2, 0, 1, 0, 0]
     coasting.learn(np.array([2, 9]), np.repeat(there, 2, axis=0), np.repeat(there, 2, axis=0))
     assert coasting.right.tolist() == [0, 2, 2, 1, 1, 1]
     coasting.learn(np.array([4]), there + np.array([50, 0, 50, 0]), there)  # a quarter of a width after one of five

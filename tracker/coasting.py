@@ -1,7 +1,8 @@
-"""Whether a missed track is where it is predicted: a share measured on the run, so that its box may be written.
+"""What is written beyond confirmed tracks and their detections, by shares measured on the run.
 
-How long detectors miss what is there differs from scene to scene by far more than any rule could know: behind a pole
-nine of ten coasted boxes are right, where tracks end because people leave or never were there one of ten.
+How long detectors miss what is there, and how much of what they begin to see goes on, differs from scene to scene by
+far more than any rule could know: behind a pole nine of ten coasted boxes are right, where tracks end because people
+leave or never were there one of ten.
 """
 
 from __future__ import annotations
@@ -11,12 +12,25 @@ import numpy as np
 from tracker import boxes
 
 _PRIOR, _PRIOR_WEIGHT = 0.3, 10
-"""The share that is taken for right before any was met, and how many met boxes that belief is worth."""
+"""The share that is taken for right before any was met, and how many met cases that belief is worth."""
 _RIGHT = 0.6
 """Least IoU of a coasted box that was right."""
 
 
-class Coasting:
+class Share:
+    """Of the cases numbered 0 to `count` - 1, how often each was met and how often it proved right."""
+
+    def __init__(self, count: int) -> None:
+        self.met, self.right = np.zeros(count), np.zeros(count)
+
+    def chance(self, case: np.ndarray) -> np.ndarray:
+        """Chances (K,) of these cases (K,) being right; they are counted as met."""
+        chance = (self.right[case] + _PRIOR * _PRIOR_WEIGHT) / (self.met[case] + _PRIOR_WEIGHT)
+        np.add.at(self.met, case, 1)
+        return chance
+
+
+class Coasting(Share):
     """Of the boxes coasted for 1, 2, ... frames, how many were proved right: found again near the predicted place.
 
     Parameters
@@ -25,8 +39,7 @@ class Coasting:
     """
 
     def __init__(self, longest: int) -> None:
-        self.coasted = np.zeros(longest + 1)
-        self.right = np.zeros(longest + 1)
+        super().__init__(longest + 1)
 
     def learn(self, missed: np.ndarray, predicted: np.ndarray, detected: np.ndarray) -> None:
         """Tracks found again after `missed` (K,) frames, K > 0, at boxes (K,4), predicted at (K,4).
@@ -40,9 +53,3 @@ class Coasting:
         share = frame[step] / (missed[track] + 1)
         overlap = boxes.iou_of_pairs(detected[track] + share[:, None] * error[track], detected[track])
         np.add.at(self.right, frame[step[overlap >= _RIGHT]], 1)
-
-    def chance(self, missed: np.ndarray) -> np.ndarray:
-        """Shares (K,) of right boxes among those coasted for `missed` (K,) frames, which are counted as coasted."""
-        chance = (self.right + _PRIOR * _PRIOR_WEIGHT) / (self.coasted + _PRIOR_WEIGHT)
-        np.add.at(self.coasted, missed, 1)
-        return chance[missed]

@@ -67,6 +67,8 @@ class TrackerConfig:
     """How long it is remembered."""
     standing_overlap: float = 0.38
     """Least IoU with where it was last seen."""
+    early_chance: float = 0.7
+    """Least chance, measured on the run, of a younger track going on to `n_init` hits that has it confirmed before."""
     coast_chance: float = 0.5
     """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""
 
@@ -75,9 +77,9 @@ class TrackerConfig:
                                 ("max_cosine_distance", 0, 2), ("max_iou_distance", 0, 1), ("faint_overlap", 0, 1),
                                 ("tentative_overlap", 0, 1), ("standing_overlap", 0, 1), ("grow", 0, 5),
                                 ("score_weight", 0, 1), ("youth_weight", 0, 1), ("absence_weight", 0, 1),
-                                ("looks_weight", 0, None),
-                                ("size_inertia", 0, 1), ("coast_chance", 0, 1), ("max_seconds", 0, None),
-                                ("standing_speed", 0, None), ("standing_seconds", 0, None)):
+                                ("looks_weight", 0, None), ("size_inertia", 0, 1), ("early_chance", 0, 1),
+                                ("coast_chance", 0, 1), ("max_seconds", 0, None), ("standing_speed", 0, None),
+                                ("standing_seconds", 0, None)):
             value = getattr(self, name)
             if value is None and name == "max_cosine_distance":
                 continue

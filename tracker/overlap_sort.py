@@ -7,7 +7,7 @@ import numpy as np
 from tracker import boxes
 from tracker.assignment import Matches
 from tracker.clock import Clock
-from tracker.coasting import Coasting
+from tracker.coasting import Coasting, Share
 from tracker.confidence import ScoreScale
 from tracker.config import TrackerConfig
 from tracker.demand import needed
@@ -32,7 +32,7 @@ class OverlapSort:
         self.motion = TwinMotion()
         self.associate = OverlapAssociation(config, classes)
         self.confidence = ScoreScale()
-        self.coasting = Coasting(config.max_age)
+        self.coasting, self.young = Coasting(config.max_age), Share(config.n_init)
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
         """Every track `dt` frames on, and with the camera where that moved."""
@@ -121,10 +121,18 @@ class OverlapSort:
         bank.score_sum[t] += sure
         trusted = bank.score_sum[t] >= self.config.confirm_score * bank.hits[t]
         bank.confirmed[t] |= (bank.hits[t] >= self.config.n_init) & trusted
+        self._confirm_early(t[trusted])
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
         bank.asleep[t] = False
         bank.vote(t, seen.class_id[d])
+
+    def _confirm_early(self, rows: np.ndarray) -> None:
+        """Trusted tracks `rows` just matched or born, still too young, where most of that age were confirmed so far."""
+        hits = self.bank.hits[rows]
+        self.young.right += np.count_nonzero(hits == self.config.n_init)
+        rows, hits = rows[hits < self.config.n_init], hits[hits < self.config.n_init]
+        self.bank.confirmed[rows] |= self.young.chance(hits) >= self.config.early_chance
 
     def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
         bank, has = self.bank, seen.embedded[d]
@@ -150,7 +158,8 @@ class OverlapSort:
             bank.speed[just] = np.hypot(*stride.T) * rate
         lost = bank.confirmed & (missed > min(c.max_age, max(_SHORTEST_AGE, round(c.max_seconds * rate))))
         bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
-        alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
+        proved = bank.confirmed & (bank.hits >= c.n_init)
+        alive = (missed == 0) | (proved & (~lost | bank.asleep))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
@@ -186,6 +195,7 @@ class OverlapSort:
         bank.observed[new] = seen.xyxy[rows]
         bank.score_sum[new] = confidence[rows]
         bank.confirmed[new] = self.config.n_init <= 1
+        self._confirm_early(new[confidence[rows] >= self.config.confirm_score])
         has = seen.embedded[rows]
         if has.any():
             bank.look[new[has]] = seen.feature[rows[has]]
