@@ -132,19 +132,20 @@ def test_lost_tracks_live_for_seconds_within_bounds_in_frames(rate, frames, kept
 
 
 @pytest.mark.parametrize("chance, late, early", [(0.7, 14, 6), (1, 20, 0)])
-def test_young_tracks_are_confirmed_at_once_where_all_before_them_were(chance, late, early):
+def test_young_tracks_are_written_at_once_where_all_before_them_were(chance, late, early):
     tracker, delays = DeepSort.from_preset("default", early_chance=chance), []
     for person in range(20):
         place = PERSON + np.array([200, 0, 200, 0]) * (person % 5)
-        delays.append([len(feed(tracker, place).seen) for _ in range(10)].index(1))
+        delays.append([len(feed(tracker, place).written) for _ in range(10)].index(1))
         for _ in range(300):
             feed(tracker, [], time_s=None)
     assert delays == [2] * late + [0] * early
 
 
-def test_a_young_track_confirmed_early_ends_with_its_first_miss():
+def test_a_young_track_written_early_is_not_confirmed_and_ends_with_its_first_miss():
     tracker = DeepSort.from_preset("default", early_chance=0)
-    assert feed(tracker, PERSON).seen.id.tolist() == [1] and len(feed(tracker, [])) == 0
+    tracks = feed(tracker, PERSON)
+    assert tracks.written.id.tolist() == [1] and not tracks.confirmed.any() and len(feed(tracker, [])) == 0
 
 
 def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):

@@ -68,7 +68,7 @@ class TrackerConfig:
     standing_overlap: float = 0.38
     """Least IoU with where it was last seen."""
     early_chance: float = 0.7
-    """Least chance, measured on the run, of a younger track going on to `n_init` hits that has it confirmed before."""
+    """Least chance, measured on the run, of a young track being confirmed at last that has its box written before."""
     coast_chance: float = 0.5
     """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""
 

@@ -77,6 +77,7 @@ class OverlapSort:
         """The detections of a frame on the predicted tracks."""
         if seen.embedded.any():
             self.bank.widen_looks(seen.feature.shape[1])
+        self.bank.likely[:] = False
         confidence = self.confidence(seen.score)
         predicted = self.motion.box(self.bank.mean)
         matches, left = self.associate(self.bank, seen, confidence, predicted)
@@ -121,18 +122,18 @@ class OverlapSort:
         bank.score_sum[t] += sure
         trusted = bank.score_sum[t] >= self.config.confirm_score * bank.hits[t]
         bank.confirmed[t] |= (bank.hits[t] >= self.config.n_init) & trusted
-        self._confirm_early(t[trusted])
+        self._show_early(t[trusted])
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
         bank.asleep[t] = False
         bank.vote(t, seen.class_id[d])
 
-    def _confirm_early(self, rows: np.ndarray) -> None:
-        """Trusted tracks `rows` just matched or born, still too young, where most of that age were confirmed so far."""
+    def _show_early(self, rows: np.ndarray) -> None:
+        """Trusted tracks `rows` just matched or born, too young to be confirmed, if most of that age were at last."""
         hits = self.bank.hits[rows]
         self.young.right += np.count_nonzero(hits == self.config.n_init)
         rows, hits = rows[hits < self.config.n_init], hits[hits < self.config.n_init]
-        self.bank.confirmed[rows] |= self.young.chance(hits) >= self.config.early_chance
+        self.bank.likely[rows] = self.young.chance(hits) >= self.config.early_chance
 
     def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
         bank, has = self.bank, seen.embedded[d]
@@ -158,8 +159,7 @@ class OverlapSort:
             bank.speed[just] = np.hypot(*stride.T) * rate
         lost = bank.confirmed & (missed > min(c.max_age, max(_SHORTEST_AGE, round(c.max_seconds * rate))))
         bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
-        proved = bank.confirmed & (bank.hits >= c.n_init)
-        alive = (missed == 0) | (proved & (~lost | bank.asleep))
+        alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
@@ -176,15 +176,14 @@ class OverlapSort:
     def _coast(self, frame_size: tuple[int, int] | None) -> None:
         """Which of the missed tracks, confirmed and wholly inside the frame, are likely where they are predicted."""
         bank = self.bank
-        bank.coasted[:] = False
         rows = np.flatnonzero(bank.confirmed & (bank.time_since_update > 0) & ~bank.asleep)
         if frame_size is not None and len(rows):
             box = self.motion.box(bank.means[rows, 1])
             rows = rows[(box[:, 0] >= 0) & (box[:, 2] <= frame_size[0])]
         if len(rows):
-            likely = self.coasting.chance(bank.time_since_update[rows]) >= self.config.coast_chance
-            bank.coasted[rows[likely]] = True
-            bank.score[rows[likely]] = 0
+            rows = rows[self.coasting.chance(bank.time_since_update[rows]) >= self.config.coast_chance]
+            bank.likely[rows] = True
+            bank.score[rows] = 0
 
     def _begin(self, rows: np.ndarray, seen: Observation, confidence: np.ndarray) -> None:
         if len(rows) == 0:
@@ -195,7 +194,7 @@ class OverlapSort:
         bank.observed[new] = seen.xyxy[rows]
         bank.score_sum[new] = confidence[rows]
         bank.confirmed[new] = self.config.n_init <= 1
-        self._confirm_early(new[confidence[rows] >= self.config.confirm_score])
+        self._show_early(new[confidence[rows] >= self.config.confirm_score])
         has = seen.embedded[rows]
         if has.any():
             bank.look[new[has]] = seen.feature[rows[has]]

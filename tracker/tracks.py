@@ -23,7 +23,7 @@ class Tracks:
     detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
     confirmed : (T,) bool.
     time_since_update : (T,) int64, frames since the last match on which the detector ran.
-    present : (T,) bool, matched when the detector last ran, or missed and likely where predicted (see `coasting`).
+    present : (T,) bool, confirmed and matched when the detector last ran, or young or missed and likely there.
     """
 
     id: np.ndarray
@@ -49,8 +49,8 @@ class Tracks:
 
     @property
     def written(self) -> Tracks:
-        """Confirmed tracks that are present: the rows that are written and drawn."""
-        return self[self.confirmed & self.present]
+        """Tracks that are present: the rows that are written and drawn."""
+        return self[self.present]
 
     @classmethod
     def empty(cls) -> Tracks:
@@ -89,7 +89,7 @@ class TrackBank:
     score_sum : (T,) float64, confidences of all matches.
     speed : (T,) float64, at the first miss: box widths per second, twice that for heights.
     asleep : (T,) bool, lost for longer than `max_age` and kept because the track stood still.
-    coasted : (T,) bool, missed, and written all the same.
+    likely : (T,) bool, missed or not yet confirmed, and written all the same.
     look, looks : (T,D) float32 unit vectors, mean of a track's features, and how many it has had (T,) int64.
     """
 
@@ -110,7 +110,7 @@ class TrackBank:
     score_sum: np.ndarray
     speed: np.ndarray
     asleep: np.ndarray
-    coasted: np.ndarray
+    likely: np.ndarray
     looks: np.ndarray
 
     def __init__(self, budget: int, *, paper: bool = True) -> None:
@@ -122,7 +122,7 @@ class TrackBank:
         filters = () if paper else (2,)
         numbers: dict[str, tuple[int, ...]] = {"means": (*filters, 8), "covariances": (*filters, 4, 3), "score": ()}
         counts = ["id", "hits", "age", "time_since_update", "class_id", "detection_index", "slot"]
-        flags = ["confirmed", "coasted"]
+        flags = ["confirmed", "likely"]
         if not paper:
             numbers |= {"observed": (4,), "score_sum": (), "speed": ()}
             counts.append("looks")
@@ -217,7 +217,7 @@ class TrackBank:
 
     def snapshot(self, xyxy: np.ndarray) -> Tracks:
         """Copies of what users see, with the boxes (T,4) that the filter gives."""
-        present = (self.time_since_update == 0) | self.coasted
+        present = (self.confirmed & (self.time_since_update == 0)) | self.likely
         return Tracks(
             self.id.copy(), xyxy, self.score.astype(np.float32), self.class_id.astype(np.int32),
             self.detection_index.copy(), self.confirmed.copy(), self.time_since_update.copy(), present,
