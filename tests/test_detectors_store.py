@@ -10,7 +10,7 @@ import pytest
 
 from detectors import store
 from detectors.__main__ import main
-from detectors.centernet import decode
+from detectors.centernet import cut_centernet, decode
 from detectors.registry import open_detector
 from detectors.tfjs import read_weights, to_graph
 from tracker.errors import BackendMissingError, DetectorError
@@ -212,3 +212,32 @@ def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
             near = np.abs(found.xyxy - np.clip([x1, y1, x2, y2], 0, 512)).max(axis=1) < pixels
             assert (near & (found.class_id == int(class_id)) & (np.abs(found.score - score) < points)).any()
         detector.close()
+
+
+def test_scores_of_some_classes_are_those_of_the_whole_network():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(4)
+
+    def constant(shape, name):
+        return tf.constant(rng.normal(0, 0.3, shape).astype(np.float32), name=name)
+
+    with tf.Graph().as_default() as whole:
+        images = tf.compat.v1.placeholder(tf.float32, (None, 512, 512, 3), name="tower_0/images")
+        seen = tf.nn.relu(tf.nn.conv2d(images / 255, constant((4, 4, 3, 6), "stem"), 4, "VALID"))
+        weights = constant((1, 1, 6, 80), "CenternetHead/centernet_cls_output/pointwise_weights")
+        biases = constant((80,), "CenternetHead/centernet_cls_output/biases")
+        scores = tf.sigmoid(tf.nn.conv2d(seen, weights, 1, "VALID") + biases)
+        peaks = tf.equal(scores, tf.nn.max_pool2d(scores, 3, 1, "SAME"))
+        tf.multiply(scores, tf.cast(peaks, tf.float32), name="tower_0/mul_1")
+        tf.nn.relu(tf.nn.conv2d(seen, constant((1, 1, 6, 4), "extent"), 1, "VALID"), name="tower_0/wh")
+    picture = rng.integers(0, 255, (1, 512, 512, 3), np.uint8)
+    classes, found = np.array([0, 2, 7, 79]), []
+    for wanted in (None, classes):
+        with tf.Graph().as_default() as cut:
+            tf.import_graph_def(cut_centernet(whole.as_graph_def(), wanted), name="")
+            with tf.compat.v1.Session(graph=cut) as session:
+                found.append(session.run(["peaks:0", "extents:0"], {"image:0": picture}))
+    assert found[1][0].shape == (1, 128, 128, 4) and (found[1][0] > 0).sum() > 100
+    np.testing.assert_allclose(found[1][0], found[0][0][..., classes], atol=1e-6)
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-6)
