@@ -60,6 +60,7 @@ class Ours:
         self, folder: Path, timing: Timing, source: Any = None, watch: Callable[[int], None] = lambda frames: None
     ) -> dict[str, Any]:
         """Track the task's video, or another `source`; `watch` is told often how many frames are done."""
+        from tracker.assemble import TOGETHER
         from tracker.camera import CameraMotion
         from tracker.deepsort import DeepSort
         from tracker.footage import Window
@@ -73,7 +74,7 @@ class Ours:
         output = StreamOutput(folder, source.info, self.detector.class_names, video=True, show=False)
         tracker = DeepSort(class_names=self.detector.class_names)
         stream = Stream(0, source, self.detector, tracker, output, CameraMotion())
-        steps = Steps(self.encoder, timing, appearance=task["appearance"])
+        steps = Steps(self.encoder, timing, appearance=task["appearance"], together=TOGETHER)
         Pipeline([stream], steps, threads=task["threads"]).run(lambda: watch(stream.frames))
         if stream.error is not None:
             raise stream.error

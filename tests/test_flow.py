@@ -56,6 +56,39 @@ def test_what_vanishes_is_given_up_until_it_is_detected_again():
     assert len(flow(frame(4), None)) == 2
 
 
+def test_what_was_forgotten_is_not_carried():
+    flow = Flow()
+    flow(frame(0), seen())
+    flow.forget()
+    assert flow(frame(1), None) is None
+
+
+def test_a_governor_that_lets_frames_out_again_begins_anew(tmp_path):
+    source, calls = TexturedSource(frames=9), []
+
+    class Watched(Flow):
+        def __call__(self, frame, found):
+            calls.append((frame.index, found is None, self._grey is None))
+            return super().__call__(frame, found)
+
+    source.info = SourceInfo("scene", SIZE, 25.0, 9, live=False)
+    pipeline = make_pipeline(tmp_path, [source], detectors=[TexturedDetector()], threads=False, video=False)
+    stream, steps = pipeline.streams[0], pipeline.steps
+    stream.flow = Watched()
+    every = {1: 2, 3: 1, 6: 2}
+    plan = steps.plan
+
+    def planned(items):
+        steps.detect_every = every.get(items[0].frame.index, steps.detect_every) if items[0].frame else 1
+        plan(items)
+
+    steps.plan = planned
+    pipeline.run()
+    assert stream.error is None
+    assert calls == [(1, False, True), (2, True, False), (6, True, True), (7, False, False), (8, True, False),
+                     (9, False, False)]  # fmt: skip
+
+
 def test_nothing_to_carry():
     flow = Flow()
     assert flow(frame(0), None) is None

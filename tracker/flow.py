@@ -45,6 +45,10 @@ class Flow:
         self._boxes = Detections.empty() if found is None else found
         return found
 
+    def forget(self) -> None:
+        """Frames will follow that it is not shown."""
+        self._grey, self._boxes = None, Detections.empty()
+
     def _carried(self, before: np.ndarray, after: np.ndarray, factor: int, size: tuple[int, int]) -> Detections | None:
         boxes = self._boxes
         start = _points(boxes.xyxy / factor)

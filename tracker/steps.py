@@ -27,8 +27,13 @@ class CropEncoder(Protocol):
     def encode(self, crops: np.ndarray) -> np.ndarray: ...
 
 
-Flow = Callable[[Frame, Detections | None], Detections | None]
-"""Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
+class Flow(Protocol):
+    """Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
+
+    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None: ...
+    def forget(self) -> None: ...
+
+
 Camera = Callable[[Frame, Detections | None], np.ndarray | None]
 """Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
 
@@ -140,8 +145,12 @@ class Steps:
     def fill(self, items: list[Item]) -> None:
         """Where detection is left out on some frames, boxes for these from the frames before."""
         for item in items:
-            if item.stream.flow is not None and self.detect_every > 1:
+            if item.stream.flow is None:
+                continue
+            if self.detect_every > 1:
                 self._guarded(item, self._fill)
+            else:
+                item.stream.flow.forget()
 
     def _fill(self, item: Item) -> None:
         with self.timing.measure("motion"):
