@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import log
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Histogram:
         self.count = 0
 
     def add(self, seconds: float) -> None:
-        bin_ = int(np.log(max(seconds, self.LOW) / self.LOW) / np.log(self.GROWTH))
+        bin_ = int(log(max(seconds, self.LOW) / self.LOW) / log(self.GROWTH))
         self.counts[min(bin_, self.BINS - 1)] += 1
         self.total += seconds
         self.count += 1
