@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 from freeze.training.config import TrainConfig
@@ -66,6 +67,8 @@ def train(config: TrainConfig) -> dict[str, float]:
     """
     from freeze.tf_quiet import tensorflow
 
+    if config.log is not None and find_spec("tensorboard") is None:
+        raise TrainError("--log writes for TensorBoard, which is not installed: pip install tensorboard")
     tensorflow()
     from freeze.training.loop import Training
     from freeze.training.progress import Progress

@@ -264,3 +264,50 @@ def test_triplet_loss_takes_the_hardest_known_pairs():
     expected = np.log1p(np.exp([3 - 1, 3 - 2, 9 - 1, 9 - 7])).mean()
     np.testing.assert_allclose(everything, expected, rtol=1e-4)
     assert losses.hard_triplet(points, labels, tf.zeros((4, 4), tf.bool)) == 0
+
+
+def test_a_log_without_tensorboard_is_refused_at_once(folders, tmp_path, monkeypatch, capsys):
+    from freeze import train
+
+    monkeypatch.setattr(train, "find_spec", lambda name: None)
+    arguments = ["--data", str(folders), "--out", str(tmp_path / "c"), "--log", str(tmp_path / "log")]
+    assert train.main(arguments) == 1
+    assert "pip install tensorboard" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_relations_count_pairs_of_one_scene_that_have_a_teacher():
+    import tensorflow as tf
+
+    from freeze.training.losses import RELATIONS_WEIGHT, relations
+
+    feature = tf.constant([[1.0, 0], [0, 2], [3, 0], [1, 1]])
+    target = tf.constant([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    taught, scene = tf.constant([1.0, 1, 1, 0]), tf.constant([0, 0, 1, 0])
+    # The one pair left is that of the first two: ours says 0, the teacher 1.
+    np.testing.assert_allclose(relations(feature, target, taught, scene), RELATIONS_WEIGHT, rtol=1e-6)
+    np.testing.assert_allclose(relations(feature, target, taught * 0, scene), 0)
+
+
+def test_boxes_without_labels_are_also_drawn_beside(tmp_path):
+    from freeze.training import readers
+
+    (tmp_path / "img1").mkdir()
+    (tmp_path / "det").mkdir()
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    for frame in range(1, 7):
+        cv2.imwrite(str(tmp_path / "img1" / f"{frame:06}.jpg"), image)
+    (tmp_path / "det" / "det.txt").write_text("3,-1,50,30,30,60,0.9\n4,-1,50,30,30,60,0.9\n6,-1,60,40,30,60,0.9\n")
+    items = list(readers.read_unlabelled(tmp_path))
+    assert [i.frame for i in items] == [3] * (1 + readers.BESIDE) + [6] * (1 + readers.BESIDE)
+    assert len({i.name for i in items}) == len(items) and items[0].image.shape == (60, 30, 3)
+    assert any(i.image.shape != (60, 30, 3) for i in items[1 : 1 + readers.BESIDE])
+
+
+def test_half_of_a_crops_set_may_come_from_one_camera(folders):
+    crops = load(read_manifest(folders), SIZE, 0)
+    batches = Batches(crops, 0, 3, 2)
+    identity = next(i for i in np.flatnonzero(~crops.held_out) if len(set(crops.camera[crops.identity == i])) == 2)
+    for camera in (0, 1):
+        rows = batches._crops_of(identity, camera, np.random.default_rng(1))
+        assert len(set(rows)) == 2 and camera in crops.camera[rows] and set(crops.identity[rows]) == {identity}
+    assert len(Batches(crops, 0, 3, 9)._crops_of(identity, None, np.random.default_rng(1))) == 9
