@@ -143,3 +143,28 @@ def test_compare_finds_the_slower():
     small, large = np.ones((20, 20)), np.ones((400, 400))
     seconds = compare({"small": lambda: small @ small, "large": lambda: large @ large}, 5)
     assert seconds["small"] < seconds["large"]
+
+
+@pytest.mark.parametrize("seconds, expected", [((0.9, 0.5, 0.3), 4), ((0.5, 0.3, 0.29), 2), ((0.3, 0.29, 0.4), 1)])
+def test_the_fewest_threads_that_are_nearly_the_fastest(tmp_path, monkeypatch, seconds, expected):
+    from tracker import choices
+
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
+    asked = []
+
+    def run(command, **_):
+        asked.append(int(command[-1]))
+        report = json.dumps({"seconds": dict(zip(choices.THREADS, seconds, strict=True))[asked[-1]]})
+        return choices.subprocess.CompletedProcess(command, 0, f"a line\n{report}\n")
+
+    monkeypatch.setattr(choices.subprocess, "run", run)
+    assert choices.choose_threads(tmp_path / "x.pb", "key", 4) == expected
+    assert choices.choose_threads(tmp_path / "x.pb", "key", 4) == expected and asked == [1, 2, 4]
+
+
+def test_threads_of_a_small_machine_and_of_a_graph_that_fails(tmp_path, monkeypatch):
+    from tracker import choices
+
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
+    assert choices.choose_threads(tmp_path / "none.pb", "key", 1) == 1
+    assert choices.choose_threads(tmp_path / "none.pb", "key", 2) == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +16,9 @@ import numpy as np
 
 from tracker.cache import cache_folder
 from tracker.errors import OutputError
+
+THREADS = (1, 2, 4)
+"""Numbers of threads that are tried; a network for crops gains nothing from more."""
 
 
 def remembered(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -43,6 +48,36 @@ def _read(path: Path | None) -> dict[str, Any]:
         found = json.loads(path.read_text()) if path is not None else {}
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def choose_threads(graph: Path, key: str, most: int) -> int:
+    """Threads within an operation for an encoder: the fewest that come within a tenth of the fastest.
+
+    TensorFlow makes its threads once in a process, so each number is timed in one of its own
+    (`python -m tracker.encoder`).
+
+    Parameters
+    ----------
+    graph : the .pb file.
+    key : names the machine and the graph.
+    most : threads to try at most.
+    """
+    numbers = [n for n in THREADS if n <= max(1, most)]
+    if len(numbers) == 1:
+        return numbers[0]
+
+    def measure() -> dict[str, Any]:
+        seconds = {}
+        for n in numbers:
+            command = [sys.executable, "-m", "tracker.encoder", str(graph), str(n)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:  # what is wrong with the graph is told where it is loaded
+                return {"threads": numbers[-1]}
+            seconds[str(n)] = float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+        near = 1.1 * min(seconds.values())
+        return {"threads": next(n for n in numbers if seconds[str(n)] <= near), "seconds": seconds}
+
+    return int(remembered("threads", key, measure)["threads"])
 
 
 def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: bool = True) -> dict[str, float]:

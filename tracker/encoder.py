@@ -1,6 +1,6 @@
 """The frozen encoder at work: its own graph and session, uint8 crops in padded batches, features out.
 
-`python -m tracker.encoder FILE.pb` loads a graph in a fresh process as a run does, checks it and prints JSON.
+`python -m tracker.encoder FILE.pb [THREADS]` loads a graph in a fresh process as a run does, checks it and prints JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from freeze.contract import Contract, ContractError
 from tracker.bare_graph import first_line, infer_contract, read_graph
-from tracker.choices import compare, remembered
+from tracker.choices import choose_threads, compare, remembered
 from tracker.crops import CropBuffer
 from tracker.devices import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
 from tracker.errors import EncoderError
@@ -91,7 +91,8 @@ class FrozenEncoder:
         except (ContractError, OSError, UnicodeDecodeError) as e:
             raise EncoderError(str(e)) from None
         place = pick_device(device)
-        given: dict[str, Any] = {"place": place, "threads": threads or max(1, cores() // 2)}
+        on = f"{processor()} {place}, tensorflow {import_tensorflow().__version__}, {contract.graph_sha256}"
+        given: dict[str, Any] = {"place": place, "threads": threads or choose_threads(path, on, cores() // 2)}
         precision = precision or choose_precision(path, contract, graph_def, **given)
         encoder = cls(path, contract, graph_def, precision=precision, **given)
         encoder.self_check()
@@ -305,14 +306,18 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
-    """Load FILE.pb as a run does and print what its check saw."""
-    if len(arguments) != 1:
-        print("usage: python -m tracker.encoder FILE.pb", file=sys.stderr)
+    """Load FILE.pb as a run does and print what its check saw, and the seconds that 16 crops take."""
+    if not (len(arguments) == 1 or (len(arguments) == 2 and arguments[1].isdigit())):
+        print("usage: python -m tracker.encoder FILE.pb [THREADS]", file=sys.stderr)
         return 2
+    threads = int(arguments[1]) if len(arguments) == 2 else None
     try:
-        with FrozenEncoder.open(arguments[0], device="cpu") as encoder:
-            seen = encoder.self_check()
-            print(json.dumps({"path": str(encoder.path), "sha256": encoder.sha256, "device": encoder.device, **seen}))
+        with FrozenEncoder.open(arguments[0], device="cpu", threads=threads) as encoder:
+            seen: dict[str, Any] = {"path": str(encoder.path), "sha256": encoder.sha256, "device": encoder.device}
+            seen |= encoder.self_check()
+            crops = trial_crops(16, encoder.input_shape)
+            seen |= {"seconds": compare({"": partial(encoder.encode, crops)}, busy=False)[""]}
+            print(json.dumps(seen))
     except EncoderError as e:
         print(e, file=sys.stderr)
         return 1
