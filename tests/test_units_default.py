@@ -111,8 +111,8 @@ def test_a_covered_box_changes_a_look_less():
 
 
 def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
-    for speed, same in ((0.0, True), (6.0, False)):
-        tracker = DeepSort.from_preset("default", max_age=5)
+    for speed, hits, same in ((0.0, 20, True), (6.0, 20, False), (0.0, 21, False)):
+        tracker = DeepSort.from_preset("default", max_age=5, standing_hits=hits)
         for t in range(20):
             first = feed(tracker, (PERSON + np.array([speed * t, 0, speed * t, 0])), time_s=t / 10)
         for t in range(20, 50):
@@ -164,7 +164,7 @@ def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):
 
 
 def test_boxes_are_written_through_gaps_that_were_found_to_close():
-    assert coasted_boxes() == [n for n in range(4, 12) for _ in range(3)]
+    assert coasted_boxes() == [n for n in range(2, 12) for _ in range(3)]
 
 
 def test_no_boxes_are_written_before_or_at_the_border_or_where_it_is_switched_off():

@@ -63,13 +63,15 @@ class TrackerConfig:
     """What is left per frame of the rate at which a lost track grows or shrinks."""
     standing_speed: float = 1.0
     """Largest speed of a lost track that is taken to stand still, box widths per second."""
+    standing_hits: int = 60
+    """Hits of a track that is known to stand: a moving camera makes many look so for a while."""
     standing_seconds: float = 9.0
     """How long it is remembered."""
     standing_overlap: float = 0.38
     """Least IoU with where it was last seen."""
     early_chance: float = 0.7
     """Least chance, measured on the run, of a young track being confirmed at last that has its box written before."""
-    coast_chance: float = 0.5
+    coast_chance: float = 0.4
     """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class TrackerConfig:
                                 ("score_weight", 0, 1), ("youth_weight", 0, 1), ("absence_weight", 0, 1),
                                 ("looks_weight", 0, None), ("size_inertia", 0, 1), ("early_chance", 0, 1),
                                 ("coast_chance", 0, 1), ("max_seconds", 0, None), ("standing_speed", 0, None),
-                                ("standing_seconds", 0, None)):
+                                ("standing_seconds", 0, None), ("standing_hits", 0, None)):
             value = getattr(self, name)
             if value is None and name == "max_cosine_distance":
                 continue

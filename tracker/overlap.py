@@ -105,7 +105,7 @@ class OverlapAssociation:
         if len(columns) == 0:
             return Matches.empty()
         waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
-        rows = np.flatnonzero(waiting)
+        rows = np.flatnonzero(waiting & (bank.hits >= c.standing_hits))
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = self.classes.alike(bank.class_id[t], seen.class_id[d])

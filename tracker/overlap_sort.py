@@ -159,6 +159,7 @@ class OverlapSort:
             bank.speed[just] = np.hypot(*stride.T) * rate
         lost = bank.confirmed & (missed > min(c.max_age, max(_SHORTEST_AGE, round(c.max_seconds * rate))))
         bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
+        bank.asleep[:] &= bank.hits >= c.standing_hits
         alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
