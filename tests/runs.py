@@ -88,6 +88,7 @@ def make_pipeline(
     threads=True,
     video=True,
     detect_every=1,
+    together=1,
     **config,
 ):
     streams = []
@@ -97,5 +98,5 @@ def make_pipeline(
         output = StreamOutput(folder, source.info, ("block",), video=video, show=False)
         detector = detectors[n] if detectors else SceneDetector()
         streams.append(Stream(n, source, detector, DeepSort(TrackerConfig(**config)), output))
-    steps = Steps(encoder, Timing(), appearance=appearance, detect_every=detect_every)
+    steps = Steps(encoder, Timing(), appearance=appearance, detect_every=detect_every, together=together)
     return Pipeline(streams, steps, threads=threads)

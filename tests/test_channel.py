@@ -20,6 +20,26 @@ def test_keeps_order_and_takes_one_item_of_every_lane():
     assert len(channel) == 1
 
 
+def test_takes_groups_of_one_size_and_the_rest_at_the_end():
+    channel = Channel(lanes=2, capacity=5)
+    for item in range(3):
+        channel.put(("a", item), 0)
+    for item in range(2):
+        channel.put(("b", item), 1)
+    channel.end(1, ("b", "end"))
+    assert channel.take(3) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", "end")]
+    done = threading.Event()
+    taken = []
+    thread = threading.Thread(target=lambda: (taken.extend(channel.take(3)), done.set()), daemon=True)
+    thread.start()
+    channel.put(("a", 3), 0)
+    assert not done.wait(0.1)
+    channel.end(0, ("a", "end"))
+    assert done.wait(2) and taken == [("a", 3), ("a", "end")]
+    with pytest.raises(Closed):
+        channel.take(3)
+
+
 def test_put_waits_for_room():
     channel = Channel(capacity=1)
     channel.put(1)

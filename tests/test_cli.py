@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -58,7 +59,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     assert table[0] == ["frame", "time_s", "id", "class", "left", "top", "width", "height", "score"]
     assert len(table) == len(found) + 1 and table[1][1] == "0.200"
     assert decodable(folder / "tracks.mp4") == 30
-    assert "detector: det.txt" in out and "8-d features, f32 on cpu" in out
+    assert "detector: det.txt" in out and re.search("8-d features, (f32|bf16) on cpu", out)
     assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "tracks", "files"]
     assert out.splitlines()[-1].split()[:2] == ["clip", "30"]
 

@@ -57,6 +57,42 @@ def test_detection_abreast_changes_nothing(tmp_path, detect_every):
     assert min(len(w) for w in written[0]) > 500
 
 
+@pytest.mark.parametrize("threads", [True, False])
+def test_crops_of_several_frames_go_in_batches_that_time_does_not_change(tmp_path, threads):
+    encoder = ColourMean()
+    detectors = [SceneDetector(lambda index: time.sleep(0.02 * (index == 7)))]
+    pipeline = make_pipeline(
+        tmp_path, [SceneSource()], detectors=detectors, encoder=encoder, threads=threads, together=4
+    )
+    pipeline.run()
+    assert encoder.batches == [12] * 7 + [6]  # 30 frames of three
+    assert pipeline.streams[0].frames == 30 and decodable(tmp_path / "scene" / "tracks.mp4") == 30
+    alone = make_pipeline(tmp_path / "alone", [SceneSource()], encoder=ColourMean(), video=False)
+    alone.run()
+    assert (tmp_path / "scene/tracks.txt").read_bytes() == (tmp_path / "alone/scene/tracks.txt").read_bytes()
+
+
+@pytest.mark.parametrize("options", [{"appearance": "auto"}, {"live": True}])
+def test_one_frame_a_batch_where_the_next_one_waits_for_it(tmp_path, options):
+    encoder, live = ColourMean(), options.pop("live", False)
+    pipeline = make_pipeline(tmp_path, [SceneSource(live=live)], encoder=encoder, together=4, video=False, **options)
+    pipeline.run()
+    assert max(encoder.batches) <= 3
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_an_encoder_that_fails_amid_a_batch_costs_no_frame_before(tmp_path, threads):
+    def fail(batch):
+        if batch >= 3:
+            raise ValueError("no more")
+
+    pipeline = make_pipeline(
+        tmp_path, [SceneSource()], encoder=ColourMean(fail), threads=threads, together=4, video=False
+    )
+    pipeline.run()
+    assert (str(pipeline.streams[0].error), pipeline.streams[0].frames) == ("no more", 8)
+
+
 def test_a_detector_that_fails_abreast_ends_the_stream_after_the_frame_before(tmp_path):
     def fail(index):
         if index >= 9:

@@ -26,6 +26,8 @@ from tracker.steps import Steps, Stream
 from tracker.timing import Timing
 
 Say = Callable[[str], None]
+TOGETHER = 4
+"""Frames of a file whose crops share a batch where all are encoded: 24 crops take 0.86 of the time of 4 times 6."""
 
 
 class Run:
@@ -62,8 +64,9 @@ class Run:
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
         ]
         self.steps = Steps(
-            self.encoder, self.timing, appearance=self.config.appearance, detect_every=self.config.detect_every
-        )
+            self.encoder, self.timing, appearance=self.config.appearance, detect_every=self.config.detect_every,
+            together=TOGETHER,
+        )  # fmt: skip
 
     def _sources(self) -> list[tuple[str, Source]]:
         """Open all; one that fails is left out, unless it is the only one."""

@@ -72,20 +72,27 @@ class Channel(Generic[T]):
                 queue.clear()
             self._changed.notify_all()
 
-    def take(self) -> list[T]:
-        """Wait for something, then take the oldest item of every lane that has one.
+    def take(self, count: int = 1) -> list[T]:
+        """Wait for a lane with `count` items or an end, then take so many, or what is left, of every such lane.
 
-        Raises Closed when all lanes have ended and are empty.
+        A lane's items stay together, oldest first. Raises Closed when all lanes have ended and are empty.
         """
         with self._changed:
-            self._changed.wait_for(lambda: any(self._lanes) or all(self._ended))
-            if not any(self._lanes):
+            self._changed.wait_for(lambda: any(self._ready(count)) or (all(self._ended) and not any(self._lanes)))
+            ready = list(self._ready(count))
+            if not ready:
                 raise Closed
-            count = len(self._lanes)
-            items = [queue.popleft() for i in range(count) if (queue := self._lanes[(self._next + i) % count])]
-            self._next = (self._next + 1) % count
+            self._next = (self._next + 1) % len(self._lanes)
+            items = [queue.popleft() for queue in ready for _ in range(min(count, len(queue)))]
             self._changed.notify_all()
             return items
+
+    def _ready(self, count: int) -> Iterator[deque[T]]:
+        """Lanes to take from, beginning with another one each time."""
+        lanes = len(self._lanes)
+        for lane in ((self._next + i) % lanes for i in range(lanes)):
+            if (queue := self._lanes[lane]) and (len(queue) >= count or self._ended[lane]):
+                yield queue
 
     def __len__(self) -> int:
         with self._changed:
@@ -99,10 +106,13 @@ class Turns(Generic[T]):
     ----------
     inlet : where the work comes from.
     admit : called with what was taken, in order and by one worker at a time.
+    count : items to take at once, see `Channel.take`.
     """
 
-    def __init__(self, inlet: Channel[T], admit: Callable[[list[T]], None] = lambda items: None) -> None:
-        self._inlet, self._admit = inlet, admit
+    def __init__(
+        self, inlet: Channel[T], admit: Callable[[list[T]], None] = lambda items: None, count: int = 1
+    ) -> None:
+        self._inlet, self._admit, self._count = inlet, admit, count
         self._taking = threading.Lock()
         self._passed = threading.Condition()
         self._taken = self._turn = 0
@@ -110,7 +120,7 @@ class Turns(Generic[T]):
     def take(self) -> tuple[int, list[T]]:
         """A number, and work as from `Channel.take`; raises Closed as that does."""
         with self._taking:
-            items = self._inlet.take()
+            items = self._inlet.take(self._count)
             self._admit(items)
             self._taken += 1
             return self._taken - 1, items

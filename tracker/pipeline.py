@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 
 from tracker.channel import Channel, Closed, Turns
+from tracker.detections import Frame
 from tracker.errors import TrackerError
 from tracker.steps import Item, Steps, Stream
 
 Step = Callable[[list[Item]], None]
 
+ROOM_BYTES = 25_000_000
+"""Pixels that may wait between two stages: three frames up to full HD, one of 4K."""
 STALL_S = 10.0
 """A stage that works on one frame for longer is named."""
 GRACE_S = 5.0
@@ -51,11 +54,12 @@ class Pipeline:
         self._unfinished = len(self.streams)
         self._stalled: set[str] = set()
         live = frozenset(s.number for s in streams if s.source.info.live)
-        room = 1 if live else 3
+        room = 1 if live else max(1, min(3, ROOM_BYTES // max(_bytes(s) for s in self.streams)))
         lanes = len(self.streams)
         groups = self._groups()
+        self._together = 1 if live else steps.together
         self._channels: list[Channel[Item]] = [Channel(lanes, room, live) for _ in groups[:1]]
-        self._channels += [Channel(lanes, room) for _ in groups[1:]]
+        self._channels += [Channel(lanes, max(room, self._counts(n)), frozenset()) for n in range(1, len(groups))]
         self._outlets: list[Channel[Item]] = [Channel(1, room) for _ in streams]
         self._workers = [
             *(
@@ -72,11 +76,15 @@ class Pipeline:
         threads = []
         for number, group in enumerate(groups):
             plan = {"admit": self.steps.plan} if number == 0 else {}
-            turns = Turns(self._channels[number], **plan)
+            turns = Turns(self._channels[number], count=self._counts(number), **plan)
             for _ in range(self.abreast if number == 0 else 1):
                 name = "steps " + "-".join(step.__name__ for step in group)
                 threads.append(threading.Thread(target=self._work, args=(number, group, turns), name=name, daemon=True))
         return threads
+
+    def _counts(self, group: int) -> int:
+        """Frames of a stream that a group takes at once: the encoder's batches must not depend on what waits."""
+        return self._together if self.steps.encode in self._groups()[group] else 1
 
     def stage_groups(self) -> list[tuple[str, ...]]:
         """Stages, by the names they are timed under, that share a thread."""
@@ -208,29 +216,34 @@ class Pipeline:
                 self.stop()
 
     def _sequential(self) -> None:
-        """All streams in turn, a frame of each through all steps."""
+        """All streams in turn, a frame of each through all steps, or as many as are encoded together."""
         steps = [self.steps.plan, *(step for group in self._groups() for step in group)]
         sources = {s.number: iter(s.source) for s in self.streams}
         while sources and not self._stop.is_set():
-            items = [self._next(self.streams[n], frames) for n, frames in sources.items()]
+            items = [item for n, frames in sources.items() for item in self._next(self.streams[n], frames)]
             for step in (*steps, self.steps.write):
                 step(items)
             for item in items:
                 if item.frame is None or item.error is not None:
-                    del sources[item.stream.number]
+                    sources.pop(item.stream.number, None)
                     self._close(item.stream, item.error)
             if any(s.output.stop_wanted for s in self.streams):
                 break
         for number in sources:
             self._close(self.streams[number], None)
 
-    def _next(self, stream: Stream, frames) -> Item:  # type: ignore[no-untyped-def]
-        try:
-            with self.steps.timing.measure("decode"):
-                frame = next(frames, None)
-            return Item(stream, frame, time.perf_counter())
-        except Exception as e:
-            return Item(stream, None, error=e)
+    def _next(self, stream: Stream, frames: Iterator[Frame]) -> Iterator[Item]:
+        """The next items of a stream, the last one without a frame where it ends."""
+        for _ in range(self._together):
+            try:
+                with self.steps.timing.measure("decode"):
+                    frame = next(frames, None)
+                item = Item(stream, frame, time.perf_counter())
+            except Exception as e:
+                item = Item(stream, None, error=e)
+            yield item
+            if item.frame is None:
+                return
 
     # ---- endings --------------------------------------------------------------------------------
 
@@ -264,3 +277,9 @@ class Pipeline:
             if stage not in self._stalled:
                 self._stalled.add(stage)
                 self.warnings.append(f"stage {stage} has been at one frame for {seconds:.0f} s")
+
+
+def _bytes(stream: Stream) -> int:
+    """Of a frame's pixels."""
+    width, height = stream.source.info.size
+    return max(1, 3 * width * height)

@@ -107,7 +107,7 @@ class Item:
 
 
 class Steps:
-    """The steps, each taking a list with at most one item of every stream.
+    """The steps, each taking a list of items, those of a stream in order.
 
     A step that fails marks the item: those before it are finished, later ones pass by, and the stream ends.
 
@@ -117,12 +117,21 @@ class Steps:
     appearance : `always`, `auto` (ask the tracker which detections need a feature) or `off`.
     detect_every : run the detector on every n-th frame.
     timing : where durations are counted.
+    together : consecutive frames of a file whose crops may go to the encoder in one batch. Where the tracker says what
+        to encode it must have seen the frame before: then it is one.
     """
 
     def __init__(
-        self, encoder: CropEncoder | None, timing: Timing, *, appearance: str = "always", detect_every: int = 1
+        self,
+        encoder: CropEncoder | None,
+        timing: Timing,
+        *,
+        appearance: str = "always",
+        detect_every: int = 1,
+        together: int = 1,
     ) -> None:
         self.encoder = None if appearance == "off" else encoder
+        self.together = together if self.encoder is not None and appearance == "always" else 1
         self.timing, self.appearance = timing, appearance
         self.detect_every, self.embed_every = detect_every, 1
 
