@@ -75,7 +75,7 @@ class OpenVINORunner:
         """The copy in 8 bits, or None where the graph is not of the kind, or OpenVINO cannot make one."""
         try:
             copy = copy_in_eight_bits(self._path)
-        except (RuntimeError, OSError, AttributeError):
+        except (RuntimeError, OSError, ImportError, AttributeError, TypeError):
             return None
         return self._read(copy) if copy is not None else None
 
