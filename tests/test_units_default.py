@@ -73,13 +73,23 @@ def test_time_that_runs_backwards_is_counted():
 
 def test_scores_of_any_range_become_confidences():
     rng = np.random.default_rng(0)
-    for low, high in ((0.5, 1), (0.2, 0.6), (-0.5, 4)):
+    for low, high in ((0.5, 1), (0.2, 0.6)):
         scale = ScoreScale()
         for _ in range(20):
             out = scale(rng.uniform(low, high, 30))
         assert out.min() >= 0 and out.max() == 1
     assert ScoreScale()(np.zeros(0)).shape == (0,)
+    assert ScoreScale()(-np.ones(3)).tolist() == [1, 1, 1]
     assert ScoreScale()(np.zeros(3)).tolist() == [1, 1, 1]
+
+
+def test_of_scores_without_bounds_the_order_counts():
+    rng, scale = np.random.default_rng(0), ScoreScale()
+    margins = rng.exponential(1, 1000) - 0.5
+    for part in margins.reshape(50, 20):
+        scale(part)
+    np.testing.assert_allclose(scale(np.quantile(margins, [0.25, 0.6])) ** 4, [0.25, 0.6], atol=0.01)
+    np.testing.assert_allclose(ScoreScale()(np.array([1.0, 50, 100])) ** 4, [1 / 3, 2 / 3, 1])
 
 
 def test_running_mean_and_variance():

@@ -37,7 +37,7 @@ class TrackerConfig:
     """Boxes that lie outside the frame are dropped."""
     max_seconds: float = 1.8
     """Seconds it survives where that is shorter, though never below 16 frames."""
-    confident_score: float = 0.75
+    confident_score: float = 0.7
     """Least score of a detection that any track may take."""
     faint_score: float = 0.1
     """Least score of one that a track seen in the previous frame may take."""
