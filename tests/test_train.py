@@ -311,3 +311,18 @@ def test_half_of_a_crops_set_may_come_from_one_camera(folders):
         rows = batches._crops_of(identity, camera, np.random.default_rng(1))
         assert len(set(rows)) == 2 and camera in crops.camera[rows] and set(crops.identity[rows]) == {identity}
     assert len(Batches(crops, 0, 3, 9)._crops_of(identity, None, np.random.default_rng(1))) == 9
+
+
+def test_the_last_layers_are_fitted_to_the_identities_learnt_from(folders):
+    from freeze.evaluate import unit
+    from freeze.training.loop import within_identities
+    from freeze.training.model import features, initial_weights
+
+    crops = load(read_manifest(folders), SIZE, 0)
+    weights = initial_weights(0)
+    fitted = within_identities(crops, weights, 0)
+    changed = {n for n in weights if not np.array_equal(weights[n], fitted[n])}
+    assert "head/weights" in changed and all(n.startswith(("head/", "neck/")) for n in changed)
+    assert np.isfinite(unit(features(fitted, crops.images))).all()
+    crops.exclusive[:] = False  # of tracklets it is not known who is whose
+    assert within_identities(crops, weights, 0) is weights
