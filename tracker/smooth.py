@@ -30,8 +30,8 @@ class Smoothing:
     """Expected difference of the logarithm of heights."""
     alike: float = 0.6
     """Least cosine similarity of stitched tracklets, where features are known."""
-    fill_s: float = 2.0
-    """Longest gap that is filled with boxes."""
+    fill_s: float = 10.0
+    """Longest gap that is filled with boxes: what was found again after more than a second or two stood still."""
     velocity_noise: float = 0.01
     """Standard deviation of a velocity's change per frame, as a share of the box."""
     measurement_noise: float = 0.08
