@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import metrics, peers
+from benchmarks.footage import primer
 from tracker import DeepSort, Detections
 from tracker.boxes import xyxy_to_tlwh
 from tracker.config import TrackerConfig
@@ -111,8 +112,7 @@ def prepare(
 
     info = read_seqinfo(folder)
     own = not spec.endswith(".txt")
-    with open_sequence(folder, Window()) as source:
-        first = [f.image for f, _ in zip(source, range(8), strict=False) if f.image is not None] if own else []
+    first = primer(folder) if own else []
     classes = (PEOPLE if people else VEHICLES) if spec == "coco" else None
     detector = open_detector(spec, frames=first, classes=classes, faint=True)
     frames, features, size = [], [], info.size

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from benchmarks.encoders import ANCHORS, OURS, Encoder, open_encoder
-from benchmarks.footage import frames
+from benchmarks.footage import frames, primer
 from benchmarks.metrics import evaluate, figures, read_truth
 from benchmarks.runtimes import open_runtimes
 from freeze.evaluate import retrieval, separation
@@ -207,7 +207,7 @@ def tracking(encoders: list[Encoder], thresholds: list[float], mot: Path) -> lis
     for name in SEQUENCES:
         folder = mot / name
         public = folder / "det" / "det.txt"
-        detector = open_detector(str(public) if public.exists() else "motion")
+        detector = open_detector(str(public)) if public.exists() else open_detector("motion", frames=primer(folder))
         columns = len(encoders) + 1
         trackers = [DeepSort.from_preset("default") for _ in range(columns)]
         trackers += [DeepSort.from_preset("paper", max_cosine_distance=t) for t in thresholds]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from tracker.errors import SourceError
+from tracker.sources import open_source, sample
 
 VIDEOS = (".avi", ".mp4")
 
@@ -29,3 +30,9 @@ def frames(folder: Path) -> Iterator[np.ndarray]:
             break
         yield image
     capture.release()
+
+
+def primer(folder: Path) -> list[np.ndarray]:
+    """BGR images spread over a sequence's first seconds, as `tracker run` shows them to the `motion` detector."""
+    with open_source(str(folder)) as source:
+        return [f.image for f in sample(str(folder), source, 12) if f.image is not None]
