@@ -75,6 +75,6 @@ def test_folded_weights_give_the_mapped_features():
     crops = rng.integers(0, 256, (12, 128, 64, 3), np.uint8)
     features = features_of(weights, crops)
     mapping = closed.fit(features, np.arange(12) // 4, Setting(0.3, 0.5))
-    folded = closed.fold(weights, mapping)
+    folded = closed.fold(weights, mapping, features)
     np.testing.assert_allclose(unit(features_of(folded, crops)), unit(mapping(features)), atol=1e-4)
     assert {n: w.shape for n, w in folded.items()} == {n: w.shape for n, w in weights.items()}

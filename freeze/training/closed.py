@@ -96,16 +96,22 @@ def choose(features: np.ndarray, crops: Crops, rows: np.ndarray, seed: int) -> t
     return best, means.get(best, 0.0)
 
 
-def fold(weights: dict[str, np.ndarray], mapping: Map) -> dict[str, np.ndarray]:
-    """Weights of the same network whose features are the mapped ones: M(s∘(W'p) + t) + b is linear in p."""
+def fold(weights: dict[str, np.ndarray], mapping: Map, features: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights of the same network whose features are the mapped ones: M(s∘(W'p) + t) + b is linear in p.
+
+    Parameters
+    ----------
+    features : (N,D) by `weights`, not normalised; the neck is given their statistics, as further training expects.
+    """
     scale = weights["neck/gamma"] / np.sqrt(weights["neck/moving_variance"].astype(np.float64) + EPSILON)
     shift = weights["neck/beta"] - weights["neck/moving_mean"] * scale
-    ones = np.ones_like(shift)
+    before_neck = mapping(features) - mapping(shift)
+    mean, variance = before_neck.mean(0), before_neck.var(0)
     changed = {
         "head/weights": (weights["head/weights"] * scale) @ mapping.matrix.T,
-        "neck/gamma": ones,
-        "neck/beta": mapping(shift),
-        "neck/moving_mean": 0 * ones,
-        "neck/moving_variance": ones - EPSILON,
+        "neck/gamma": np.sqrt(variance + EPSILON),
+        "neck/beta": mapping(shift) + mean,
+        "neck/moving_mean": mean,
+        "neck/moving_variance": variance,
     }
     return weights | {name: value.astype(np.float32) for name, value in changed.items()}

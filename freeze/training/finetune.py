@@ -27,21 +27,44 @@ Report = Callable[[int, int, dict[str, float]], None]
 IDENTITIES, PER_IDENTITY = 8, 4
 FOLDS = 3
 """Parts of the tracklets that judge in turn."""
+DRAWS = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How tracklets not learnt from are told apart, part by part: each by an encoder of its own, so distances of two
+    parts do not compare, and the measures are means over the parts that have them."""
+
+    parts: list[Separation]
+
+    def area(self) -> float:
+        return _mean([p.area() for p in self.parts])
+
+    def decidability(self) -> float:
+        return _mean([p.decidability() for p in self.parts])
+
+    def threshold(self) -> float:
+        return _mean([p.threshold() for p in self.parts])
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Separation of tracklets not learnt from, `before` and `after`."""
+    """What adapting brought, `before` and `after`."""
 
-    before: Separation
-    after: Separation
+    before: Judged
+    after: Judged
 
     def kept(self) -> bool:
         """The adapted encoder tells them apart more often, or as often and by a wider margin."""
         return better(self.after, self.before)
 
 
-def better(a: Separation, b: Separation) -> bool:
+def better(a: Judged | Separation, b: Judged | Separation) -> bool:
     """Area under the ROC curve decides; where that is as good as equal, the margin."""
     if abs(a.area() - b.area()) > SAME:
         return a.area() > b.area()
@@ -62,11 +85,18 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
         raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {ENOUGH} are needed to learn "
                              f"from: give longer footage, or another --detector")
     names = np.array(crops.names)
-    groups = np.random.default_rng(seed).permutation(list(dict.fromkeys(crops.names)))
-    parts = [np.isin(names, groups[k::FOLDS]) for k in range(FOLDS)]
-    judged = sum(int(crops.differ[np.ix_(p, p)].sum()) // 2 for p in parts)
-    learnt = min(int(crops.differ[np.ix_(~p, ~p)].sum()) // 2 for p in parts)
-    for which, pairs in (("judge", judged), ("learn from", learnt)):
+    rng = np.random.default_rng(seed)
+
+    def pairs_within(parts: list[np.ndarray]) -> list[int]:
+        return sorted(int(crops.differ[np.ix_(p, p)].sum()) // 2 for p in parts)
+
+    def drawn() -> list[np.ndarray]:
+        groups = rng.permutation(list(dict.fromkeys(crops.names)))
+        return [np.isin(names, groups[k::FOLDS]) for k in range(FOLDS)]
+
+    # Only pairs known to differ can judge: of some draws that which leaves no part without them.
+    parts = max((drawn() for _ in range(DRAWS)), key=lambda d: pairs_within(d)[0])
+    for which, pairs in (("judge", pairs_within(parts)[-1]), ("learn from", pairs_within([~p for p in parts])[0])):
         if pairs == 0:
             raise TrainDataError(f"among the tracklets to {which} no two are known to be different objects (in view "
                                  f"together, or gone over the frame's border): give longer or busier footage")
@@ -107,13 +137,9 @@ def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: 
     tuned = finetuned(crops, weights, seconds, seed, report)
     found = measure(crops, tuned)
     if better(found, after[-1]) and better(found, before[-1]):
-        return tuned, Gain(before[-1], found)
+        return tuned, Gain(Judged(before[-1:]), Judged([found]))
     crops.held_out = np.zeros_like(crops.held_out)
-    return closed_form(crops, weights, seed), Gain(together(before), together(after))
-
-
-def together(parts: list[Separation]) -> Separation:
-    return Separation(np.concatenate([p.same for p in parts]), np.concatenate([p.other for p in parts]))
+    return closed_form(crops, weights, seed), Gain(Judged(before), Judged(after))
 
 
 def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
@@ -128,7 +154,7 @@ def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict
         seen = features(base, crops.images)
         found.append((base, seen, *closed.choose(seen, crops, learnt, seed)))
     base, seen, setting, _ = max(found, key=lambda f: f[3])
-    return closed.fold(base, closed.fit(seen[learnt], crops.identity[learnt], setting))
+    return closed.fold(base, closed.fit(seen[learnt], crops.identity[learnt], setting), seen[learnt])
 
 
 def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,

@@ -163,7 +163,8 @@ def within_identities(crops: Crops, weights: dict[str, np.ndarray], seed: int) -
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(known))[:SAMPLE]
     if not len(rows):
         return weights
-    return closed.fold(weights, closed.fit(features(weights, crops.images[rows]), crops.identity[rows], WITHIN))
+    seen = features(weights, crops.images[rows])
+    return closed.fold(weights, closed.fit(seen, crops.identity[rows], WITHIN), seen)
 
 
 def _threshold(value: float | None) -> float | None:
