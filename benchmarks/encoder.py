@@ -22,7 +22,7 @@ from freeze.training.readers import Item, cut, read_names
 from tracker.errors import ConfigError
 
 SEQUENCES = ("PETS09-S2L1", "TUD-Campus", "CDnet-highway-A")
-BATCHES = (1, 2, 3, 4, 16, 32)
+BATCHES = (1, 2, 3, 4, 8, 16, 32)
 PER_TRACK = 40
 """Crops of a track for the separation inside sequences."""
 
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         print("inside sequences, ground truth boxes: probability that a crop is nearer to its own track (area), d'")
         _table(results, "sequences", [sequences(e, args.data / "mot") for e in encoders], "{:.3f}")
     if "speed" not in args.skip:
-        print("crops a second on one thread, median of interleaved rounds, by batch")
+        print("crops a second of processor time, one thread, median of interleaved rounds, by batch")
         _table(results, "speed", speed(encoders), "{:.0f}")
         runtimes(encoders, results)
     if "tracking" not in args.skip:
@@ -158,7 +158,7 @@ def sequences(encoder: Encoder, mot: Path) -> dict[str, float]:
 
 
 def speed(encoders: list[Encoder], rounds: int = 7, crops: int = 64) -> list[dict[str, float]]:
-    """Crops a second; encoders take turns batch by batch, so that a noisy machine is noisy for all."""
+    """Crops a second of processor time; encoders take turns batch by batch, so that a noisy machine is noisy for all."""
     rng = np.random.default_rng(0)
     taken: dict[tuple[int, int], list[float]] = {}
     inputs = [rng.integers(0, 256, (max(BATCHES), *e.shape, 3)).astype(np.uint8) for e in encoders]
@@ -166,11 +166,11 @@ def speed(encoders: list[Encoder], rounds: int = 7, crops: int = 64) -> list[dic
         for batch in BATCHES:
             for i, encoder in enumerate(encoders):
                 times = max(1, crops // batch)
-                began = time.perf_counter()
+                began = time.process_time()
                 for _ in range(times):
                     encoder.encode(inputs[i][:batch])
                 if turn:  # the first round warms up
-                    taken.setdefault((i, batch), []).append(times * batch / (time.perf_counter() - began))
+                    taken.setdefault((i, batch), []).append(times * batch / (time.process_time() - began))
     return [{f"batch {b}": float(np.median(taken[i, b])) for b in BATCHES} for i in range(len(encoders))]
 
 
@@ -181,7 +181,7 @@ def runtimes(encoders: list[Encoder], results: dict[str, Any]) -> None:
         return
     found = {n: Encoder(n, encode, first.shape) for n, encode in open_runtimes(first.path).items()}
     rows = speed(list(found.values()))
-    print(f"the graph of {first.name} in other runtimes, one thread, crops a second")
+    print(f"the graph of {first.name} in other runtimes, crops a second of processor time, one thread")
     table: dict[str, Any] = {name: {} for name in found}
     _table(table, "speed", rows, "{:.0f}")
     ours = [r for n, r in zip(found, rows, strict=True) if n.startswith("ours")]

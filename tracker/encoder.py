@@ -23,7 +23,7 @@ from tracker.devices import captured_stderr, cores, import_tensorflow, pick_devi
 from tracker.errors import EncoderError
 from tracker.precision import lowered
 
-BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
+BUCKETS, GPU_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 4, 8, 16, 32)
 """Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
 OLD_CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
 
@@ -62,7 +62,7 @@ class FrozenEncoder:
             self._connect(graph_def, place, threads)
             fixed = self._graph.get_tensor_by_name(f"{contract.input_name}:0").shape[0]
             self._buckets: tuple[int, ...] = (
-                (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else BUCKETS[::2]
+                (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else GPU_BUCKETS
             )
             self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
 
