@@ -158,7 +158,7 @@ def sequences(encoder: Encoder, mot: Path) -> dict[str, float]:
 
 
 def speed(encoders: list[Encoder], rounds: int = 7, crops: int = 64) -> list[dict[str, float]]:
-    """Crops a second of processor time; encoders take turns batch by batch, so that a noisy machine is noisy for all."""
+    """Crops a second of processor time; encoders take turns batch by batch, as noise then falls on all alike."""
     rng = np.random.default_rng(0)
     taken: dict[tuple[int, int], list[float]] = {}
     inputs = [rng.integers(0, 256, (max(BATCHES), *e.shape, 3)).astype(np.uint8) for e in encoders]

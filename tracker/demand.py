@@ -18,6 +18,8 @@ FAMILIAR = 3
 """Features after which a look is known."""
 REFRESH = 10
 """Frames after which a look is taken anew."""
+CONTACT = 0.1
+"""Overlap of grown boxes above which a pair is plausible: with that of a match, looks miss when two begin to cross."""
 
 
 def needed(
@@ -41,10 +43,8 @@ def needed(
     confident = confidence >= config.confident_score
     just_seen = bank.confirmed & (bank.time_since_update == 0)
     overlap = boxes.iou_of_pairs(boxes.take(predicted, track), boxes.take(xyxy, detection))
-    # Any overlap makes a pair plausible: with the threshold of a match, looks are missing when two begin to cross
-    # (HOTA on PETS09-S2L1 49.0 for 50.95 when everything is embedded; so 50.96, with 57% embedded for 41%).
-    # A faint detection, though, is taken by a track just seen and with a good overlap, or by none.
-    plausible = (overlap > 0) & confident[detection]
+    # A faint detection is taken by a track just seen and with a good overlap, or by none.
+    plausible = (overlap > CONTACT) & confident[detection]
     faint = (overlap >= config.faint_overlap) & (confidence >= config.faint_score)[detection]
     plausible |= faint & just_seen[track]
     track, detection = track[plausible], detection[plausible]
