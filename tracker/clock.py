@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-
-import numpy as np
+from math import isfinite
+from statistics import median
 
 _MEMORY = 30
 _FEW = 3
@@ -28,11 +28,11 @@ class Clock:
     @property
     def frames_per_second(self) -> float:
         """Of the usual step; 30 where times are not given."""
-        return 1 / float(np.median(self._steps)) if self._steps else _NOMINAL
+        return 1 / median(self._steps) if self._steps else _NOMINAL
 
     def step(self, time_s: float | None) -> float:
         """Frames from the last frame to the one at `time_s`, in 0.25..30; 1 where times are not given or fall."""
-        if time_s is not None and not np.isfinite(time_s):
+        if time_s is not None and not isfinite(time_s):
             self.warnings["time is no number"] += 1
             time_s = None
         last, self._last_s = self._last_s, time_s if time_s is not None else self._last_s
@@ -42,7 +42,7 @@ class Clock:
         if step <= 0:
             self.warnings["time ran backwards"] += step < 0
             return 1.0
-        usual = float(np.median(self._steps)) if len(self._steps) >= _FEW else step
+        usual = median(self._steps) if len(self._steps) >= _FEW else step
         self._steps.append(step)
         ratio = step / usual
         return 1.0 if abs(ratio - 1) <= _TOLERANCE else min(max(ratio, 0.25), _LONGEST)

@@ -45,4 +45,4 @@ class ScoreScale:
         best = float(np.partition(seen, rank)[rank])
         if best <= 0:
             return np.ones(len(score))
-        return np.clip(score / (best * min(best, 1.0) ** _SHYNESS), 0, 1)
+        return np.minimum(score / (best * min(best, 1.0) ** _SHYNESS), 1)

@@ -89,9 +89,13 @@ def check_features(
     asked = np.ones(n, bool) if embedded is None else np.asarray(embedded)
     if asked.dtype != bool or asked.shape != (n,):
         raise DetectionsError(f"embedded is {asked.dtype} {asked.shape}; expected bool ({n},), one for each detection")
-    unit, good = normalise(features)
+    if asked.all():
+        unit, good = normalise(features)
+    else:
+        unit, good = np.zeros(features.shape, np.float32), np.zeros(n, bool)
+        unit[asked], good[asked] = normalise(features[asked])
     warnings["features without direction"] += int((asked & ~good).sum())
-    return unit, asked & good
+    return unit, good & asked
 
 
 def check_warp(warp: np.ndarray | None) -> None:
