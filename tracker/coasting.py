@@ -47,7 +47,12 @@ class Coasting(Share):
         What the prediction was wrong by has grown evenly since the last match, so that the boxes before need not be
         kept: the k-th of n was wrong by k / (n + 1) of it.
         """
-        error = predicted - detected
+        near = boxes.iou_of_pairs(predicted, detected) >= _RIGHT  # as the last was right, so were those before
+        found = np.bincount(np.minimum(missed[near], len(self.right) - 1), minlength=len(self.right))
+        self.right[1:] += found[:0:-1].cumsum()[::-1]
+        if near.all():
+            return
+        missed, error, detected = missed[~near], (predicted - detected)[~near], detected[~near]
         frame = np.arange(1, min(missed.max() + 1, len(self.right)))
         track, step = np.nonzero(frame <= missed[:, None])
         share = frame[step] / (missed[track] + 1)

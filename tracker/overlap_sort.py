@@ -130,10 +130,13 @@ class OverlapSort:
 
     def _show_early(self, rows: np.ndarray) -> None:
         """Trusted tracks `rows` just matched or born, too young to be confirmed, if most of that age were at last."""
+        rows = rows[self.bank.hits[rows] <= self.config.n_init]
+        if len(rows) == 0:
+            return
         hits = self.bank.hits[rows]
-        self.young.right += np.count_nonzero(hits == self.config.n_init)
-        rows, hits = rows[hits < self.config.n_init], hits[hits < self.config.n_init]
-        self.bank.likely[rows] = self.young.chance(hits) >= self.config.early_chance
+        younger = hits < self.config.n_init
+        self.young.right += np.count_nonzero(~younger)
+        self.bank.likely[rows[younger]] = self.young.chance(hits[younger]) >= self.config.early_chance
 
     def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
         bank, has = self.bank, seen.embedded[d]
