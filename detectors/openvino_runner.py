@@ -13,10 +13,9 @@ import numpy as np
 
 from detectors.eight_bit import eight_bit as copy_in_eight_bits
 from detectors.files import model_bytes
-from detectors.runtime import first_line
 from tracker.choices import compare, remembered
 from tracker.devices import processor
-from tracker.errors import BackendMissingError, DetectorError
+from tracker.errors import BackendMissingError, DetectorError, first_line
 
 
 class OpenVINORunner:

@@ -10,7 +10,7 @@ import numpy as np
 
 from detectors.files import model_bytes
 from tracker.devices import cores, gpu_reason, import_tensorflow
-from tracker.errors import DetectorError, DeviceError
+from tracker.errors import DetectorError, DeviceError, first_line
 
 if TYPE_CHECKING:
     from detectors.network import NetworkOptions
@@ -147,8 +147,3 @@ class TFRunner:
 
     def close(self) -> None:
         self._session.close()
-
-
-def first_line(error: Exception) -> str:
-    """What a library has to say, cut to one line."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -7,7 +7,7 @@ from typing import Any
 
 from freeze.contract import Contract, sha256
 from tracker.devices import import_tensorflow
-from tracker.errors import EncoderError
+from tracker.errors import EncoderError, first_line
 
 
 def read_graph(path: Path) -> Any:
@@ -78,8 +78,3 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
         input_name=image.op.name, output_name=flat[0].op.name, input_dtype=image.dtype.name, crop_rule="aspect",
         l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
     )  # fmt: skip
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from freeze.contract import Contract, ContractError
-from tracker.bare_graph import first_line, infer_contract, read_graph
+from tracker.bare_graph import infer_contract, read_graph
 from tracker.choices import choose_threads, compare, remembered
 from tracker.crops import CropBuffer
 from tracker.devices import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
-from tracker.errors import EncoderError
+from tracker.errors import EncoderError, first_line
 from tracker.precision import lowered
 
 BUCKETS, GPU_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 4, 8, 16, 32)

@@ -35,3 +35,8 @@ class OutputError(TrackerError):
 
 class ConfigError(TrackerError, ValueError):
     """A configuration key is unknown or a value is out of range."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error has to say, cut to one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
