@@ -90,7 +90,8 @@ def test_crops_come_from_their_boxes(tmp_path):
     assert crops.images[0, 20:60].std() < crops.images[0].std()
 
 
-@pytest.mark.parametrize("count, message", [(0, "0 tracklets"), (3, "3 tracklets"), (8, "known to be different")])
+@pytest.mark.parametrize("count, message", [(0, "0 objects"), (3, "3 objects"), (8, "known to be different"),
+                                            (12, "known to be different")])
 def test_too_little_is_refused(tmp_path, count, message):
     crops = crops_of([], tmp_path)
     crops.held_out, crops.differ = np.zeros(count, bool), np.zeros((count, count), bool)
@@ -103,10 +104,32 @@ def test_every_tracklet_judges_once_and_with_its_group(tmp_path):
     crops = crops_of([], tmp_path)
     crops.held_out, crops.differ = np.zeros(10, bool), ~np.eye(10, dtype=bool)
     crops.names = ["a", "a", "c", "d", "e", "f", "g", "h", "i", "j"]
+    assert len(set(crops.names)) == mine.MANY
     parts = folds(crops, 0)
     np.testing.assert_array_equal(np.sum(parts, 0), np.ones(10))
     assert all(p[0] == p[1] and p.sum() >= 3 for p in parts)
     assert any((a != b).any() for a, b in zip(parts, folds(crops, 1), strict=True))
+
+
+def test_of_few_objects_every_pair_known_to_differ_judges(tmp_path):
+    crops = crops_of([], tmp_path)
+    crops.held_out, crops.differ = np.zeros(5, bool), ~np.eye(5, dtype=bool)
+    crops.names = ["a", "a", "c", "d", "e"]
+    crops.differ[2, 3] = crops.differ[3, 2] = False  # may be one object: they cannot judge
+    parts = {tuple(np.flatnonzero(p)) for p in folds(crops, 0)}
+    assert parts == {(0, 1, 2), (0, 1, 3), (0, 1, 4), (2, 4), (3, 4)}
+
+
+def test_boxes_that_never_leave_the_border_or_show_bare_road_are_no_objects(tmp_path):
+    rows = np.array(rows_of(1, range(1, 31), 0, top=100, step=0), float)
+    rows[:, 3:6:2] += 5 * np.arange(30)[:, None]  # down along the left border
+    assert mine.tracklets(rows, SIZE) == []
+
+    video = drawn(tmp_path / "v.avi", 3, 30)
+    boxes = np.array([[20, 10, 60, 85], [29, 10, 69, 85]], float)
+    seen = Tracklet(np.array([9, 10]), boxes, True, False)
+    within = Tracklet(np.array([9, 10]), np.add(boxes, [5, 5, -5, -40]), True, False)  # one colour
+    assert mine.textured(video, [seen, within]) == [seen]
 
 
 @pytest.mark.timeout(300)

@@ -17,11 +17,6 @@ from freeze.evaluate import separation, unit
 from freeze.networks.striped import EPSILON
 from freeze.training.data import Crops
 
-SHRINKAGES = (1.0, 0.6, 0.3, 0.1)
-CENTRINGS = (0.0, 0.5, 1.0)
-HALVINGS = 6
-"""Times that the groups are halved to choose a setting: one half is fitted to, the other judges, and the reverse."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -35,6 +30,14 @@ class Setting:
 
     shrinkage: float = 1.0
     centring: float = 0.0
+
+
+SHRINKAGES = (1.0, 0.6, 0.3, 0.1)
+CENTRINGS = (0.0, 0.5, 1.0)
+FEW = Setting(0.6)
+"""Taken where too few groups are there to choose by."""
+HALVINGS = 6
+"""Times that the groups are halved to choose a setting: one half is fitted to, the other judges, and the reverse."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def choose(features: np.ndarray, crops: Crops, rows: np.ndarray, seed: int) -> t
                 if np.isfinite(area):
                     found.append(area)
     means = {s: float(np.mean(a)) for s, a in areas.items() if a}
-    best = max(means, key=lambda s: means[s], default=Setting())
+    best = max(means, key=lambda s: means[s], default=FEW)
     return best, means.get(best, 0.0)
 
 

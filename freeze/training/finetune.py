@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from freeze.evaluate import Separation, separation, unit
 from freeze.training.batches import Batches
 from freeze.training.data import Crops
 from freeze.training.errors import TrainDataError
-from freeze.training.mine import ENOUGH
+from freeze.training.mine import ENOUGH, MANY
 
 RATE, DECAY = 2e-4, 0.01
 BLEND = 0.5
@@ -25,9 +26,10 @@ SAME = 5e-4
 MOST_STEPS = 1200
 Report = Callable[[int, int, dict[str, float]], None]
 IDENTITIES, PER_IDENTITY = 8, 4
-FOLDS = 3
-"""Parts of the tracklets that judge in turn."""
-DRAWS = 10
+FOLDS, DRAWS = 3, 10
+"""Parts of the tracklets that judge in turn, and draws of them of which the best is taken."""
+MOST_PAIRS = 15
+"""Pairs of groups of tracklets that judge in turn where groups are few."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +76,36 @@ def better(a: Judged | Separation, b: Judged | Separation) -> bool:
 def folds(crops: Crops, seed: int) -> list[np.ndarray]:
     """Parts of the tracklets, each to be judged by an encoder that learnt from the others; (I,) bool each.
 
-    What may be parts of one object's way must not both teach and judge, so whole groups go to a part.
+    What may be parts of one object's way must not both teach and judge, so whole groups go to a part. Of `MANY` groups
+    and more the parts are thirds; of fewer, pairs known to be different objects, as thirds would leave nothing to learn
+    from or none to judge.
 
     Raises
     ------
-    TrainDataError : too few tracklets, or too few that are known to be different objects.
+    TrainDataError : too few objects, or too few that are known to be different.
     """
-    count = len(crops.held_out)
-    if count < ENOUGH:
-        raise TrainDataError(f"{count} tracklets are long, whole and moving; at least {ENOUGH} are needed to learn "
-                             f"from: give longer footage, or another --detector")
     names = np.array(crops.names)
+    groups = list(dict.fromkeys(crops.names))
+    if len(groups) < ENOUGH:
+        raise TrainDataError(f"{len(groups)} objects were followed long, whole and moving; at least {ENOUGH} are "
+                             f"needed to learn from: give longer footage, or another --detector")
     rng = np.random.default_rng(seed)
 
     def pairs_within(parts: list[np.ndarray]) -> list[int]:
         return sorted(int(crops.differ[np.ix_(p, p)].sum()) // 2 for p in parts)
 
-    def drawn() -> list[np.ndarray]:
-        groups = rng.permutation(list(dict.fromkeys(crops.names)))
-        return [np.isin(names, groups[k::FOLDS]) for k in range(FOLDS)]
+    def thirds() -> list[np.ndarray]:
+        order = rng.permutation(groups)
+        return [np.isin(names, order[k::FOLDS]) for k in range(FOLDS)]
 
-    # Only pairs known to differ can judge: of some draws that which leaves no part without them.
-    parts = max((drawn() for _ in range(DRAWS)), key=lambda d: pairs_within(d)[0])
-    for which, pairs in (("judge", pairs_within(parts)[-1]), ("learn from", pairs_within([~p for p in parts])[0])):
-        if pairs == 0:
-            raise TrainDataError(f"among the tracklets to {which} no two are known to be different objects (in view "
-                                 f"together, or gone over the frame's border): give longer or busier footage")
+    if len(groups) < MANY:
+        pairs = [np.isin(names, pair) for pair in combinations(groups, 2)]
+        parts = [p for p in rng.permutation(pairs) if pairs_within([p])[0]][:MOST_PAIRS]
+    else:  # only pairs known to differ can judge: of some draws that which leaves no part without them
+        parts = max((thirds() for _ in range(DRAWS)), key=lambda d: pairs_within(d)[0])
+    if not sum(pairs_within(parts)):
+        raise TrainDataError("no two of the objects followed are known to be different (in view together, or gone over "
+                             "the frame's border): give longer or busier footage")
     return parts
 
 
@@ -117,7 +123,8 @@ def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: 
     """Adapts in two ways, of which the better one is returned.
 
     The closed form is judged on every part of the tracklets after learning from the other parts, and then learns from
-    all. Fine-tuning takes long: it is judged on the first part alone, and taken if it is the better one there.
+    all. Fine-tuning takes long and more than a few objects: it is judged on the first of the thirds alone, and taken if
+    it is the better one there.
 
     Parameters
     ----------
@@ -130,14 +137,17 @@ def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: 
     The weights, and how they do beside those they came from on tracklets that were not learnt from.
     """
     before, after = [], []
-    for part in reversed(folds(crops, seed)):
+    parts = folds(crops, seed)
+    for done, part in enumerate(reversed(parts), 1):
         crops.held_out = part
         before.append(measure(crops, weights))
         after.append(measure(crops, closed_form(crops, weights, seed)))
-    tuned = finetuned(crops, weights, seconds, seed, report)
-    found = measure(crops, tuned)
-    if better(found, after[-1]) and better(found, before[-1]):
-        return tuned, Gain(Judged(before[-1:]), Judged([found]))
+        report(done, len(parts), {})
+    if len(set(crops.names)) >= MANY:
+        tuned = finetuned(crops, weights, seconds, seed, report)
+        found = measure(crops, tuned)
+        if better(found, after[-1]) and better(found, before[-1]):
+            return tuned, Gain(Judged(before[-1:]), Judged([found]))
     crops.held_out = np.zeros_like(crops.held_out)
     return closed_form(crops, weights, seed), Gain(Judged(before), Judged(after))
 

@@ -26,12 +26,14 @@ COVERED = 0.15
 """Share of a box that another track's box may cover."""
 EDGE = 3
 """Pixels from the frame's border within which a box is cut off, and its object comes or goes."""
+PLAIN = 8.0
+"""Deviation, in grey levels, below which a crop shows no object."""
 WHOLE = 0.7
-"""Share of a track's largest box that one cut off must still show."""
+"""Share of a track's largest whole box that one cut off must still show."""
 LOST, NEAR, DRIFT = 30, 0.7, 0.02
 """Frames, heights of a box, and heights a frame within which a lost object may turn up again."""
-ENOUGH = 6
-"""Tracklets without which nothing can be learnt and judged."""
+ENOUGH, MANY = 4, 9
+"""Objects without which nothing can be learnt and judged, and from which on there is plenty."""
 MOVED = 0.5
 """Way of a tracklet in heights of its box: what does not move shows the same crop all the time."""
 
@@ -81,10 +83,10 @@ def footage(video: Path, folder: Path, detector: str) -> list[Tracklet]:
     found: list[Tracklet] = []
     for name in (detector, "motion") if detector == "auto" else (detector,):
         rows = track(video, folder / name, name)
-        seen = tracklets(rows, size)
+        seen = textured(video, tracklets(rows, size))
         print(f"{video.name}: {len(np.unique(rows[:, 1]))} tracks, {len(seen)} tracklets to learn from", flush=True)
         found = max(found, seen, key=len)
-        if len(found) >= ENOUGH:
+        if len(found) >= MANY:
             break
     return found
 
@@ -113,15 +115,24 @@ def tracklets(rows: np.ndarray, size: tuple[int, int]) -> list[Tracklet]:
     return found
 
 
+def textured(video: Path, found: list[Tracklet]) -> list[Tracklet]:
+    """Those whose crops mostly show something: a shadow or a change of light leaves boxes on bare road."""
+    deviations: list[list[float]] = [[] for _ in found]
+    for i, _, crop in cut_out(video, found):
+        deviations[i].append(float(crop.std((0, 1)).mean()))
+    return [t for t, d in zip(found, deviations, strict=True) if d and np.median(d) >= PLAIN]
+
+
 def well_seen(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(R,) bool: large enough, nearly whole, and hardly covered by another track's box."""
     boxes = rows[:, 2:]
     area = (np.minimum(boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)).clip(0).prod(1)
+    edge = at_edge(boxes, size)
     largest = np.zeros(len(rows))
     for number in np.unique(rows[:, 1]):
         mine = rows[:, 1] == number
-        largest[mine] = area[mine].max()
-    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & (~at_edge(boxes, size) | (area >= WHOLE * largest))
+        largest[mine] = area[mine & ~edge].max(initial=0) or np.inf
+    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & (~edge | (area >= WHOLE * largest))
     for frame in np.unique(rows[:, 0]):
         at = np.flatnonzero(rows[:, 0] == frame)
         box = boxes[at]

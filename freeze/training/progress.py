@@ -42,7 +42,8 @@ class Progress:
             self._writer.close()
 
     def _report(self, done: int, steps: int, values: dict[str, float]) -> None:
-        self._bar.update(self._task, completed=done, total=steps, values=f"loss {values['total']:.2f}")
+        loss = f"loss {values['total']:.2f}" if "total" in values else ""
+        self._bar.update(self._task, completed=done, total=steps, values=loss)
         if "score" in values:
             measures = {k: v for k, v in values.items() if "/" in k or k in ("area", "threshold")}
             self._bar.console.print(f"step {done}: " + ", ".join(f"{k} {v:.3f}" for k, v in measures.items()))
