@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from freeze.evaluate import Separation, separation, unit
+from freeze.training import closed
 from freeze.training.batches import Batches
 from freeze.training.data import Crops
 from freeze.training.errors import TrainDataError
@@ -19,8 +20,6 @@ RATE, DECAY = 2e-4, 0.01
 BLEND = 0.5
 """Share of the adapted weights in the result: between two fine-tuned ends the mean generalises better than either
 (Wortsman et al., 2109.01903)."""
-STATISTICS, STATISTICS_OF = 0.5, 256
-"""Share of the scene's own statistics in the batch norms, and of how many crops they are taken."""
 SAME = 5e-4
 """Difference of two areas that means nothing."""
 MOST_STEPS = 1200
@@ -109,22 +108,24 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
     return parts
 
 
-def measure(crops: Crops, weights: dict[str, np.ndarray]) -> Separation:
-    """Distances within and between the tracklets held out."""
-    from freeze.training.model import features
+def measure(crops: Crops, features: np.ndarray) -> Separation:
+    """Distances within and between the tracklets held out.
 
+    Parameters
+    ----------
+    features : (N,D) of all crops, not normalised.
+    """
     rows = np.flatnonzero(crops.held_out[crops.identity])
-    found = unit(features(weights, crops.images[rows]))
-    return separation(found, crops.identity[rows], crops.scene[rows], crops.differ)
+    return separation(unit(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ)
 
 
 def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
             report: Report) -> tuple[dict[str, np.ndarray], Gain]:
     """Adapts in two ways, of which the better one is returned.
 
-    The closed form is judged on every part of the tracklets after learning from the other parts, and then learns from
-    all. Fine-tuning takes long and more than a few objects: it is judged on the first of the thirds alone, and taken if
-    it is the better one there.
+    The closed form (see `freeze.training.closed`) is judged on every part of the tracklets after learning from the
+    other parts, and then learns from all. With fine-tuning before, which takes long and more than a few objects, it is
+    judged on the first of the thirds alone, and taken if it is the better one there.
 
     Parameters
     ----------
@@ -136,48 +137,44 @@ def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: 
     -------
     The weights, and how they do beside those they came from on tracklets that were not learnt from.
     """
+    from freeze.training.model import features
+
+    seen = features(weights, crops.images)
     before, after = [], []
     parts = folds(crops, seed)
     for done, part in enumerate(reversed(parts), 1):
         crops.held_out = part
-        before.append(measure(crops, weights))
-        after.append(measure(crops, closed_form(crops, weights, seed)))
+        before.append(measure(crops, seen))
+        after.append(measure(crops, seen @ within(crops, seen).T))
         report(done, len(parts), {})
     if len(set(crops.names)) >= MANY:
         tuned = finetuned(crops, weights, seconds, seed, report)
-        found = measure(crops, tuned)
+        apart = features(tuned, crops.images)
+        matrix = within(crops, apart)
+        found = measure(crops, apart @ matrix.T)
         if better(found, after[-1]) and better(found, before[-1]):
-            return tuned, Gain(Judged(before[-1:]), Judged([found]))
+            return closed.fold(tuned, matrix, apart), Gain(Judged(before[-1:]), Judged([found]))
     crops.held_out = np.zeros_like(crops.held_out)
-    return closed_form(crops, weights, seed), Gain(Judged(before), Judged(after))
+    return closed.fold(weights, within(crops, seen), seen), Gain(Judged(before), Judged(after))
 
 
-def closed_form(crops: Crops, weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    """Weights whose last layers, and where that helps the batch norms, fit the scene (see `freeze.training.closed`)."""
-    from freeze.training import closed
-    from freeze.training.model import features, with_statistics_of
-
-    learnt = np.flatnonzero(~crops.held_out[crops.identity])
-    sample = np.random.default_rng(seed).permutation(learnt)[:STATISTICS_OF]
-    found = []
-    for base in (weights, with_statistics_of(crops.images[sample], weights, STATISTICS)):
-        seen = features(base, crops.images)
-        found.append((base, seen, *closed.choose(seen, crops, learnt, seed)))
-    base, seen, setting, _ = max(found, key=lambda f: f[3])
-    return closed.fold(base, closed.fit(seen[learnt], crops.identity[learnt], setting), seen[learnt])
+def within(crops: Crops, features: np.ndarray) -> np.ndarray:
+    """The closed form's matrix (D,D), fitted to the tracklets that are not held out."""
+    learnt = ~crops.held_out[crops.identity]
+    return closed.fit(features[learnt], crops.identity[learnt])
 
 
 def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
               report: Report) -> dict[str, np.ndarray]:
     """Weights halfway to those of some more training on the tracklets, at most `MOST_STEPS`.
 
-    The encoder's own features teach as well, so that what it knows is not lost.
+    The encoder's own features teach as well, and batch norms keep their statistics, so that what it knows is not lost.
     """
     from freeze.training.model import TrainModel, features
 
     teacher = unit(features(weights, crops.images))
     batches = Batches(crops, seed, IDENTITIES, PER_IDENTITY, teacher)
-    model = TrainModel(batches.classes, teacher.shape[1], seed, weights)
+    model = TrainModel(batches.classes, teacher.shape[1], seed, weights, batch_statistics=False)
     model.heads["teacher"].assign(np.eye(teacher.shape[1], dtype=np.float32))
     steps = MOST_STEPS
     began = time.monotonic()

@@ -27,8 +27,8 @@ Report = Callable[[int, int, dict[str, float]], None]
 """Called after every step with steps done, steps in all, and what was measured."""
 
 
-WITHIN, SAMPLE = closed.Setting(shrinkage=0.6), 6000
-"""How the last layers are fitted to the identities learnt from when the steps are done, and to how many crops."""
+SAMPLE = 6000
+"""To how many crops of the identities learnt from the last layers are fitted when the steps are done."""
 
 
 class Training:
@@ -124,7 +124,7 @@ class Training:
         try:
             for step, batch in self.batches.iterate(begin, config.steps):
                 began = time.perf_counter()
-                values = self.model.train_step(batch, config.rate_at(step), config.decay)
+                values = self.model.train_step(batch, config.rate_at(step), config.decay, config.teacher_at(step))
                 if not math.isfinite(values["total"]):
                     raise TrainError(f"the loss is {values['total']} at step {step}; start again with a lower --rate")
                 values["crops_per_s"] = len(batch["labels"]) / (time.perf_counter() - began)
@@ -164,7 +164,7 @@ def within_identities(crops: Crops, weights: dict[str, np.ndarray], seed: int) -
     if not len(rows):
         return weights
     seen = features(weights, crops.images[rows])
-    return closed.fold(weights, closed.fit(seen, crops.identity[rows], WITHIN), seen)
+    return closed.fold(weights, closed.fit(seen, crops.identity[rows]), seen)
 
 
 def _threshold(value: float | None) -> float | None:

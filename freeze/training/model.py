@@ -59,32 +59,6 @@ class TrainLayers:
         return self._batch_norm(name, x[:, None, None, :])[:, 0, 0, :]
 
 
-class _Measure(TrainLayers):
-    """Layers that note the mean and variance before every batch norm."""
-
-    def __init__(self, weights: dict[str, tf.Variable]) -> None:
-        super().__init__(weights, True)
-        self.moments: dict[str, np.ndarray] = {}
-
-    def _batch_norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
-        self.moments |= {f"{name}/moving_mean": mean.numpy(), f"{name}/moving_variance": variance.numpy()}
-        w = self.weights
-        return (x - mean) * tf.math.rsqrt(variance + striped.EPSILON) * w[f"{name}/gamma"] + w[f"{name}/beta"]
-
-
-def with_statistics_of(crops: np.ndarray, weights: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
-    """Weights whose batch norms know a scene: its statistics count for `share` (AdaBN, Li et al., 1603.04779).
-
-    Parameters
-    ----------
-    crops : (N,128,64,3) uint8 BGR.
-    """
-    layers = _Measure({n: tf.constant(v) for n, v in weights.items()})
-    striped.describe(tf.constant(crops), layers)
-    return weights | {n: ((1 - share) * weights[n] + share * m).astype(np.float32) for n, m in layers.moments.items()}
-
-
 def features(weights: dict[str, np.ndarray], crops: np.ndarray, batch: int = 64) -> np.ndarray:
     """uint8 (N,128,64,3) BGR to (N,128) float32, not normalised."""
     layers = TrainLayers({n: tf.constant(v) for n, v in weights.items()}, False)
@@ -153,10 +127,12 @@ class TrainModel:
     classes : identities to tell apart by softmax.
     teacher_dimension : length of a teacher's feature, 0 without a teacher.
     weights : start here instead of at random.
+    batch_statistics : of the batch norms; False keeps the moving ones as they are.
     """
 
-    def __init__(self, classes: int, teacher_dimension: int, seed: int,
-                 weights: dict[str, np.ndarray] | None = None) -> None:
+    def __init__(self, classes: int, teacher_dimension: int, seed: int, weights: dict[str, np.ndarray] | None = None,
+                 batch_statistics: bool = True) -> None:
+        self.batch_statistics = batch_statistics
         start = initial_weights(seed) if weights is None else weights
         self.network = {name: tf.Variable(value, name=name) for name, value in start.items()}
         rng = np.random.default_rng([seed, 1])
@@ -183,10 +159,11 @@ class TrainModel:
         state |= {f"second/{n}": v for n, v in zip(names, self.second, strict=True)}
         return state | {"step": self.step}
 
-    def _train(self, batch: dict[str, tf.Tensor], rate: tf.Tensor, decay: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _train(self, batch: dict[str, tf.Tensor], rate: tf.Tensor, decay: tf.Tensor,
+               teach: tf.Tensor) -> dict[str, tf.Tensor]:
         labels = batch["labels"]
         with tf.GradientTape() as tape:
-            embedding, feature = striped.describe(batch["images"], TrainLayers(self.network, True))
+            embedding, feature = striped.describe(batch["images"], TrainLayers(self.network, self.batch_statistics))
             logits = tf.matmul(feature, self.heads["identity"])
             parts = {"identity": losses.identity(logits, labels, batch["possible"]),
                      "triplet": losses.hard_triplet(embedding, labels, batch["comparable"])}
@@ -194,7 +171,8 @@ class TrainModel:
                 parts["teacher"] = losses.teacher(tf.matmul(feature, self.heads["teacher"]), batch["teacher"],
                                                   batch["taught"])
                 parts["relations"] = losses.relations(feature, batch["teacher"], batch["taught"], batch["scene"])
-            total = tf.add_n(list(parts.values()))
+            total = tf.add_n([teach * loss if name in ("teacher", "relations") else loss
+                              for name, loss in parts.items()])
         self._apply(tape.gradient(total, self.trained), rate, decay)
         return parts | {"total": total}
 
@@ -212,10 +190,11 @@ class TrainModel:
         for name, v in self.network.items():
             self.average[name].assign_sub((1 - keep) * (self.average[name] - v))
 
-    def train_step(self, batch: dict[str, np.ndarray], rate: float, decay: float) -> dict[str, float]:
-        """One step; the losses it saw, by name."""
+    def train_step(self, batch: dict[str, np.ndarray], rate: float, decay: float,
+                   teach: float = 1.0) -> dict[str, float]:
+        """One step, with the share `teach` of the teacher's losses; the losses it saw, by name."""
         tensors = {name: tf.constant(value) for name, value in batch.items()}
-        parts = self._step_function(tensors, tf.constant(rate), tf.constant(decay))
+        parts = self._step_function(tensors, tf.constant(rate), tf.constant(decay), tf.constant(teach))
         return {name: float(value) for name, value in parts.items()}
 
     def _features(self, images: tf.Tensor) -> tf.Tensor:
