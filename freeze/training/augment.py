@@ -40,8 +40,8 @@ def blur(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def colour(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another exposure, contrast, saturation and white balance."""
-    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.08, 3))
-    contrast, bias = np.exp(rng.normal(0, 0.2)), rng.normal(0, 12)
+    gain = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.1, 3))
+    contrast, bias = np.exp(rng.normal(0, 0.25)), rng.normal(0, 20)
     table = np.clip((np.arange(256)[:, None] - 127.5) * contrast * gain + 127.5 + bias, 0, 255).astype(np.uint8)
     crop = cv2.LUT(crop, table[:, None, :])
     if rng.random() < 0.5:

@@ -11,7 +11,7 @@ import numpy as np
 from freeze.training.augment import augment
 from freeze.training.data import Crops
 
-UNLABELLED = 0.5
+UNLABELLED = 0.25
 """Crops without a label, as a share of those with one."""
 ONE_CAMERA = 0.5
 """Share of the batches in which half of every identity's crops come from one camera where it has any there: people

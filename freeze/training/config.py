@@ -9,6 +9,8 @@ from typing import Any
 
 PLACES = ("data", "out", "log", "validate_every", "save_every", "threads")
 """Settings that do not change the weights."""
+TEACHER_LEFT = 0.25
+"""Share of their weight that a teacher's losses still have at the end."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class TrainConfig:
     data: Path
     out: Path
     network: str = "striped"
-    steps: int = 9500
+    steps: int = 24000
     identities: int = 16
     per_identity: int = 4
     rate: float = 1e-3
@@ -55,12 +57,15 @@ class TrainConfig:
 
     def rate_at(self, step: int) -> float:
         """Linear warm-up, flat, then cosine to 0 (Loshchilov and Hutter, 1608.03983, equation 5)."""
-        if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
+        return self.rate * min((step + 1) / self.warm_up if self.warm_up else 1.0, self._falling(step))
+
+    def teacher_at(self, step: int) -> float:
+        """Weight of the teacher's losses: it falls with the rate, as what is learnt outgrows the teacher."""
+        return TEACHER_LEFT + (1 - TEACHER_LEFT) * self._falling(step)
+
+    def _falling(self, step: int) -> float:
         flat = max(self.warm_up, int(self.flat * self.steps))
-        if step < flat:
-            return self.rate
-        return self.rate * (1 + math.cos(math.pi * (step - flat) / max(1, self.steps - flat))) / 2
+        return (1 + math.cos(math.pi * max(0, step - flat) / max(1, self.steps - flat))) / 2
 
     def beside(self, ending: str) -> Path:
         """A file beside the checkpoint."""
