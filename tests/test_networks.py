@@ -67,6 +67,15 @@ def test_colours_count_more_than_place(sessions):
     assert distance[1] < distance[2] and distance[1] < distance[3]
 
 
+def test_exposure_tells_nobody_apart(sessions):
+    rng = np.random.default_rng(2)
+    crop = dressed((60, 60, 160), (150, 80, 60), rng)
+    dark, faint = (crop - 40).astype(np.uint8), (crop * 0.6 + 20).astype(np.uint8)
+    somebody_else = dressed((50, 140, 60), (60, 60, 60), rng)
+    seen, darker, fainter, other = sessions["striped"](np.stack([crop, dark, faint, somebody_else]))
+    assert min(seen @ darker, seen @ fainter) > 0.99 > 0.9 > seen @ other
+
+
 def test_the_references_of_colour_are_spread():
     targets = colour.references()
     assert targets.shape == (22, 3)

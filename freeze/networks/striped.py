@@ -6,6 +6,7 @@ legs and torso wear, as in Sun et al., "Beyond Part Models" (1711.09349), in one
 feature is taken after a batch-norm neck: Luo et al., "Bag of Tricks" (1903.07071), section 3.5. In two early
 blocks half of the channels are normalised over each crop alone: what a camera adds to all its crops goes, as in IBN-a
 of Pan et al., "Two at Once" (1807.09441). The stem has none: its map is large, and a session would pay a tenth for it.
+What a camera's exposure does to a whole crop is taken off before it.
 
 One function, `describe`, is the network; who calls it supplies the layers: `Inference` builds the graph to freeze,
 with every batch norm folded into its convolution, and `freeze.training.model` builds the same network for training.
@@ -29,6 +30,9 @@ MIXED_STAGES = (1, 2)
 STRIPES = 4
 EPSILON = 1e-3
 """Added to every variance."""
+CONTRAST, FAINT = 50.0, 100.0
+"""Deviation that crops are brought to, and a variance added to theirs, so that noise on a plain one stays small; in
+grey levels and their squares."""
 
 
 class Layers(Protocol):
@@ -68,8 +72,8 @@ def describe(images: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow as tf
 
     # A session may be fed any shape, so it forgets the placeholder's; knowing sides lets it fuse the sums of blocks.
-    x = tf.cast(tf.reshape(images, (-1, *INPUT_SHAPE)), tf.float32) - 127.5
-    x = layers.conv("stem", x, STEM, 5, 2)
+    x = levelled(tf.cast(tf.reshape(images, (-1, *INPUT_SHAPE)), tf.float32))
+    x = layers.conv("levelled/stem", x, STEM, 5, 2)
     for index, filters in enumerate(STAGES, 1):
         x = layers.conv(f"stage{index}/down", x, filters, 3, 2)
         first = layers.mixed if index in MIXED_STAGES else layers.conv
@@ -80,6 +84,19 @@ def describe(images: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, tf.Tensor]:
     pooled = tf.concat([tf.reshape(stripes, (-1, STRIPES * channels)), tf.reduce_max(x, (1, 2))], 1)
     embedding = layers.dense("head", pooled, DIMENSION)
     return embedding, layers.norm("neck", embedding)
+
+
+def levelled(x: tf.Tensor) -> tf.Tensor:
+    """Crops brought to mean 0 and one contrast: how a camera was exposed tells nobody apart, colours do.
+
+    Parameters
+    ----------
+    x : (N,H,W,3) float32 in 0..255.
+    """
+    import tensorflow as tf
+
+    x -= tf.reduce_mean(x, (1, 2, 3), keepdims=True)
+    return x * (CONTRAST * tf.math.rsqrt(tf.reduce_mean(tf.square(x), (1, 2, 3), keepdims=True) + FAINT))
 
 
 class Inference:
