@@ -188,6 +188,8 @@ def _prefixed(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoin
     parts = named[first.node].split("/")
     for n in range(1, len(parts)):
         prefix = "/".join(parts[:n]) + "/"
+        if not all(named[w.node].startswith(prefix) for w in wanted):
+            break
         if keys := works(lambda k, p=prefix: k.removeprefix(p)):  # type: ignore[misc]
             log.repair(
                 "CHECKPOINT_PREFIX",

@@ -135,6 +135,16 @@ def test_maps_one_prefix_and_converts_float64(tmp_path):
     assert {"CHECKPOINT_PREFIX", "CHECKPOINT_DTYPE"} <= log.codes()
 
 
+def test_a_scope_that_only_some_variables_have_is_no_prefix(tmp_path):
+    held = trained(tmp_path, build)
+    scope = min(held).split("/")[0] + "/"
+    assert not all(k.startswith(scope) for k in held)
+    save_values(tmp_path, {k.removeprefix(scope): v for k, v in held.items()}, "another")
+    with pytest.raises(FreezeError) as e:
+        freeze_here(asked(tmp_path, "another"))
+    assert e.value.code == "CHECKPOINT_MISSING_VARIABLES"
+
+
 def flipped(folder):
     path = folder / "model.ckpt-7.data-00000-of-00001"
     data = bytearray(path.read_bytes())
