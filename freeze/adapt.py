@@ -17,8 +17,8 @@ from freeze.training.errors import TrainDataError
 from tracker.errors import TrackerError
 
 EPILOG = """The tracker follows what moves; tracks that are long, whole and uncovered are what is learnt from. Each
-third of them judges what was learnt from the others: if they are told apart no better, nothing is written. Use the
-result with `python -m tracker run VIDEO --checkpoint CKPT`."""
+third of them, or each pair where they are few, judges what was learnt from the others: if they are told apart no
+better, nothing is written. Use the result with `python -m tracker run VIDEO --checkpoint CKPT`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="footage of the scene, the more the better")
     p.add_argument("--out", type=Path, default=Path("adapted.ckpt"), metavar="CKPT",
                    help="prefix of the adapted checkpoint (default: %(default)s)")
-    p.add_argument("--minutes", type=float, default=5.0, metavar="N", help="time to learn (default: %(default)g)")
+    p.add_argument("--minutes", type=float, default=5.0, metavar="N",
+                   help="time for fine-tuning, tried from nine objects on (default: %(default)g)")
     p.add_argument("--detector", default="auto", help="as in `python -m tracker run` (default: auto)")
     p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="encoder to start from (default: the shipped one)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: %(default)s)")

@@ -148,7 +148,7 @@ def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: 
         after.append(measure(crops, seen @ within(crops, seen).T))
         report(done, len(parts), {})
     if len(set(crops.names)) >= MANY:
-        tuned = finetuned(crops, weights, seconds, seed, report)
+        tuned = finetuned(crops, weights, unit(seen), seconds, seed, report)
         apart = features(tuned, crops.images)
         matrix = within(crops, apart)
         found = measure(crops, apart @ matrix.T)
@@ -164,15 +164,15 @@ def within(crops: Crops, features: np.ndarray) -> np.ndarray:
     return closed.fit(features[learnt], crops.identity[learnt])
 
 
-def finetuned(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
+def finetuned(crops: Crops, weights: dict[str, np.ndarray], teacher: np.ndarray, seconds: float, seed: int,
               report: Report) -> dict[str, np.ndarray]:
     """Weights halfway to those of some more training on the tracklets, at most `MOST_STEPS`.
 
-    The encoder's own features teach as well, and batch norms keep their statistics, so that what it knows is not lost.
+    The encoder's own features (N,D), as unit vectors, are the `teacher`, and batch norms keep their statistics, so that
+    what it knows is not lost.
     """
-    from freeze.training.model import TrainModel, features
+    from freeze.training.model import TrainModel
 
-    teacher = unit(features(weights, crops.images))
     batches = Batches(crops, seed, IDENTITIES, PER_IDENTITY, teacher)
     model = TrainModel(batches.classes, teacher.shape[1], seed, weights, batch_statistics=False)
     model.heads["teacher"].assign(np.eye(teacher.shape[1], dtype=np.float32))
