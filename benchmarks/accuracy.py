@@ -20,13 +20,13 @@ import numpy as np
 from benchmarks import metrics, peers
 from benchmarks.footage import primer
 from tracker import DeepSort, Detections
-from tracker.boxes import xyxy_to_tlwh
-from tracker.config import TrackerConfig
-from tracker.detections import Frame
-from tracker.encoder import FrozenEncoder
+from tracker.core.boxes import xyxy_to_tlwh
+from tracker.core.mot import read_seqinfo
+from tracker.core.types import Frame
+from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import SourceError, TrackerError
-from tracker.footage import Window, open_sequence
-from tracker.mot import read_seqinfo
+from tracker.tracking.config import TrackerConfig
+from tracker.video.files import Window, open_sequence
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 PEOPLE, VEHICLES = ("person",), NAMES[1:]
@@ -104,9 +104,7 @@ def open_encoder(name: str) -> FrozenEncoder | None:
     return FrozenEncoder.open(frozen_default(name) if name in ("default", "colour") else name)
 
 
-def prepare(
-    label: str, folder: Path, spec: str, public: bool, encoder: FrozenEncoder | None, people: bool
-) -> Case:
+def prepare(label: str, folder: Path, spec: str, public: bool, encoder: FrozenEncoder | None, people: bool) -> Case:
     """Runs detector and encoder over a sequence, as `tracker run` would."""
     from detectors.registry import open_detector
 

@@ -55,7 +55,6 @@ class Runner:
     warm: int = 0
     spent: float = 0.0
 
-
     def run(self, frame: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], measured: bool) -> None:
         start, work = time.perf_counter(), time.process_time()
         self.step(*frame)

@@ -16,8 +16,8 @@ from benchmarks.encoders import ANCHORS, OURS, Encoder, open_encoder
 from benchmarks.footage import frames, primer
 from benchmarks.metrics import evaluate, figures, read_truth
 from benchmarks.runtimes import open_runtimes
-from freeze.evaluate import retrieval, separation
 from freeze.training.augment import jitter
+from freeze.training.evaluate import retrieval, separation
 from freeze.training.readers import Item, cut, read_names
 from tracker.errors import ConfigError
 
@@ -29,10 +29,16 @@ PER_TRACK = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with reid/, anchors/ and mot/")
-    parser.add_argument("--encoders", nargs="+", default=[*OURS, *ANCHORS], metavar="NAME|PATH.pb",
-                        help="(default: %(default)s)")
-    parser.add_argument("--identities", type=Path, metavar="FILE", help="identities to test on, archive.tar/identity, "
-                        "one a line (default: those held out when the default encoder was trained)")
+    parser.add_argument(
+        "--encoders", nargs="+", default=[*OURS, *ANCHORS], metavar="NAME|PATH.pb", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--identities",
+        type=Path,
+        metavar="FILE",
+        help="identities to test on, archive.tar/identity, "
+        "one a line (default: those held out when the default encoder was trained)",
+    )
     parser.add_argument("--skip", nargs="+", default=[], choices=("reid", "sequences", "speed", "tracking"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
 
@@ -42,8 +48,10 @@ def main(args: argparse.Namespace) -> int:
     crops = held_out_crops(args.data, args.identities)
     results: dict[str, Any] = {e.name: {} for e in encoders}
     if "reid" not in args.skip:
-        print(f"re-identification across cameras: {len({c.identity for c in crops})} identities nobody of ours was "
-              f"trained on, {len(crops)} crops; rank-1 / mAP")
+        print(
+            f"re-identification across cameras: {len({c.identity for c in crops})} identities nobody of ours was "
+            f"trained on, {len(crops)} crops; rank-1 / mAP"
+        )
         _table(results, "reid", [reid(e, crops) for e in encoders], "{:.3f}")
     if "sequences" not in args.skip:
         print("inside sequences, ground truth boxes: probability that a crop is nearer to its own track (area), d'")
@@ -76,15 +84,16 @@ def _table(results: dict[str, Any], section: str, rows: list[dict[str, float]], 
 
 def held_out_crops(data: Path, names: Path | None) -> list[Item]:
     """Crops of the identities that were kept from training. Raises ConfigError where there are none."""
-    from freeze.adapt import facts_of, shipped
+    from freeze.training.adapt import facts_of, shipped
 
     wanted = set(names.read_text().split() if names else facts_of(shipped()).get("held_out_identities", ()))
     archives = sorted((data / "reid").glob("*.tar")) if (data / "reid").is_dir() else []
-    crops = [c for a in archives for c in read_names(a)
-             if f"{a.name}/{c.identity}" in wanted and c.image is not None]
+    crops = [c for a in archives for c in read_names(a) if f"{a.name}/{c.identity}" in wanted and c.image is not None]
     if not crops:
-        raise ConfigError(f"{data / 'reid'} has no crops of the identities held out ({len(wanted)} known); give the "
-                          f"archive that the encoder was trained on, or --identities")
+        raise ConfigError(
+            f"{data / 'reid'} has no crops of the identities held out ({len(wanted)} known); give the "
+            f"archive that the encoder was trained on, or --identities"
+        )
     return crops
 
 
@@ -102,8 +111,12 @@ def variants() -> dict[str, Callable[[np.ndarray, np.random.Generator, np.ndarra
             crop[:, :26] = other[:, 38:]
         return crop
 
-    return {"clean": lambda crop, rng, other: crop, "28 pixels high": small, "two fifths covered": covered,
-            "box off": lambda crop, rng, other: jitter(crop, rng, 1.3)}
+    return {
+        "clean": lambda crop, rng, other: crop,
+        "28 pixels high": small,
+        "two fifths covered": covered,
+        "box off": lambda crop, rng, other: jitter(crop, rng, 1.3),
+    }
 
 
 def reid(encoder: Encoder, crops: list[Item]) -> dict[str, float]:
@@ -140,8 +153,12 @@ def sequences(encoder: Encoder, mot: Path) -> dict[str, float]:
         truth = read_truth(mot / name)
         rows = truth.rows[truth.counts & (truth.rows[:, 5] >= 10)]
         ids, track = np.unique(rows[:, 1], return_inverse=True)
-        keep = np.concatenate([np.flatnonzero(track == i)[np.linspace(0, n - 1, min(n, PER_TRACK)).astype(int)]
-                               for i, n in enumerate(np.bincount(track))])
+        keep = np.concatenate(
+            [
+                np.flatnonzero(track == i)[np.linspace(0, n - 1, min(n, PER_TRACK)).astype(int)]
+                for i, n in enumerate(np.bincount(track))
+            ]
+        )
         first = np.array([rows[track == i, 0].min() for i in range(len(ids))])
         last = np.array([rows[track == i, 0].max() for i in range(len(ids))])
         together = (first[:, None] <= last) & (first <= last[:, None])
@@ -199,9 +216,9 @@ def tracking(encoders: list[Encoder], thresholds: list[float], mot: Path) -> lis
     Detections come from det/det.txt, or from the motion detector where a sequence has none.
     """
     from detectors.registry import open_detector
-    from tracker.crops import CropBuffer
-    from tracker.deepsort import DeepSort
-    from tracker.detections import Frame
+    from tracker.core.types import Frame
+    from tracker.encoder.crops import CropBuffer
+    from tracker.tracking.tracker import DeepSort
 
     measures: list[dict[str, float]] = [{"threshold": t} for t in [*thresholds, float("nan")]]
     for name in SEQUENCES:

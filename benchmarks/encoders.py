@@ -45,7 +45,7 @@ def open_encoder(name: str, data: Path) -> Encoder:
     if name in ANCHORS:
         return _anchor(name, data / "anchors" / ANCHORS[name])
     from freeze.api import frozen_default
-    from tracker.encoder import FrozenEncoder
+    from tracker.encoder.runtime import FrozenEncoder
 
     if name not in OURS and not name.endswith(".pb"):
         raise EncoderError(f"encoder {name!r}; expected one of {', '.join((*OURS, *ANCHORS))}, or a frozen graph (.pb)")

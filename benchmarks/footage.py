@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from tracker.errors import SourceError
-from tracker.sources import open_source, sample
+from tracker.video.sources import open_source, sample
 
 VIDEOS = (".avi", ".mp4")
 

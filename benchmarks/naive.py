@@ -15,11 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.deepsort import DeepSort
-from tracker.detections import Detections, Frame
-from tracker.draw import Painter
-from tracker.mot import format_rows
-from tracker.timing import Timing
+from tracker.app.timing import Timing
+from tracker.core.mot import format_rows
+from tracker.core.types import Detections, Frame
+from tracker.tracking.tracker import DeepSort
+from tracker.video.draw import Painter
 
 
 class NaiveLoop:

@@ -93,9 +93,7 @@ class DeepSortRealtime:
 class BoxMot:
     """The trackers of the package `boxmot`; features and pixels are given where the tracker takes them."""
 
-    def __init__(
-        self, name: str, sequence: Sequence, with_pixels: bool, with_features: bool, **options: Any
-    ) -> None:
+    def __init__(self, name: str, sequence: Sequence, with_pixels: bool, with_features: bool, **options: Any) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             import boxmot
         _quiet()

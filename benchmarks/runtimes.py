@@ -9,12 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from tracker.encoder import FrozenEncoder
+from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import EncoderError
 
 Encode = Callable[[np.ndarray], np.ndarray]
-SAME = {"AddV2": "Add", "Sub": "Sub", "Mul": "Mul", "Maximum": "Max", "Relu": "Relu", "MatMul": "MatMul",
-        "Identity": "Identity", "BiasAdd": "Add"}
+SAME = {
+    "AddV2": "Add",
+    "Sub": "Sub",
+    "Mul": "Mul",
+    "Maximum": "Max",
+    "Relu": "Relu",
+    "MatMul": "MatMul",
+    "Identity": "Identity",
+    "BiasAdd": "Add",
+}
 """Operations that ONNX has under this name."""
 REDUCE = {"Mean": "ReduceMean", "Max": "ReduceMax", "Sum": "ReduceSum"}
 
@@ -53,7 +61,7 @@ def _onnxruntime(path: Path) -> Encode:
 
 def to_onnx(path: Path) -> bytes:
     """A frozen graph of the operations that `striped` has, as an ONNX model. Raises EncoderError for others."""
-    from tracker.bare_graph import read_graph
+    from tracker.encoder.graph_file import read_graph
 
     writer = _Writer()
     for node in read_graph(path).node:
@@ -123,8 +131,9 @@ class _Writer:
             done = self._node("Conv", first, f"{name}/done", auto_pad=padding, strides=strides)
         else:
             size = list(node.attr["ksize"].list.i)[1:3]
-            done = self._node("AveragePool", first, f"{name}/done", auto_pad=padding, strides=strides,
-                              kernel_shape=size)
+            done = self._node(
+                "AveragePool", first, f"{name}/done", auto_pad=padding, strides=strides, kernel_shape=size
+            )
         self._node("Transpose", [done], name, perm=[0, 2, 3, 1])
 
     def model(self) -> bytes:

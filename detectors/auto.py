@@ -8,7 +8,7 @@ import numpy as np
 
 from detectors import store
 from detectors.registry import OpenDetector, open_detector
-from tracker.detections import Frame
+from tracker.core.types import Frame
 from tracker.errors import BackendMissingError, DetectorError
 
 LOOKS = 4

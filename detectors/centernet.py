@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from detectors.base import COCO, ROAD_USERS
-from detectors.files import write_atomic
 from detectors.network import Candidates, Network, NetworkOptions, batch_of
-from detectors.runtime import import_tensorflow, open_runner, read_graph
+from detectors.runners.graphs import open_runner, read_graph
+from tracker.core.classes import COCO, ROAD_USERS
+from tracker.core.files import write_atomic
+from tracker.core.tensorflow import import_tensorflow
 
 SIZE, STRIDE = 512, 4
 INPUT, PEAKS, EXTENTS = "image", "peaks", "extents"

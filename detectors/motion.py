@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from detectors.base import wanted_classes
-from tracker.boxes import intersection
-from tracker.detections import Detections, Frame
+from tracker.core.boxes import intersection
+from tracker.core.classes import wanted_classes
+from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
 
 WIDTH = 640

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from detectors.base import nms, wanted_classes
+from detectors.suppression import nms
 from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
-from tracker.boxes import clip
-from tracker.detections import Detections, Frame
+from tracker.core.boxes import clip
+from tracker.core.classes import wanted_classes
+from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
 
 
@@ -25,7 +26,7 @@ class NetworkOptions:
     faint : weak boxes too, where no confidence is given.
     tiles : off, auto or COLUMNSxROWS.
     classes : names of the classes to keep.
-    device, runtime, precision, threads : see `detectors.runtime.open_runner`.
+    device, runtime, precision, threads : see `detectors.runners.graphs.open_runner`.
     """
 
     confidence: float | None = None

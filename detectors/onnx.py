@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors.base import COCO, ROAD_USERS
-from detectors.files import model_bytes
 from detectors.network import Candidates, Network, NetworkOptions
 from detectors.onnx_file import read_metadata
 from detectors.yolo import LAYOUTS, decode, recognise
+from tracker.core.classes import COCO, ROAD_USERS
+from tracker.core.files import model_bytes
 from tracker.errors import DetectorError
 
 GREY = 114

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.base import wanted_classes
-from tracker.detections import Detections, Frame
+from tracker.core.classes import wanted_classes
+from tracker.core.types import Detections, Frame
 from tracker.errors import DetectionsError, DetectorError
 
 _NONE = Detections.empty()

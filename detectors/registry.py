@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from detectors.network import NetworkOptions
-from tracker.detections import Detections, Frame
+from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
 
 NAMES = ("auto", "ssdlite", "coco", "motion")
@@ -18,7 +18,7 @@ SUFFIXES = (".onnx", ".pb", ".txt")
 
 
 class OpenDetector(Protocol):
-    """What `open_detector` returns: `tracker.stages.Detector` and the warnings that gather while it runs."""
+    """What `open_detector` returns: `tracker.core.interfaces.Detector` and the warnings that gather while it runs."""
 
     name: str
     path: str
@@ -53,7 +53,7 @@ def open_detector(
     tiles : off, auto or COLUMNSxROWS (networks only).
     classes : names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
     device : auto, cpu, gpu or gpu:N.
-    runtime, precision, threads : see `detectors.runtime.open_runner`.
+    runtime, precision, threads : see `detectors.runners.graphs.open_runner`.
     offline : nothing may be fetched.
     faint : without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
     frames : uint8 (H,W,3) pictures spread over the first seconds, where the source can give them (files can): `motion`

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from detectors.files import model_bytes, write_atomic
-from detectors.runtime import import_tensorflow, read_graph
-from tracker.cache import cache_folder
+from detectors.runners.graphs import read_graph
+from tracker.core.files import cache_folder, model_bytes, write_atomic
+from tracker.core.tensorflow import import_tensorflow
 
 FORMAT = 1
 """Part of the cached file's name: raise it when the cut changes."""

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detectors.centernet import CUT, cut_centernet
-from detectors.files import write_atomic
 from detectors.tfjs import to_graph
-from tracker.cache import cache_folder
+from tracker.core.files import cache_folder, write_atomic
 from tracker.errors import BackendMissingError, DetectorError
 
 _QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")

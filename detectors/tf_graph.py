@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors.base import coco_90
 from detectors.network import Candidates, Network, NetworkOptions, batch_of
-from detectors.runtime import open_runner, read_graph
+from detectors.runners.graphs import open_runner, read_graph
 from detectors.ssd_cut import BOXES, INPUT, SCORES, cut_ssd
+from tracker.core.classes import coco_90
 from tracker.errors import BackendMissingError, DetectorError
 
 _WHOLE = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors.runtime import import_tensorflow
+from tracker.core.tensorflow import import_tensorflow
 from tracker.errors import DetectorError
 
 _FUSED = {"_FusedConv2D": "Conv2D", "FusedDepthwiseConv2dNative": "DepthwiseConv2dNative"}

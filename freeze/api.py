@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from freeze import networks
-from freeze.contract import Contract, contract_path
 from freeze.errors import FreezeError, Log, UsageError
 from freeze.request import Request
+from tracker.encoder.contract import Contract, contract_path
 
 LOADERS = {
-    "meta": "freeze.load_meta",
-    "builder": "freeze.load_builder",
-    "network": "freeze.load_network",
-    "keras": "freeze.load_keras",
-    "saved_model": "freeze.load_saved_model",
-    "graphdef": "freeze.load_graphdef",
+    "meta": "freeze.load.metagraph",
+    "builder": "freeze.load.builder",
+    "network": "freeze.load.network",
+    "keras": "freeze.load.keras",
+    "saved_model": "freeze.load.saved_model",
+    "graphdef": "freeze.load.graphdef",
 }
 DEFAULTS = {"default": "striped"}
 
@@ -41,7 +41,9 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     UsageError
         The request names no source, or several.
     """
-    from freeze import compare, export, pipeline, precision, prove, record
+    from freeze import compare, export, pipeline
+    from freeze.proof import precision, prove
+    from freeze.report import record
 
     log = log if log is not None else Log()
     if not request.source or request.out is None:
@@ -66,7 +68,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
 
 def cache_folder() -> Path:
     """Where graphs frozen on demand are kept."""
-    from tracker.cache import cache_folder as folder
+    from tracker.core.files import cache_folder as folder
 
     return folder("encoders")
 

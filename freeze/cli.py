@@ -123,7 +123,7 @@ def request(args: argparse.Namespace) -> Request:
 def main(argv: list[str]) -> int:
     """Exit code: 0 done, 1 cannot be frozen, 2 wrong usage, 130 interrupted."""
     if argv[:1] == ["inspect"]:
-        from freeze import inspect
+        from freeze.report import inspect
 
         return inspect.main(argv[1:])
     if argv[:1] in (["train"], ["adapt"]):
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
         asked = request(args)
         _environment()
         from freeze.api import freeze
-        from freeze.report import text
+        from freeze.report.text import text
 
         contract = freeze(asked, log)
         print(text(asked, contract, log))
@@ -155,7 +155,7 @@ def main(argv: list[str]) -> int:
 
 
 def _failed(error: TrackerError, log: Log) -> int:
-    from freeze.report import findings
+    from freeze.report.text import findings
 
     for line in findings(log):
         print(line, file=sys.stderr)

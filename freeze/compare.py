@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze.checkpoint import resolve
-from freeze.diagnose import names
+from freeze.checks import names
 from freeze.errors import FreezeError, Log
+from freeze.graph.runner import Runner
 from freeze.job import INPUT, Job
-from freeze.prove import Proof
-from freeze.runner import Runner
+from freeze.load.checkpoint import resolve
+from freeze.proof.prove import Proof
 
 TOLERANCE = 1e-4
 LIKELY = 2.0  # of names.outputs: a telling name, or nothing reads it
@@ -35,10 +35,10 @@ def with_meta(job: Job, proof: Proof) -> None:
     meta = request.meta or _beside(request.checkpoint)
     if meta is None or not meta.exists():
         return
-    from freeze import load_meta
+    from freeze.load import metagraph
 
     try:
-        graph_def = load_meta.read(meta).graph_def
+        graph_def = metagraph.read(meta).graph_def
     except FreezeError as e:
         job.log.warn(
             "META_NOT_COMPARED", f"{meta.name} cannot be read ({e.code}): the builder was not compared with it"
@@ -81,7 +81,8 @@ def _difference(job: Job, proof: Proof, meta: Path, output: str) -> float | None
     """Maximum difference between the features and what the .meta computes; None where it cannot be run, or is another
     size.
     """
-    from freeze import load_meta, pipeline
+    from freeze import pipeline
+    from freeze.load import metagraph
 
     request = replace(
         job.request,
@@ -96,7 +97,7 @@ def _difference(job: Job, proof: Proof, meta: Path, output: str) -> float | None
     )
     log = Log()
     try:
-        other = pipeline.mended(request, load_meta.load(request, log), log)
+        other = pipeline.mended(request, metagraph.load(request, log), log)
         with Runner(other.graph, other.values) as runner:
             features = np.asarray(runner.run(other.head, {INPUT: proof.images}))
     except FreezeError:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from freeze.contract import contract_path
 from freeze.errors import FreezeError
-from freeze.graph import GraphDef, add_node, copied, node_name, pruned, topological, vacate
+from freeze.graph.graphdef import GraphDef, add_node, copied, node_name, pruned, topological, vacate
 from freeze.job import INPUT, OUTPUT, Job
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
+from tracker.encoder.contract import contract_path
 
 HARMLESS = (
     "_output_shapes",
@@ -34,7 +34,7 @@ def finished(job: Job) -> GraphDef:
     """
     new = copied(job.graph)
     head = _free_output_name(new, job.head)
-    add_node(new, OUTPUT, "Identity", [head], T=tensorflow().float32)
+    add_node(new, OUTPUT, "Identity", [head], T=import_tensorflow().float32)
     new = pruned(new, [OUTPUT])
     new.library.Clear()
     for node in new.node:
@@ -116,7 +116,7 @@ def publish(staged_graph: Path, contract_json: str, out: Path) -> None:
 
 def only_constants(graph_def: GraphDef) -> list[str]:
     """What must not be in a frozen graph: placeholders besides `images`, variables, functions."""
-    from freeze.graph import RANDOM_OPS, VARIABLE_OPS
+    from freeze.graph.graphdef import RANDOM_OPS, VARIABLE_OPS
 
     bad = {"Placeholder", "PlaceholderWithDefault", *VARIABLE_OPS, *RANDOM_OPS}
     return [n.name for n in graph_def.node if n.op in bad and n.name != INPUT]

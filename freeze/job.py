@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from freeze.errors import FreezeError, Log
-from freeze.graph import GraphDef
+from freeze.graph.graphdef import GraphDef
 from freeze.model import Model
 from freeze.request import Request
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze.graph import GraphDef
+from freeze.graph.graphdef import GraphDef
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Model:
     values : value of each variable by node name; may be filled in later by `need` for the variables that the output
         uses.
     need : given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
-    input, output : tensor names where the source knows them, else None: `freeze.diagnose.names` decides.
+    input, output : tensor names where the source knows them, else None: `freeze.checks.names` decides.
     feeds : placeholder name -> value that the untouched model needs besides the image when it runs for the proof.
     live : runs the untouched model on model inputs (N, H, W, C) of the input's own dtype; None: the graph is run with
         its variables.

@@ -6,17 +6,17 @@ import hashlib
 from typing import Any
 
 from freeze import passes
-from freeze.contract import Contract
-from freeze.diagnose import names, operations, training
+from freeze.checks import names, operations, training
 from freeze.errors import FreezeError, Log
 from freeze.export import finished
-from freeze.graph import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
+from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
 from freeze.job import Job
 from freeze.model import Model
 from freeze.passes import constants, cut, flatten, fold_batch_norm, output
 from freeze.passes.placeholders import OPS as PLACEHOLDERS
 from freeze.request import Request
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
+from tracker.encoder.contract import Contract
 
 
 def mended(request: Request, model: Model, log: Log) -> Job:
@@ -90,7 +90,7 @@ def frozen(job: Job) -> GraphDef:
 
 def contract(job: Job, data: bytes, figures: dict[str, Any], precision: str) -> Contract:
     """What the graph promises, from what was found."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     return Contract(
         graph_sha256=hashlib.sha256(data).hexdigest(),
         input_shape=job.input_shape,

@@ -269,6 +269,8 @@ def expect(path: Path, wanted: str, option: str) -> None:
     code = (
         "KERAS_WEIGHTS_ONLY"
         if kind.name == "keras_weights"
-        else "TOO_LARGE" if kind.name == "too_large" else "WRONG_FILE"
+        else "TOO_LARGE"
+        if kind.name == "too_large"
+        else "WRONG_FILE"
     )
     raise FreezeError(code, f"{option} was given {Path(path).name}, which is {kind.text}", remedy, [str(path)])

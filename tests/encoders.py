@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze.contract import Contract, contract_path, sha256
+from tracker.encoder.contract import Contract, contract_path, sha256
 
 SHAPE = (32, 16, 3)
 
 
-def graph_def(*, dtype="uint8", batch=None, l2=True, output_rank=2, placeholders=1, constant=False, dimension=8,
-              branches=False):
+def graph_def(
+    *, dtype="uint8", batch=None, l2=True, output_rank=2, placeholders=1, constant=False, dimension=8, branches=False
+):
     """GraphDef of `images` to `features`."""
     import tensorflow as tf
 

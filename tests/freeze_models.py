@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from freeze.errors import Log
-from freeze.images import structured
+from freeze.graph.images import structured
 
 SHAPE = (32, 16, 3)
 DIMENSION = 16
@@ -132,8 +132,9 @@ def freeze_here(request):
     """Everything but the file: (features of IMAGES, contract, log), after the proof in this process."""
     from importlib import import_module
 
-    from freeze import api, compare, export, pipeline, prove
-    from freeze.runner import Runner
+    from freeze import api, compare, export, pipeline
+    from freeze.graph.runner import Runner
+    from freeze.proof import prove
 
     log = Log()
     job = pipeline.mended(request, import_module(api.LOADERS[request.source]).load(request, log), log)

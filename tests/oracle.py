@@ -116,7 +116,7 @@ class Oracle:
     def looks_cost(self, t, box, look):
         if look is None or not self.tracks[t].features or self.tracks[t].squared_distance(measure(box)) > GATE:
             return np.inf
-        return min(1 - f @ look for f in self.tracks[t].features[-self.budget:])
+        return min(1 - f @ look for f in self.tracks[t].features[-self.budget :])
 
     @staticmethod
     def assign(rows, columns, threshold, cost):

@@ -4,15 +4,15 @@ import numpy as np
 
 from tests.encoders import SHAPE
 from tests.scenes import SIZE, boxes
-from tracker.config import TrackerConfig
-from tracker.crops import CropBuffer
-from tracker.deepsort import DeepSort
-from tracker.detections import Detections, Frame
-from tracker.outputs import StreamOutput
-from tracker.pipeline import Pipeline
-from tracker.stages import SourceInfo
-from tracker.steps import Steps, Stream
-from tracker.timing import Timing
+from tracker.app.outputs import StreamOutput
+from tracker.app.pipeline import Pipeline
+from tracker.app.steps import Steps, Stream
+from tracker.app.timing import Timing
+from tracker.core.interfaces import SourceInfo
+from tracker.core.types import Detections, Frame
+from tracker.encoder.crops import CropBuffer
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.tracker import DeepSort
 
 
 class SceneSource:

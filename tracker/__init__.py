@@ -8,20 +8,19 @@ tracks = tracker.update(Detections(xyxy, score, class_id), features)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.deepsort import DeepSort
-    from tracker.detections import Detections, Frame
-    from tracker.encoder import FrozenEncoder
-    from tracker.tracks import Tracks
+    from tracker.core.types import Detections, Frame, Tracks
+    from tracker.encoder.runtime import FrozenEncoder
+    from tracker.tracking.tracker import DeepSort
 
 __all__ = ["DeepSort", "Detections", "Frame", "FrozenEncoder", "Tracks"]
 __version__ = "0.1.0"
 
 _HOME = {
-    "DeepSort": "deepsort",
-    "Detections": "detections",
-    "Frame": "detections",
-    "FrozenEncoder": "encoder",
-    "Tracks": "tracks",
+    "DeepSort": "tracking.tracker",
+    "Detections": "core.types",
+    "Frame": "core.types",
+    "FrozenEncoder": "encoder.runtime",
+    "Tracks": "core.types",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from tracker.cli import main
+from tracker.app.cli import main
 
 sys.exit(main())

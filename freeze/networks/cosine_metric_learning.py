@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from freeze.networks.wrn import backbone, normalised
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 
 def build(images: Any) -> Any:
     """Features [N, 128] of uint8 BGR crops [N, 128, 64, 3]."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     return normalised(backbone(tf.cast(images, tf.float32)[..., ::-1] / 255.0, "SAME"))

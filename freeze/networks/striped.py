@@ -38,8 +38,9 @@ grey levels and their squares."""
 class Layers(Protocol):
     """What `describe` builds with."""
 
-    def conv(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int,
-             shortcut: tf.Tensor | None = None) -> tf.Tensor:
+    def conv(
+        self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Convolution, batch norm, `shortcut` added, ReLU."""
         ...
 
@@ -106,8 +107,9 @@ class Inference:
     def _variable(name: str, shape: list[int], initial: float = 0.0) -> Any:
         import tensorflow as tf
 
-        return tf.compat.v1.get_variable(name, shape, tf.float32, tf.compat.v1.constant_initializer(initial),
-                                         use_resource=True)
+        return tf.compat.v1.get_variable(
+            name, shape, tf.float32, tf.compat.v1.constant_initializer(initial), use_resource=True
+        )
 
     def _scale_and_shift(self, name: str, channels: int) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -119,8 +121,9 @@ class Inference:
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         return scale, beta - mean * scale
 
-    def conv(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int,
-             shortcut: tf.Tensor | None = None) -> tf.Tensor:
+    def conv(
+        self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
+    ) -> tf.Tensor:
         import tensorflow as tf
 
         weights = self._variable(f"{name}/weights", [kernel, kernel, x.shape[-1], filters])

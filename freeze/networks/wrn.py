@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 EPSILON = 1e-3  # of every batch norm
 DIMENSION = 128
@@ -26,7 +26,7 @@ BLOCKS = (
 
 def batch_norm(x: Any, scope: str) -> Any:
     """Batch norm without gamma on the moving statistics `scope/{beta,moving_mean,moving_variance}`."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     v1 = tf.compat.v1
     channels = int(x.shape[-1])
     with v1.variable_scope(scope):
@@ -44,7 +44,7 @@ def convolution(
     x: Any, filters: int, scope: str, size: int = 3, stride: int = 1, norm: bool = True, bias: bool = False
 ) -> Any:
     """Convolution `scope/weights`; with a batch norm it has no bias and is followed by ELU."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     v1 = tf.compat.v1
     with v1.variable_scope(scope):
         kernel = v1.get_variable("weights", [size, size, int(x.shape[-1]), filters])
@@ -60,7 +60,7 @@ def residual(x: Any, scope: str, filters: int, first: bool = False, widen: bool 
     """A pre-activation block: [bn, elu], 3x3 conv + bn + elu, 3x3 conv + bias, plus the input (projected where it is
     widened).
     """
-    tf = tensorflow()
+    tf = import_tensorflow()
     inner = x if first else tf.nn.elu(batch_norm(x, f"{scope}/bn"))
     inner = convolution(inner, filters, f"{scope}/1", stride=2 if widen else 1)
     inner = convolution(inner, filters, f"{scope}/2", norm=False, bias=True)
@@ -71,7 +71,7 @@ def residual(x: Any, scope: str, filters: int, first: bool = False, widen: bool 
 
 def backbone(x: Any, pool: str) -> Any:
     """From float pixels [N, 128, 64, 3] to the 128-d output of fc1."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     v1 = tf.compat.v1
     x = convolution(x, 32, "conv1_1")
     x = convolution(x, 32, "conv1_2")
@@ -87,12 +87,12 @@ def backbone(x: Any, pool: str) -> Any:
 
 def normalised(x: Any) -> Any:
     """x / sqrt(1e-8 + sum of squares), as published."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     return tf.divide(x, tf.sqrt(1e-8 + tf.reduce_sum(tf.square(x), 1, keepdims=True)))
 
 
 def build(images: Any) -> Any:
     """Features [N, 128] of uint8 BGR crops [N, 128, 64, 3]; pixels stay 0..255."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     x = backbone(tf.cast(images, tf.float32)[..., ::-1], "VALID")
     return normalised(batch_norm(x, "ball"))

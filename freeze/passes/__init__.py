@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from freeze.graph import GraphDef, pruned
+from freeze.graph.graphdef import GraphDef, pruned
 from freeze.job import Job
 from freeze.passes import batch_norm, batch_size, branches, control, dropout, layout, placeholders
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from freeze.errors import FreezeError
-from freeze.graph import (
+from freeze.graph.graphdef import (
     ASSIGN_OPS,
     VARIABLE_OPS,
     Graph,
@@ -23,7 +23,7 @@ from freeze.graph import (
 )
 from freeze.job import INPUT, Job
 from freeze.passes.evaluate import constant, values
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 MEANS = ("moving_mean", "running_mean", "moving_avg_mean", "pop_mean", "mean_ema", "mean")
 VARIANCES = (
@@ -105,8 +105,7 @@ def updated_by(graph: Graph, refs: Iterable[str]) -> str | None:
 
 
 def by_scope(graph: Graph, hints: Iterable[str], channels: int | None) -> tuple[str, str] | None:
-    """Moving mean and variance in the same scope as one of the `hints` (variable or node names), innermost scope first.
-    """
+    """Moving mean and variance in the scope of one of the `hints` (variable or node names), innermost scope first."""
     variables = {n for n, node in graph.nodes.items() if node.op in VARIABLE_OPS}
     for hint in hints:
         parts = hint.split("/")[:-1]
@@ -143,7 +142,7 @@ def read_of(new: GraphDef, graph: Graph, full: Graph, variable: str) -> str:
         return variable
     name = f"{variable}/freeze_read"
     if name not in present:
-        add_node(new, name, "ReadVariableOp", [variable], dtype=tensorflow().as_dtype(node.attr["dtype"].type))
+        add_node(new, name, "ReadVariableOp", [variable], dtype=import_tensorflow().as_dtype(node.attr["dtype"].type))
     return name
 
 

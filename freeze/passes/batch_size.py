@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.graph import Graph, GraphDef, add_const, copied, node_name
+from freeze.graph.graphdef import Graph, GraphDef, add_const, copied, node_name
+from freeze.graph.shapes import Shapes
 from freeze.job import INPUT, Job
 from freeze.passes.evaluate import constant, values
-from freeze.shapes import Shapes
 
 
 def freed(graph_def: GraphDef, job: Job) -> GraphDef:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze.graph import Graph, GraphDef, add_const, copied, node_name, replace_tensor, split
+from freeze.graph.graphdef import Graph, GraphDef, add_const, copied, node_name, replace_tensor, split
 from freeze.job import Job
 from freeze.passes.evaluate import constant, values
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.checkpoint import too_large
 from freeze.errors import FreezeError
-from freeze.graph import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr
+from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr
 from freeze.job import INPUT, Job
+from freeze.load.checkpoint import too_large
 from freeze.passes.evaluate import CONTROL_FLOW, constant, values
 from freeze.sniff import LIMIT
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 PLAIN = {
     "RefSwitch": "Switch",
@@ -33,7 +33,7 @@ def frozen(graph_def: GraphDef, job: Job) -> GraphDef:
     FreezeError
         TOO_LARGE, VARIABLE_OPERATION.
     """
-    tf = tensorflow()
+    tf = import_tensorflow()
     held = job.values or {}
     total = sum(v.nbytes for v in held.values())
     if total > LIMIT - 2**20:
@@ -89,7 +89,7 @@ def _carriers(graph: Graph) -> dict[str, str]:
 
 
 def _to_const(node: object, value: np.ndarray) -> None:
-    tf = tensorflow()
+    tf = import_tensorflow()
     proto = tf.make_tensor_proto(value)
     node.op = "Const"  # type: ignore[attr-defined]
     node.ClearField("input")  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def _to_const(node: object, value: np.ndarray) -> None:
 
 
 def _to_gather(new: GraphDef, node: object) -> None:
-    tf = tensorflow()
+    tf = import_tensorflow()
     dtype, indices = node.attr["dtype"].type, node.attr["Tindices"].type  # type: ignore[attr-defined]
     axis = add_const(new, node.name + "/axis", 0, tf.int32)  # type: ignore[attr-defined]
     node.op = "GatherV2"  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freeze.graph import ASSIGN_OPS, Graph, GraphDef, copied, node_name
+from freeze.graph.graphdef import ASSIGN_OPS, Graph, GraphDef, copied, node_name
 from freeze.job import Job
 
 FRAMES = {"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "LoopCond"}

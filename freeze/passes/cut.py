@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from freeze.errors import FreezeError
-from freeze.graph import (
+from freeze.graph.graphdef import (
     Graph,
     GraphDef,
     add_const,
@@ -17,9 +17,9 @@ from freeze.graph import (
     set_attr,
     vacate,
 )
+from freeze.graph.shapes import Shapes
 from freeze.job import INPUT, Job
-from freeze.shapes import Shapes
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 SHAPES = "the tracker feeds crops [?, height, width, 3]"
 
@@ -47,7 +47,7 @@ def cut(job: Job) -> GraphDef:
         for ref in [i for i in node.input if i == "^" + node_name(tensor)]:
             node.input.remove(ref)
     uses = [n.name for n, _ in graph.uses(tensor)]
-    add_node(new, INPUT, "Placeholder", dtype=tensorflow().uint8, shape=[None, height, width, channels])
+    add_node(new, INPUT, "Placeholder", dtype=import_tensorflow().uint8, shape=[None, height, width, channels])
     end = _prepared(new, job, dtype, channels_first)
     skip = {n.name for n in new.node} - set(uses)
     replace_tensor(new, tensor, end, skip=skip)
@@ -141,7 +141,7 @@ def _shape(known: Any, asked: tuple[int, int, int] | None, job: Job) -> tuple[in
 
 def _prepared(new: GraphDef, job: Job, dtype: Any, channels_first: bool) -> str:
     """Adds what turns fed pixels into the model's own input; returns its tensor."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     end = INPUT
     job.scale = job.request.scale
     if dtype != tf.uint8:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from freeze.graph import RANDOM_OPS, Graph, GraphDef, copied, node_name, replace_tensor, same_tensor
+from freeze.graph.graphdef import RANDOM_OPS, Graph, GraphDef, copied, node_name, replace_tensor, same_tensor
 from freeze.job import INPUT, Job
 from freeze.passes.evaluate import SOURCES, constant, values
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from freeze.graph import RANDOM_OPS, VARIABLE_OPS, Graph, GraphDef, copied, node_name, pruned, tensor_name
-from freeze.runner import Runner
+from freeze.graph.graphdef import RANDOM_OPS, VARIABLE_OPS, Graph, GraphDef, copied, node_name, pruned, tensor_name
+from freeze.graph.runner import Runner
 
 CONTROL_FLOW = {
     "Switch",

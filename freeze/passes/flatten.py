@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from freeze.errors import FreezeError, tensorflow_words
-from freeze.graph import ASSIGN_OPS, Graph, GraphDef, copied, node_name, pruned
-from freeze.tf_quiet import tensorflow
+from freeze.graph.graphdef import ASSIGN_OPS, Graph, GraphDef, copied, node_name, pruned
+from tracker.core.tensorflow import import_tensorflow
 
 CALLS = {
     "PartitionedCall",
@@ -31,7 +31,7 @@ def flat(graph_def: GraphDef, keep: list[str]) -> GraphDef:
     functions = {f.signature.name for f in graph_def.library.function}
     if not any(n.op in CALLS or n.op in functions for n in graph_def.node):
         return graph_def
-    tf = tensorflow()
+    tf = import_tensorflow()
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
     from tensorflow.python.grappler import tf_optimizer
 

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from freeze.graph import Graph, GraphDef, add_const, computes_in_half, const_value, copied, node_name, replace_tensor
+from freeze.graph.graphdef import (
+    Graph,
+    GraphDef,
+    add_const,
+    computes_in_half,
+    const_value,
+    copied,
+    node_name,
+    replace_tensor,
+)
 from freeze.job import Job
 
 PRODUCTS = ("Conv2D", "MatMul")

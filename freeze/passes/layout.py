@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.graph import GraphDef, add_const, add_node, copied, replace_tensor
+from freeze.graph.graphdef import GraphDef, add_const, add_node, copied, replace_tensor
 from freeze.job import Job
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 OPS = (
     "Conv2D",
@@ -32,7 +32,7 @@ def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
     add_const(new, "freeze_layout/to_nhwc", np.array([0, 2, 3, 1], np.int32))
     add_const(new, "freeze_layout/to_nchw", np.array([0, 3, 1, 2], np.int32))
     for node in wrapped:
-        dtype = tensorflow().as_dtype(node.attr["T"].type)
+        dtype = import_tensorflow().as_dtype(node.attr["T"].type)
         before = add_node(new, f"{node.name}/to_nhwc", "Transpose", [node.input[0], "freeze_layout/to_nhwc"], T=dtype)
         set_perm(before)
         node.input[0] = before.name
@@ -56,4 +56,4 @@ def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
 
 
 def set_perm(node: object) -> None:
-    node.attr["Tperm"].type = tensorflow().int32.as_datatype_enum  # type: ignore[attr-defined]
+    node.attr["Tperm"].type = import_tensorflow().int32.as_datatype_enum  # type: ignore[attr-defined]

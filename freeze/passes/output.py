@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from freeze.errors import FreezeError, tensorflow_words
-from freeze.graph import GraphDef, add_const, add_node, copied, node_name, set_attr
-from freeze.images import structured
+from freeze.graph.graphdef import GraphDef, add_const, add_node, copied, node_name, set_attr
+from freeze.graph.images import structured
+from freeze.graph.runner import Runner
 from freeze.job import INPUT, Job
-from freeze.runner import Runner
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 NORM_TOLERANCE = 1e-4
 SAMPLES = 6
@@ -23,7 +23,7 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
     FreezeError
         OUTPUT_NOT_FEATURES, OUTPUT_NOT_FINITE.
     """
-    tf = tensorflow()
+    tf = import_tensorflow()
     new = copied(graph_def)
     with Runner(graph_def, job.values) as runner:
         tensor = runner.graph.get_tensor_by_name(job.head if ":" in job.head else job.head + ":0")
@@ -76,7 +76,7 @@ def _does_not_run(job: Job, words: str) -> FreezeError:
 
 
 def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> None:
-    tf = tensorflow()
+    tf = import_tensorflow()
     inner = sample.shape[1:]
     if sample.ndim < 2 or len(sample) != SAMPLES or np.prod(inner) != max(inner):
         raise FreezeError(
@@ -99,7 +99,7 @@ def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> Non
 
 def _normalised(new: GraphDef, job: Job) -> None:
     """x / sqrt(1e-8 + sum of squares)."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     f = tf.float32
     scope = "features_l2"
     add_node(new, f"{scope}/square", "Square", [job.head], T=f)

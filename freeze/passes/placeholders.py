@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from freeze.errors import FreezeError
-from freeze.graph import ASSIGN_OPS, RANDOM_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, split
+from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, split
 from freeze.job import INPUT, Job
 from freeze.passes.branches import fold
-from freeze.tf_quiet import tensorflow
+from tracker.core.tensorflow import import_tensorflow
 
 OPS = ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
 TRAINING = re.compile(
@@ -24,7 +24,7 @@ RATE = re.compile(r".*(drop(out)?(_?(rate|prob(ability)?|p))?)$", re.I)
 
 def bound(graph_def: GraphDef, job: Job) -> GraphDef:
     """Placeholders that --bind, their kind or their name give an inference value become constants."""
-    tf = tensorflow()
+    tf = import_tensorflow()
     new = graph_def
     for node in [n for n in graph_def.node if n.op in OPS and n.name != INPUT]:
         dtype = tf.as_dtype(node.attr["dtype"].type)

@@ -27,8 +27,9 @@ class Batches:
     teacher : (N,T) float32 features of a teacher for every crop, rows of zeros where it has none; or None.
     """
 
-    def __init__(self, crops: Crops, seed: int, identities: int, per_identity: int,
-                 teacher: np.ndarray | None = None) -> None:
+    def __init__(
+        self, crops: Crops, seed: int, identities: int, per_identity: int, teacher: np.ndarray | None = None
+    ) -> None:
         self.crops, self.seed, self.per_identity = crops, seed, per_identity
         counts = np.bincount(crops.identity[crops.identity >= 0], minlength=len(crops.held_out))
         usable = np.flatnonzero(~crops.held_out & (counts > 1))
@@ -60,9 +61,15 @@ class Batches:
         comparable[: len(ids), : len(ids)] = self.crops.differ[np.ix_(ids, ids)]
         possible[: len(ids)] = self.crops.differ[np.ix_(ids, self._usable)] | (ids[:, None] == self._usable)
         label = np.concatenate([np.repeat(labels, self.per_identity), np.full(extra, -1)])
-        return {"images": images, "labels": label.astype(np.int32), "comparable": comparable, "possible": possible,
-                "teacher": teacher, "taught": teacher.any(1).astype(np.float32),
-                "scene": self.crops.scene[rows].astype(np.int32)}
+        return {
+            "images": images,
+            "labels": label.astype(np.int32),
+            "comparable": comparable,
+            "possible": possible,
+            "teacher": teacher,
+            "taught": teacher.any(1).astype(np.float32),
+            "scene": self.crops.scene[rows].astype(np.int32),
+        }
 
     def _crops_of(self, identity: int, camera: int | None, rng: np.random.Generator) -> np.ndarray:
         """Rows (K,) of an identity; where a camera is given, it goes first for half of them."""

@@ -89,16 +89,19 @@ def read_manifest(folder: Path) -> list[Source]:
         entries = tomllib.loads(path.read_text())["source"]
         sources = [Source(e.pop("kind"), folder / e.pop("path"), **e) for e in map(dict, entries)]
     except (ValueError, KeyError, TypeError, OSError) as e:
-        raise TrainDataError(f"{path} is not a manifest ({e}); it lists [[source]] with kind, path, holdout and "
-                             f"share") from e
+        raise TrainDataError(
+            f"{path} is not a manifest ({e}); it lists [[source]] with kind, path, holdout and share"
+        ) from e
     for source in sources:
         if source.kind not in READERS:
             raise TrainDataError(f"{path} has a source of kind {source.kind!r}; known: {', '.join(READERS)}")
         if not source.path.exists():
             raise TrainDataError(f"{path} names {source.path}, which is not there")
         if source.share <= 0 or source.holdout < 0:
-            raise TrainDataError(f"{path} gives {source.path.name} share {source.share}, holdout {source.holdout}; "
-                                 f"expected a share above 0 and a holdout of 0 or more")
+            raise TrainDataError(
+                f"{path} gives {source.path.name} share {source.share}, holdout {source.holdout}; "
+                f"expected a share above 0 and a holdout of 0 or more"
+            )
     return sources
 
 
@@ -131,13 +134,14 @@ def load(sources: list[Source], size: tuple[int, int], seed: int) -> Crops:
     _hold_out(crops, sources, seed)
     left = int((~crops.held_out).sum())
     if left < 2:
-        raise TrainDataError(f"{left} identities with two images or more are left to train on, at least 2 are needed "
-                             f"({len(skipped)} entries skipped)")
+        raise TrainDataError(
+            f"{left} identities with two images or more are left to train on, at least 2 are needed "
+            f"({len(skipped)} entries skipped)"
+        )
     return crops
 
 
-def assemble(sources: list[Source], items: list[tuple[int, Item]], size: tuple[int, int],
-             skipped: list[str]) -> Crops:
+def assemble(sources: list[Source], items: list[tuple[int, Item]], size: tuple[int, int], skipped: list[str]) -> Crops:
     """Items, each with the number of its source, as arrays."""
     labelled = [(number, i.identity) for number, i in items if i.identity]
     keys = {key: n for n, key in enumerate(dict.fromkeys(labelled))}
@@ -155,16 +159,27 @@ def assemble(sources: list[Source], items: list[tuple[int, Item]], size: tuple[i
     together = (first[:, None] <= last) & (first <= last[:, None])
     differ = (source[:, None] != source) | (exclusive[:, None] & exclusive) | together
     np.fill_diagonal(differ, False)
-    return Crops(images, identity, np.array([i.camera for _, i in items], np.int32),
-                 np.array([n for n, _ in items], np.int32), differ, exclusive, np.zeros(len(keys), bool),
-                 np.array([sources[number].share for number, _ in keys], np.float64),
-                 [f"{sources[number].path.name}/{name}" for number, name in keys], skipped)
+    return Crops(
+        images,
+        identity,
+        np.array([i.camera for _, i in items], np.int32),
+        np.array([n for n, _ in items], np.int32),
+        differ,
+        exclusive,
+        np.zeros(len(keys), bool),
+        np.array([sources[number].share for number, _ in keys], np.float64),
+        [f"{sources[number].path.name}/{name}" for number, name in keys],
+        skipped,
+    )
 
 
 def _hold_out(crops: Crops, sources: list[Source], seed: int) -> None:
     """Marks the identities kept for validation, drawn by `seed` among those seen by two cameras or more."""
     for number, source in enumerate(sources):
-        ids = [i for i in np.unique(crops.identity[(crops.scene == number) & (crops.identity >= 0)])
-               if len(set(crops.camera[crops.identity == i])) > 1]
+        ids = [
+            i
+            for i in np.unique(crops.identity[(crops.scene == number) & (crops.identity >= 0)])
+            if len(set(crops.camera[crops.identity == i])) > 1
+        ]
         chosen = np.random.default_rng([seed, number]).permutation(ids)[: source.holdout]
         crops.held_out[chosen.astype(int)] = True

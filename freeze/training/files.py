@@ -23,8 +23,10 @@ def write_whole(path: Path, write: Any) -> None:
         write(temporary)
         os.replace(temporary, path)
     except OSError as e:
-        raise TrainStateError(f"cannot write {path} ({e.strerror or e}); what stood there is untouched: free some "
-                              f"space and start again to resume") from e
+        raise TrainStateError(
+            f"cannot write {path} ({e.strerror or e}); what stood there is untouched: free some "
+            f"space and start again to resume"
+        ) from e
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -59,8 +61,12 @@ def write_checkpoint(prefix: Path, weights: dict[str, np.ndarray], facts: dict[s
     prefix.parent.mkdir(parents=True, exist_ok=True)
     temporary = prefix.with_name(f".{prefix.name}.{os.getpid()}")
     try:
-        tf.raw_ops.SaveV2(prefix=str(temporary), tensor_names=names, shape_and_slices=[""] * len(names),
-                          tensors=[tf.constant(weights[n]) for n in names])
+        tf.raw_ops.SaveV2(
+            prefix=str(temporary),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tf.constant(weights[n]) for n in names],
+        )
         for ending in (SHARD, ".index"):
             os.replace(f"{temporary}{ending}", f"{prefix}{ending}")
     except (OSError, tf.errors.OpError) as e:
@@ -84,6 +90,8 @@ def read_weights(prefix: Path, expected: dict[str, tuple[int, ...]]) -> dict[str
     wrong = sorted(n for n, shape in expected.items() if there.get(n) != shape)
     if wrong:
         name = wrong[0]
-        raise TrainStateError(f"{prefix} is a checkpoint of another network: {name} should be {expected[name]}, it is "
-                              f"{there.get(name, 'missing')} ({len(wrong)} of {len(expected)} variables do not fit)")
+        raise TrainStateError(
+            f"{prefix} is a checkpoint of another network: {name} should be {expected[name]}, it is "
+            f"{there.get(name, 'missing')} ({len(wrong)} of {len(expected)} variables do not fit)"
+        )
     return {name: reader.get_tensor(name) for name in expected}

@@ -9,11 +9,11 @@ from itertools import combinations
 
 import numpy as np
 
-from freeze.evaluate import Separation, separation, unit
 from freeze.training import closed
 from freeze.training.batches import Batches
 from freeze.training.data import Crops
 from freeze.training.errors import TrainDataError
+from freeze.training.evaluate import Separation, separation, unit
 from freeze.training.mine import ENOUGH, MANY
 
 RATE, DECAY = 2e-4, 0.01
@@ -86,8 +86,10 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
     names = np.array(crops.names)
     groups = list(dict.fromkeys(crops.names))
     if len(groups) < ENOUGH:
-        raise TrainDataError(f"{len(groups)} objects were followed long, whole and moving; at least {ENOUGH} are "
-                             f"needed to learn from: give longer footage, or another --detector")
+        raise TrainDataError(
+            f"{len(groups)} objects were followed long, whole and moving; at least {ENOUGH} are "
+            f"needed to learn from: give longer footage, or another --detector"
+        )
     rng = np.random.default_rng(seed)
 
     def pairs_within(parts: list[np.ndarray]) -> list[int]:
@@ -103,8 +105,10 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
     else:  # only pairs known to differ can judge: of some draws that which leaves no part without them
         parts = max((thirds() for _ in range(DRAWS)), key=lambda d: pairs_within(d)[0])
     if not sum(pairs_within(parts)):
-        raise TrainDataError("no two of the objects followed are known to be different (in view together, or gone over "
-                             "the frame's border): give longer or busier footage")
+        raise TrainDataError(
+            "no two of the objects followed are known to be different (in view together, or gone over "
+            "the frame's border): give longer or busier footage"
+        )
     return parts
 
 
@@ -119,8 +123,9 @@ def measure(crops: Crops, features: np.ndarray) -> Separation:
     return separation(unit(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ)
 
 
-def adapted(crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int,
-            report: Report) -> tuple[dict[str, np.ndarray], Gain]:
+def adapted(
+    crops: Crops, weights: dict[str, np.ndarray], seconds: float, seed: int, report: Report
+) -> tuple[dict[str, np.ndarray], Gain]:
     """Adapts in two ways, of which the better one is returned.
 
     The closed form (see `freeze.training.closed`) is judged on every part of the tracklets after learning from the
@@ -164,8 +169,9 @@ def within(crops: Crops, features: np.ndarray) -> np.ndarray:
     return closed.fit(features[learnt], crops.identity[learnt])
 
 
-def finetuned(crops: Crops, weights: dict[str, np.ndarray], teacher: np.ndarray, seconds: float, seed: int,
-              report: Report) -> dict[str, np.ndarray]:
+def finetuned(
+    crops: Crops, weights: dict[str, np.ndarray], teacher: np.ndarray, seconds: float, seed: int, report: Report
+) -> dict[str, np.ndarray]:
     """Weights halfway to those of some more training on the tracklets, at most `MOST_STEPS`.
 
     The encoder's own features (N,D), as unit vectors, are the `teacher`, and batch norms keep their statistics, so that

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from freeze.evaluate import unit
 from freeze.training import closed
 from freeze.training.batches import Batches
 from freeze.training.config import TrainConfig
 from freeze.training.data import Crops, load, read_manifest
 from freeze.training.errors import TrainError, TrainStateError
+from freeze.training.evaluate import unit
 from freeze.training.files import load_state, read_weights, save_state, write_checkpoint
 from freeze.training.validate import validate
 
@@ -65,8 +65,9 @@ class Training:
         from freeze.training.teacher import teacher_features
 
         taught = (self.crops.identity < 0) | self.crops.exclusive[self.crops.identity]
-        known = teacher_features(self.crops.images[taught], self.crops.scene[taught], self.config.teacher,
-                                 self.config.beside("teacher.npz"))
+        known = teacher_features(
+            self.crops.images[taught], self.crops.scene[taught], self.config.teacher, self.config.beside("teacher.npz")
+        )
         features = np.zeros((len(self.crops), known.shape[1]), np.float32)
         features[taught] = known
         return features
@@ -76,8 +77,10 @@ class Training:
         recipe = self.recipe
         changed = sorted(k for k in recipe.keys() | facts["recipe"].keys() if recipe.get(k) != facts["recipe"].get(k))
         if changed:
-            raise TrainStateError(f"{self.state_path} is of a training with other settings ({', '.join(changed)}); "
-                                  f"use the same, or remove it to start afresh")
+            raise TrainStateError(
+                f"{self.state_path} is of a training with other settings ({', '.join(changed)}); "
+                f"use the same, or remove it to start afresh"
+            )
         state = self.model.state()
         for name, variable in state.items():
             if name not in arrays or arrays[name].shape != tuple(variable.shape):
@@ -111,10 +114,15 @@ class Training:
     def publish(self) -> None:
         """Writes the best weights so far as the checkpoint."""
         crops = self.crops
-        facts = {"network": self.config.network, "measures": self.best, "recipe": self.recipe,
-                 "identities": self.batches.classes,
-                 "held_out_identities": [n for n, out in zip(crops.names, crops.held_out, strict=True) if out],
-                 "crops": len(crops), "max_cosine_distance": _threshold(self.best.get("threshold"))}
+        facts = {
+            "network": self.config.network,
+            "measures": self.best,
+            "recipe": self.recipe,
+            "identities": self.batches.classes,
+            "held_out_identities": [n for n, out in zip(crops.names, crops.held_out, strict=True) if out],
+            "crops": len(crops),
+            "max_cosine_distance": _threshold(self.best.get("threshold")),
+        }
         write_checkpoint(self.config.out, self.best_weights, facts)
 
     def run(self, report: Report = lambda step, steps, values: None) -> dict[str, Any]:

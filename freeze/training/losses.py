@@ -36,15 +36,17 @@ def hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, comparable: tf.Tensor)
     comparable : (N,N) bool, False where it is not known whether two crops show the same object.
     """
     squared = tf.reduce_sum(embedding**2, 1)
-    distance = tf.sqrt(tf.maximum(squared[:, None] + squared - 2 * tf.matmul(embedding, embedding, transpose_b=True),
-                                  1e-6))
+    distance = tf.sqrt(
+        tf.maximum(squared[:, None] + squared - 2 * tf.matmul(embedding, embedding, transpose_b=True), 1e-6)
+    )
     same = labels[:, None] == labels
     other = tf.logical_and(tf.logical_not(same), comparable)
     positive = tf.reduce_max(tf.where(same, distance, 0.0), 1)
     negative = tf.reduce_min(tf.where(other, distance, 1e6), 1)
     has_negative = tf.cast(negative < 1e6, tf.float32)
     return tf.reduce_sum(tf.nn.softplus(positive - negative) * has_negative) / tf.maximum(
-        tf.reduce_sum(has_negative), 1.0)
+        tf.reduce_sum(has_negative), 1.0
+    )
 
 
 def teacher(prediction: tf.Tensor, target: tf.Tensor, taught: tf.Tensor) -> tf.Tensor:

@@ -60,8 +60,21 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
     ------
     TrainDataError : the tracker failed; its message is repeated.
     """
-    command = [sys.executable, "-m", "tracker", "run", str(video), "--output", str(folder), "--overwrite", "--no-video",
-               "--encoder", "none", "--detector", detector]
+    command = [
+        sys.executable,
+        "-m",
+        "tracker",
+        "run",
+        str(video),
+        "--output",
+        str(folder),
+        "--overwrite",
+        "--no-video",
+        "--encoder",
+        "none",
+        "--detector",
+        detector,
+    ]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode == 130 or done.returncode < 0:
         raise KeyboardInterrupt
@@ -223,9 +236,17 @@ def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -
         differ[row : row + len(block), row : row + len(block)] = block
         row += len(block)
     none = np.zeros(count, bool)
-    return Crops(np.array(images, np.uint8).reshape(-1, *size, 3), np.array(identity, np.int32),
-                 np.array(camera, np.int32), np.array(scene, np.int32), differ, none, none.copy(), np.ones(count),
-                 [str(i) for number in number_of for i in number])
+    return Crops(
+        np.array(images, np.uint8).reshape(-1, *size, 3),
+        np.array(identity, np.int32),
+        np.array(camera, np.int32),
+        np.array(scene, np.int32),
+        differ,
+        none,
+        none.copy(),
+        np.ones(count),
+        [str(i) for number in number_of for i in number],
+    )
 
 
 def cut_out(video: Path, found: list[Tracklet]) -> list[tuple[int, int, np.ndarray]]:

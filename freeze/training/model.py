@@ -31,15 +31,22 @@ class TrainLayers:
         gamma, beta = w[f"{name}/gamma"], w[f"{name}/beta"]
         mean, variance = w[f"{name}/moving_mean"], w[f"{name}/moving_variance"]
         y, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
-            x, gamma, beta, None if self.training else mean, None if self.training else variance,
-            epsilon=striped.EPSILON, is_training=self.training)
+            x,
+            gamma,
+            beta,
+            None if self.training else mean,
+            None if self.training else variance,
+            epsilon=striped.EPSILON,
+            is_training=self.training,
+        )
         if self.training:
             mean.assign_sub((1 - MOMENTUM) * (mean - batch_mean))
             variance.assign_sub((1 - MOMENTUM) * (variance - batch_variance))
         return y
 
-    def conv(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int,
-             shortcut: tf.Tensor | None = None) -> tf.Tensor:
+    def conv(
+        self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
+    ) -> tf.Tensor:
         x = self._batch_norm(name, tf.nn.conv2d(x, self.weights[f"{name}/weights"], stride, "SAME"))
         return tf.nn.relu(x if shortcut is None else x + shortcut)
 
@@ -76,8 +83,9 @@ class _Declare:
         for part in ("gamma", "beta", "moving_mean", "moving_variance"):
             self.shapes[f"{name}/{part}"] = (channels,)
 
-    def conv(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int,
-             shortcut: tf.Tensor | None = None) -> tf.Tensor:
+    def conv(
+        self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
+    ) -> tf.Tensor:
         self.shapes[f"{name}/weights"] = (kernel, kernel, int(x.shape[-1]), filters)
         self._norm(name, filters)
         return tf.zeros((x.shape[0], -(-x.shape[1] // stride), -(-x.shape[2] // stride), filters))
@@ -130,8 +138,14 @@ class TrainModel:
     batch_statistics : of the batch norms; False keeps the moving ones as they are.
     """
 
-    def __init__(self, classes: int, teacher_dimension: int, seed: int, weights: dict[str, np.ndarray] | None = None,
-                 batch_statistics: bool = True) -> None:
+    def __init__(
+        self,
+        classes: int,
+        teacher_dimension: int,
+        seed: int,
+        weights: dict[str, np.ndarray] | None = None,
+        batch_statistics: bool = True,
+    ) -> None:
         self.batch_statistics = batch_statistics
         start = initial_weights(seed) if weights is None else weights
         self.network = {name: tf.Variable(value, name=name) for name, value in start.items()}
@@ -147,7 +161,8 @@ class TrainModel:
         self.step = tf.Variable(0, dtype=tf.int64)
         self._step_function: Callable[..., Any] = tf.function(self._train, reduce_retracing=True)
         self._embed_function: Callable[..., Any] = tf.function(
-            self._features, input_signature=[tf.TensorSpec((None, *striped.INPUT_SHAPE), tf.uint8)])
+            self._features, input_signature=[tf.TensorSpec((None, *striped.INPUT_SHAPE), tf.uint8)]
+        )
 
     def state(self) -> dict[str, tf.Variable]:
         """Everything the next step depends on, by a name of its own."""
@@ -159,20 +174,25 @@ class TrainModel:
         state |= {f"second/{n}": v for n, v in zip(names, self.second, strict=True)}
         return state | {"step": self.step}
 
-    def _train(self, batch: dict[str, tf.Tensor], rate: tf.Tensor, decay: tf.Tensor,
-               teach: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _train(
+        self, batch: dict[str, tf.Tensor], rate: tf.Tensor, decay: tf.Tensor, teach: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         labels = batch["labels"]
         with tf.GradientTape() as tape:
             embedding, feature = striped.describe(batch["images"], TrainLayers(self.network, self.batch_statistics))
             logits = tf.matmul(feature, self.heads["identity"])
-            parts = {"identity": losses.identity(logits, labels, batch["possible"]),
-                     "triplet": losses.hard_triplet(embedding, labels, batch["comparable"])}
+            parts = {
+                "identity": losses.identity(logits, labels, batch["possible"]),
+                "triplet": losses.hard_triplet(embedding, labels, batch["comparable"]),
+            }
             if "teacher" in self.heads:
-                parts["teacher"] = losses.teacher(tf.matmul(feature, self.heads["teacher"]), batch["teacher"],
-                                                  batch["taught"])
+                parts["teacher"] = losses.teacher(
+                    tf.matmul(feature, self.heads["teacher"]), batch["teacher"], batch["taught"]
+                )
                 parts["relations"] = losses.relations(feature, batch["teacher"], batch["taught"], batch["scene"])
-            total = tf.add_n([teach * loss if name in ("teacher", "relations") else loss
-                              for name, loss in parts.items()])
+            total = tf.add_n(
+                [teach * loss if name in ("teacher", "relations") else loss for name, loss in parts.items()]
+            )
         self._apply(tape.gradient(total, self.trained), rate, decay)
         return parts | {"total": total}
 
@@ -184,14 +204,25 @@ class TrainModel:
             if len(v.shape) > 1:
                 v.assign_sub(rate * decay * v)
             tf.raw_ops.ResourceApplyAdam(
-                var=v.handle, m=m.handle, v=s.handle, beta1_power=BETA_1**t, beta2_power=BETA_2**t, lr=rate,
-                beta1=BETA_1, beta2=BETA_2, epsilon=1e-8, grad=g, use_locking=True)
+                var=v.handle,
+                m=m.handle,
+                v=s.handle,
+                beta1_power=BETA_1**t,
+                beta2_power=BETA_2**t,
+                lr=rate,
+                beta1=BETA_1,
+                beta2=BETA_2,
+                epsilon=1e-8,
+                grad=g,
+                use_locking=True,
+            )
         keep = tf.minimum(EMA_DECAY, (1 + t) / (10 + t))
         for name, v in self.network.items():
             self.average[name].assign_sub((1 - keep) * (self.average[name] - v))
 
-    def train_step(self, batch: dict[str, np.ndarray], rate: float, decay: float,
-                   teach: float = 1.0) -> dict[str, float]:
+    def train_step(
+        self, batch: dict[str, np.ndarray], rate: float, decay: float, teach: float = 1.0
+    ) -> dict[str, float]:
         """One step, with the share `teach` of the teacher's losses; the losses it saw, by name."""
         tensors = {name: tf.constant(value) for name, value in batch.items()}
         parts = self._step_function(tensors, tf.constant(rate), tf.constant(decay), tf.constant(teach))

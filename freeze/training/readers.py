@@ -80,8 +80,13 @@ def read_tracklets(path: Path) -> Iterator[Item]:
     for folder in sorted(p for p in path.iterdir() if p.is_dir()):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.stem.isdigit())
         for index, file in enumerate(files):
-            yield Item(f"{folder.name}/{file.name}", decode(file.read_bytes()), folder.name,
-                       int(index >= len(files) / 2), int(file.stem))
+            yield Item(
+                f"{folder.name}/{file.name}",
+                decode(file.read_bytes()),
+                folder.name,
+                int(index >= len(files) / 2),
+                int(file.stem),
+            )
 
 
 def read_mot(path: Path) -> Iterator[Item]:
@@ -101,8 +106,13 @@ def read_mot(path: Path) -> Iterator[Item]:
         image = decode(images[int(frame)].read_bytes())
         for row in rows[rows[:, 0] == frame]:
             crop = None if image is None else cut(image, row[2:6])
-            yield Item(f"{path.name}/{int(frame)}/{int(row[1])}", crop, str(int(row[1])), int(frame > middle[row[1]]),
-                       int(frame))
+            yield Item(
+                f"{path.name}/{int(frame)}/{int(row[1])}",
+                crop,
+                str(int(row[1])),
+                int(frame > middle[row[1]]),
+                int(frame),
+            )
 
 
 def read_unlabelled(path: Path) -> Iterator[Item]:
@@ -165,7 +175,13 @@ def cut(image: np.ndarray, tlwh: np.ndarray) -> np.ndarray | None:
     return crop.copy() if min(crop.shape[:2]) >= 2 else None
 
 
-READERS = {"folders": read_folders, "names": read_names, "tracklets": read_tracklets, "mot": read_mot,
-           "footage": read_footage, "unlabelled": read_unlabelled}
+READERS = {
+    "folders": read_folders,
+    "names": read_names,
+    "tracklets": read_tracklets,
+    "mot": read_mot,
+    "footage": read_footage,
+    "unlabelled": read_unlabelled,
+}
 GLOBAL = ("folders", "names", "mot")
 """Kinds whose identities are all different objects; a track may be part of another's way."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from freeze.evaluate import retrieval, separation
 from freeze.training.data import Crops
+from freeze.training.evaluate import retrieval, separation
 
 Embed = Callable[[np.ndarray], np.ndarray]
 

@@ -1,0 +1,1 @@
+"""Runtimes that run a detection graph: OpenVINO, a TensorFlow session."""

@@ -1,0 +1,167 @@
+"""Frozen TensorFlow graphs in OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.runners.eight_bit import eight_bit as copy_in_eight_bits
+from tracker.core.autotune import compare, remembered
+from tracker.core.files import model_bytes
+from tracker.core.tensorflow import processor
+from tracker.errors import BackendMissingError, DetectorError, first_line
+
+
+class OpenVINORunner:
+    """The same graph read by OpenVINO; compiled once for each batch size met, with a request for each thread.
+
+    With several threads to use, either as many pictures are looked at at the same time, each by one thread, or all
+    threads share one: what is faster here is measured, once per machine and graph, and so is the precision.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        input_name: str,
+        outputs: Sequence[str],
+        *,
+        precision: str,
+        threads: int,
+        eight_bit: bool = False,
+    ) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
+        self._core, self._version = ov.Core(), ov.__version__
+        self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiling, self._mine = threading.Lock(), threading.local()
+        self._model = self._read(path)
+        if precision not in ("auto", "f32", "bf16", "i8") or (precision == "i8" and not eight_bit):
+            known = "auto, f32, bf16 or i8" if eight_bit else "auto, f32 or bf16"
+            raise DetectorError(f"precision {precision!r} for {path}; expected {known}")
+        # With 8 bits, `rest` is for the layers that stay as they are.
+        rest = precision if precision in ("f32", "bf16") else str(self._measured("precision", self._rest)["precision"])
+        if precision == "auto":
+            precision = rest
+            if eight_bit and self._measured("eight bits", partial(self._pays, rest), rest)["pays"]:
+                precision = "i8"
+        if precision == "i8":
+            if (copy := self._eight_bit()) is None:
+                raise DetectorError(f"{path}: no ReLU6 bounds its activations; use precision auto, f32 or bf16")
+            self._model = copy
+        self.abreast = 1
+        if threads > 1:
+            measure = partial(self._sharing, rest, threads)
+            self.abreast = int(self._measured("abreast", measure, threads, precision)["abreast"])
+        self._options = _options(rest, threads, self.abreast)
+        self.name = f"openvino cpu {precision}"
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return self._core.read_model(path)
+        except RuntimeError as error:
+            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
+
+    def _eight_bit(self) -> Any | None:
+        """The copy in 8 bits, or None where the graph is not of the kind, or OpenVINO cannot make one."""
+        try:
+            copy = copy_in_eight_bits(self._path)
+        except (RuntimeError, OSError, ImportError, AttributeError, TypeError):
+            return None
+        return self._read(copy) if copy is not None else None
+
+    def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
+        """The outcome of a measurement, which is made once per machine, version and graph."""
+        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
+        return remembered("openvino", f"{what} {given}, {processor()}, openvino {self._version}, {digest}", measure)
+
+    def _rest(self) -> dict[str, Any]:
+        """bf16 where the processor knows it and it saves time: without matrix units it may cost more."""
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return {"precision": "f32"}
+        batch = self._trial()
+        seconds = compare({p: self._inference(self._model, batch, _options(p, 1, 1)) for p in ("f32", "bf16")})
+        return {"precision": "bf16" if seconds["bf16"] < 0.9 * seconds["f32"] else "f32", "seconds": seconds}
+
+    def _pays(self, rest: str) -> dict[str, Any]:
+        """Whether 8 bits save a tenth of the time or more; the copy is made for that."""
+        copy = self._eight_bit()
+        if copy is None:
+            return {"pays": False}
+        batch = self._trial()
+        models = {rest: self._model, "i8": copy}
+        seconds = compare({name: self._inference(m, batch, _options(rest, 1, 1)) for name, m in models.items()})
+        return {"pays": seconds["i8"] < 0.9 * seconds[rest], "seconds": seconds}
+
+    def _inference(self, model: Any, batch: np.ndarray, options: dict[str, Any]) -> Callable[[], Any]:
+        return partial(self._compile(model, batch.shape, options).create_infer_request().infer, [batch])
+
+    def _sharing(self, precision: str, threads: int) -> dict[str, Any]:
+        """How many pictures to look at at the same time with so many threads: one, or one a thread."""
+        batch = self._trial()
+
+        def look(abreast: int) -> Callable[[], None]:
+            compiled = self._compile(self._model, batch.shape, _options(precision, threads, abreast))
+            requests = [compiled.create_infer_request() for _ in range(abreast)]
+
+            def work() -> None:
+                for _ in range(threads // abreast):
+                    for request in requests:
+                        request.start_async([batch])
+                    for request in requests:
+                        request.wait()
+
+            return work
+
+        seconds = compare({"1": look(1), str(threads): look(threads)}, busy=False)
+        return {"abreast": int(min(seconds, key=lambda k: seconds[k])), "seconds": seconds}
+
+    def _trial(self) -> np.ndarray:
+        """One picture of noise, as the graph takes it."""
+        given = self._model.input(f"{self._input}:0")
+        shape = [d.get_length() if d.is_static else side for d, side in zip(
+            given.partial_shape, (1, 320, 320, 3), strict=True)]  # fmt: skip
+        return np.random.default_rng(0).integers(0, 256, shape).astype(given.element_type.to_dtype())
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            request = self._request_for(batch.shape)
+            request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+            return [request.get_tensor(name).data for name in self._outputs]
+        except RuntimeError as error:
+            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {first_line(error)}") from None
+
+    def _request_for(self, shape: tuple[int, ...]) -> Any:
+        """This thread's request for a shape."""
+        requests = self._mine.__dict__.setdefault("requests", {})
+        if shape not in requests:
+            with self._compiling:
+                if shape not in self._compiled:
+                    self._compiled[shape] = self._compile(self._model, shape, self._options)
+                requests[shape] = self._compiled[shape].create_infer_request()
+        return requests[shape]
+
+    def _compile(self, model: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
+        model = model.clone()
+        model.reshape({f"{self._input}:0": list(shape)})
+        return self._core.compile_model(model, "CPU", options)
+
+    def close(self) -> None:
+        self._compiled.clear()
+        self._mine = threading.local()
+
+
+def _options(precision: str, threads: int, abreast: int) -> dict[str, Any]:
+    """OpenVINO's. A single stream works in the caller's thread; several stay off fixed cores, as others work too."""
+    common = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    if abreast == 1:
+        return {**common, "PERFORMANCE_HINT": "LATENCY"}
+    return {**common, "NUM_STREAMS": abreast, "ENABLE_CPU_PINNING": False}

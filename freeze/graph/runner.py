@@ -1,0 +1,67 @@
+"""Runs a GraphDef whose variables are variables: the other route that a frozen graph is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, tensor_name, unplaced
+from tracker.core.tensorflow import import_tensorflow
+
+
+class Runner:
+    """A session of its own on a graph; variables are set to `values` (by node name), tables initialised.
+
+    Parameters
+    ----------
+    graph_def : any flat or function-bearing GraphDef; device fields are cleared.
+    values : variable node name -> array.
+    initializers : names of operations run once (lookup tables).
+    """
+
+    def __init__(
+        self, graph_def: GraphDef, values: dict[str, np.ndarray] | None = None, initializers: Sequence[str] = ()
+    ) -> None:
+        tf = import_tensorflow()
+        graph_def = unplaced(graph_def)
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+        self.session = tf.compat.v1.Session(
+            graph=self.graph, config=tf.compat.v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
+        )
+        self._assign(Graph(graph_def), values or {})
+        for name in initializers:
+            if name in Graph(graph_def):
+                self.session.run(self.graph.get_operation_by_name(name))
+
+    def _assign(self, graph: Graph, values: dict[str, np.ndarray]) -> None:
+        tf = import_tensorflow()
+        for name, node in graph.nodes.items():
+            if node.op not in VARIABLE_OPS or name not in values:
+                continue
+            with self.graph.as_default():
+                handle = self.graph.get_tensor_by_name(name + ":0")
+                value = tf.compat.v1.placeholder(node.attr["dtype"].type, values[name].shape)
+                op = (
+                    tf.raw_ops.AssignVariableOp(resource=handle, value=value)
+                    if node.op == "VarHandleOp"
+                    else tf.raw_ops.Assign(ref=handle, value=value, validate_shape=False)
+                )
+            self.session.run(op, {value: values[name]})
+
+    def run(self, fetch: str | list[str], feeds: dict[str, Any] | None = None) -> Any:
+        """Value(s) of tensor(s) `fetch` with tensors fed by name."""
+        names: Any = tensor_name(fetch) if isinstance(fetch, str) else [tensor_name(f) for f in fetch]
+        return self.session.run(names, {tensor_name(k): v for k, v in (feeds or {}).items()})
+
+    def close(self) -> None:
+        self.session.close()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

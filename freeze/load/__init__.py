@@ -1,0 +1,1 @@
+"""Loaders: one module a format; each returns a `Model`."""

@@ -1,0 +1,211 @@
+"""Loads a SavedModel of TensorFlow 1 or 2: one signature, its graph with functions, its variables' values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from freeze.errors import FreezeError, Log
+from freeze.graph.graphdef import VARIABLE_OPS
+from freeze.model import Model
+from freeze.request import Request
+from freeze.sniff import expect
+from tracker.core.tensorflow import import_tensorflow
+from tracker.encoder.contract import sha256
+
+
+def load(request: Request, log: Log) -> Model:
+    """Raises FreezeError: WRONG_FILE, SAVED_MODEL_DAMAGED, SIGNATURE_*."""
+    if request.saved_model is None:
+        raise FreezeError("USAGE", "no folder given", "use --saved-model")
+    path = Path(request.saved_model)
+    path = path.parent if path.name == "saved_model.pb" else path
+    expect(path, "saved_model", "--saved-model")
+    tf = import_tensorflow()
+    v1 = tf.compat.v1
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        try:
+            meta = v1.saved_model.load(session, tags(path, log), str(path))
+        except (tf.errors.OpError, OSError, RuntimeError, ValueError) as e:
+            raise _damaged(path, str(e).splitlines()[0][:300]) from None
+        key, signature = _signature(meta, request, log)
+        values = _values(session, graph)
+    tables = [n.name for n in meta.graph_def.node if n.op.startswith(("LookupTableImport", "InitializeTable"))]
+    return Model(
+        meta.graph_def,
+        values=values,
+        input=_input(signature, key, request),
+        output=_output(signature, key, request, log),
+        initializers=tables,
+        producer_ops=meta.meta_info_def.stripped_op_list,
+        provenance={
+            "source": "saved_model",
+            "saved_model": path.name,
+            "signature": key,
+            "saved_model_sha256": sha256(next(path.glob("saved_model.pb*"))),
+        },
+    )
+
+
+def read(path: Path) -> Any:
+    """The SavedModel message in a folder, binary or text.
+
+    Raises
+    ------
+    FreezeError
+        SAVED_MODEL_DAMAGED.
+    """
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel()
+    try:
+        if (path / "saved_model.pb").exists():
+            proto.ParseFromString((path / "saved_model.pb").read_bytes())
+        else:
+            text_format.Parse((path / "saved_model.pbtxt").read_text(), proto)
+    except (DecodeError, text_format.ParseError, OSError, UnicodeDecodeError) as e:
+        raise _damaged(path, f"its saved_model.pb is truncated or damaged ({e})") from None
+    if not proto.meta_graphs:
+        raise _damaged(path, "its saved_model.pb holds no graph")
+    return proto
+
+
+def _damaged(path: Path, why: str) -> FreezeError:
+    return FreezeError(
+        "SAVED_MODEL_DAMAGED",
+        f"the SavedModel {path.name} cannot be read: {why}",
+        "copy the whole folder again (saved_model.pb and variables/)",
+        [str(path)],
+    )
+
+
+def tags(path: Path, log: Log) -> list[str]:
+    """The tags of the MetaGraph to load: `serve` alone, else the first with `serve`, else the first there is."""
+    found = [list(m.meta_info_def.tags) for m in read(path).meta_graphs]
+    chosen = min(found, key=lambda t: ("serve" not in t, len(t)))
+    if chosen != ["serve"] or len(found) > 1:
+        others = ", ".join("+".join(t) for t in found if t != chosen)
+        also = f"; also there: {others}" if others else ""
+        log.note("SAVED_MODEL_TAGS", f"the graph with the tags {'+'.join(chosen) or '(none)'} is used{also}")
+    return chosen
+
+
+def describe(signature: Any) -> str:
+    """`images uint8 [?, 128, 64, 3] -> features float32 [?, 128]`."""
+    tf = import_tensorflow()
+
+    def side(items: Any) -> str:
+        return ", ".join(
+            f"{k} {tf.as_dtype(v.dtype).name} {tf.TensorShape(v.tensor_shape)}" for k, v in sorted(items.items())
+        )
+
+    return f"{side(signature.inputs)} -> {side(signature.outputs)}"
+
+
+def _signature(meta: Any, request: Request, log: Log) -> tuple[str, Any]:
+    there = {k: s for k, s in meta.signature_def.items() if k != "__saved_model_init_op" and s.outputs}
+    shown = [f"{k}: {describe(s)}" for k, s in sorted(there.items())]
+    if not there:
+        raise FreezeError(
+            "SIGNATURE_NONE",
+            "the SavedModel has no signature: it was saved without one",
+            "save it with signatures=..., for example tf.saved_model.save(model, path, signatures=serve)",
+            [],
+        )
+    if request.signature:
+        if request.signature not in there:
+            raise FreezeError(
+                "SIGNATURE_UNKNOWN",
+                f"the SavedModel has no signature '{request.signature}'",
+                f"give --signature {' or '.join(sorted(there))}",
+                shown,
+            )
+        return request.signature, there[request.signature]
+    if "serving_default" in there:
+        if len(there) > 1:
+            log.note(
+                "SIGNATURE_CHOSEN",
+                "signature serving_default is used; also there: "
+                + ", ".join(sorted(k for k in there if k != "serving_default")),
+            )
+        return "serving_default", there["serving_default"]
+    if len(there) == 1:
+        key = next(iter(there))
+        log.note("SIGNATURE_CHOSEN", f"signature '{key}' is used: it is the only one")
+        return key, there[key]
+    raise FreezeError(
+        "SIGNATURE_AMBIGUOUS",
+        "the SavedModel has no signature 'serving_default' and several others",
+        f"choose one with --signature {' or '.join(sorted(there))}",
+        shown,
+    )
+
+
+def _pick(items: Any, asked: str | None, side: str, key: str, rank: int) -> str:
+    """Tensor name of one input or output of a signature."""
+    names = sorted(items)
+    by_tensor = {v.name: k for k, v in items.items()}
+    if asked:
+        asked = by_tensor.get(asked, by_tensor.get(asked + ":0", asked))
+        if asked not in items and asked.removesuffix(":0") not in items:
+            raise FreezeError(
+                f"{side.upper()}_UNKNOWN",
+                f"signature '{key}' has no {side} '{asked}'",
+                f"give --{side} {' or '.join(names)}",
+                names,
+            )
+        return items[asked if asked in items else asked.removesuffix(":0")].name
+    if len(names) == 1:
+        return items[names[0]].name
+    fitting = [n for n in names if not items[n].tensor_shape.unknown_rank and len(items[n].tensor_shape.dim) == rank]
+    named = [n for n in fitting if n in ("features", "embedding", "embeddings", "images", "image")]
+    chosen = named if len(named) == 1 else fitting
+    if len(chosen) == 1:
+        return items[chosen[0]].name
+    raise FreezeError(
+        f"{side.upper()}_AMBIGUOUS",
+        f"signature '{key}' has {len(names)} {side}s: {', '.join(names)}",
+        f"choose one with --{side}",
+        names,
+    )
+
+
+def _input(signature: Any, key: str, request: Request) -> str:
+    if not signature.inputs:
+        raise FreezeError(
+            "INPUT_NONE", f"signature '{key}' has no input", "export a signature that takes images", [key]
+        )
+    return _pick(signature.inputs, request.input, "input", key, 4)
+
+
+def _output(signature: Any, key: str, request: Request, log: Log) -> str:
+    chosen = _pick(signature.outputs, request.output, "output", key, 2)
+    others = sorted(k for k, v in signature.outputs.items() if v.name != chosen)
+    if others and not request.output:
+        log.note("OUTPUT_CHOSEN", f"output '{chosen}' of signature '{key}' is used; also there: {', '.join(others)}")
+    return chosen
+
+
+def _values(session: Any, graph: Any) -> dict[str, np.ndarray]:
+    """Every initialised variable's value by node name."""
+    tf = import_tensorflow()
+    values = {}
+    for op in graph.get_operations():
+        if op.type not in VARIABLE_OPS:
+            continue
+        with graph.as_default():
+            read = (
+                tf.raw_ops.ReadVariableOp(resource=op.outputs[0], dtype=op.get_attr("dtype"))
+                if op.type == "VarHandleOp"
+                else op.outputs[0]
+            )
+        try:
+            values[op.name] = np.asarray(session.run(read))
+        except tf.errors.FailedPreconditionError:
+            continue
+    return values

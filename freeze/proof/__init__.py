@@ -1,0 +1,1 @@
+"""The proof that the frozen graph equals the live model."""

@@ -1,0 +1,1 @@
+"""What a freeze tells: lines, JSON, HTML, pictures; `inspect`."""

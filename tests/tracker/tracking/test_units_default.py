@@ -1,0 +1,233 @@
+"""The units of the default preset one by one: time, scores, looks, standing tracks, exits, faint boxes, the warp."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from filterpy.kalman import KalmanFilter
+
+from tracker import DeepSort, Detections
+from tracker.tracking.appearance import Evidence, Normal, blend
+from tracker.tracking.calibration import ScoreScale
+from tracker.tracking.clock import Clock
+from tracker.tracking.coasting import Coasting
+from tracker.tracking.kalman_xywh import SizeMotion, TwinMotion
+
+PERSON = np.array([100.0, 100, 140, 200])
+
+
+def feed(tracker, boxes, score=0.9, **more):
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    return tracker.update(Detections(boxes, np.full(len(boxes), score)), **more)
+
+
+def test_the_filter_is_filterpys():
+    motion, rng = SizeMotion(), np.random.default_rng(0)
+    z = motion.measure(PERSON[None])
+    mean, covariance = motion.initiate(z)
+    model = KalmanFilter(dim_x=2, dim_z=1)
+    model.F, model.H = np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0]])
+    model.x, model.P = np.array([[z[0, 3]], [0]]), np.diag(covariance[0, 3, [0, 2]])
+    for _ in range(20):
+        height = mean[0, 3]
+        model.Q = np.diag([(0.05 * height) ** 2, (motion.velocity_weight * motion.aspect[1] * height) ** 2])
+        mean, covariance = motion.predict(mean, covariance)
+        z = z + rng.normal(0, 2, (1, 4))
+        mean, covariance = motion.update(mean, covariance, z, np.array([0.8]))
+        model.predict()
+        model.update(z[0, 3], R=(motion.measurement_weight * z[0, 3]) ** 2 * (1 - motion.confidence_noise * 0.8))
+        np.testing.assert_allclose(mean[0, [3, 7]], model.x.ravel(), rtol=1e-9)
+        np.testing.assert_allclose(covariance[0, 3], model.P[[0, 0, 1], [0, 1, 1]], rtol=1e-9)
+
+
+def test_two_filters_side_by_side_are_two_filters():
+    twin, rng = TwinMotion(), np.random.default_rng(0)
+    alone = [SizeMotion(), twin.calm]
+    z = twin.measure(PERSON + rng.uniform(0, 300, (5, 1)))
+    states = [motion.initiate(z) for motion in alone]
+    both = tuple(np.stack(pair, 1) for pair in zip(*states, strict=True))
+    for _ in range(10):
+        z, sure = z + rng.normal(0, 2, z.shape), rng.uniform(0, 1, 5)
+        states = [m.update(*m.predict(*state, 1.5), z, sure) for m, state in zip(alone, states, strict=True)]
+        both = twin.update(*twin.predict(*both, 1.5), z[:, None], sure)
+    for i, (mean, covariance) in enumerate(states):
+        np.testing.assert_allclose(both[0][:, i], mean, rtol=1e-12)
+        np.testing.assert_allclose(both[1][:, i], covariance, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [7, 30])
+def test_the_clock_counts_dropped_frames_and_forgives_jitter(rate):
+    clock = Clock(Counter())
+    steps = [clock.step(t / rate) for t in (0, 1, 2.1, 3, 4, 7, 8)]
+    assert steps[:5] == [1] * 5 and steps[6] == 1
+    assert steps[5] == pytest.approx(3, rel=0.1)
+    assert clock.frames_per_second == pytest.approx(rate, rel=0.1)
+
+
+def test_time_that_runs_backwards_is_counted():
+    warnings = Counter()
+    clock = Clock(warnings)
+    assert [clock.step(t) for t in (1.0, 2.0, 0.5, None)] == [1, 1, 1, 1]
+    assert warnings["time ran backwards"] == 1
+
+
+def test_scores_of_any_range_become_confidences():
+    rng = np.random.default_rng(0)
+    for low, high in ((0.5, 1), (0.2, 0.6)):
+        scale = ScoreScale()
+        for _ in range(20):
+            out = scale(rng.uniform(low, high, 30))
+        assert out.min() >= 0 and out.max() == 1
+    assert ScoreScale()(np.zeros(0)).shape == (0,)
+    assert ScoreScale()(-np.ones(3)).tolist() == [1, 1, 1]
+    assert ScoreScale()(np.zeros(3)).tolist() == [1, 1, 1]
+
+
+def test_of_scores_without_bounds_the_order_counts():
+    rng, scale = np.random.default_rng(0), ScoreScale()
+    margins = rng.exponential(1, 1000) - 0.5
+    for part in margins.reshape(50, 20):
+        scale(part)
+    np.testing.assert_allclose(scale(np.quantile(margins, [0.25, 0.6])) ** 4, [0.25, 0.6], atol=0.01)
+    np.testing.assert_allclose(ScoreScale()(np.array([1.0, 50, 100])) ** 4, [1 / 3, 2 / 3, 1])
+
+
+def test_running_mean_and_variance():
+    rng, normal = np.random.default_rng(0), Normal(10_000)
+    parts = [rng.normal(0.4, 0.2, n) for n in (1, 7, 30, 500)]
+    for part in parts:
+        normal.add(len(part), float(part.sum()), float((part**2).sum()))
+    whole = np.concatenate(parts)
+    np.testing.assert_allclose([normal.mean, normal.variance], [whole.mean(), whole.var()], rtol=1e-9)
+
+
+def test_evidence_learns_what_features_tell():
+    rng, evidence = np.random.default_rng(0), Evidence()
+    assert evidence(np.array([0.9])).tolist() == [0]
+    looks = rng.normal(size=(8, 32)) + 1.5
+    for _ in range(10):
+        a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (looks, looks + rng.normal(0, 0.3, looks.shape)))
+        evidence.learn(a, b)
+    low, middle, high = evidence(np.array([evidence.other.mean, evidence.even, evidence.same.mean]))
+    assert low < 0 and middle == pytest.approx(0, abs=1e-9) and 0 < high <= evidence.limit
+
+
+def test_a_covered_box_changes_a_look_less():
+    old, new = np.array([[1.0, 0]], np.float32), np.array([[0, 1.0]], np.float32)
+    clear = blend(old, np.array([5]), new, np.array([0.0]), 25)
+    covered = blend(old, np.array([5]), new, np.array([0.9]), 25)
+    assert clear[0, 1] > 3 * covered[0, 1] > 0
+    np.testing.assert_allclose(np.linalg.norm(clear), 1, rtol=1e-6)
+
+
+def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
+    for speed, hits, same in ((0.0, 20, True), (6.0, 20, False), (0.0, 21, False)):
+        tracker = DeepSort.from_preset("default", max_age=5, standing_hits=hits)
+        for t in range(20):
+            first = feed(tracker, (PERSON + np.array([speed * t, 0, speed * t, 0])), time_s=t / 10)
+        for t in range(20, 50):
+            feed(tracker, [], time_s=t / 10)
+        for t in range(50, 53):
+            again = feed(tracker, (PERSON + np.array([speed * 19, 0, speed * 19, 0])), time_s=t / 10)
+        assert (again.seen.id.tolist() == first.id.tolist()) is same
+
+
+@pytest.mark.parametrize("rate, frames, kept", [(30, 50, 50), (10, 50, 18), (5, 50, 16), (10, 5, 5)])
+def test_lost_tracks_live_for_seconds_within_bounds_in_frames(rate, frames, kept):
+    tracker = DeepSort.from_preset("default", max_age=frames)
+    for t in range(20):
+        feed(tracker, PERSON + np.array([15 * t, 0, 15 * t, 0]), time_s=t / rate)
+    alive = [len(feed(tracker, [], time_s=t / rate)) for t in range(20, 90)]
+    assert alive == [1] * kept + [0] * (70 - kept)
+
+
+@pytest.mark.parametrize("chance, late, early", [(0.7, 14, 6), (1, 20, 0)])
+def test_young_tracks_are_written_at_once_where_all_before_them_were(chance, late, early):
+    tracker, delays = DeepSort.from_preset("default", early_chance=chance), []
+    for person in range(20):
+        place = PERSON + np.array([200, 0, 200, 0]) * (person % 5)
+        delays.append([len(feed(tracker, place).written) for _ in range(10)].index(1))
+        for _ in range(300):
+            feed(tracker, [], time_s=None)
+    assert delays == [2] * late + [0] * early
+
+
+def test_a_young_track_written_early_is_not_confirmed_and_ends_with_its_first_miss():
+    tracker = DeepSort.from_preset("default", early_chance=0)
+    tracks = feed(tracker, PERSON)
+    assert tracks.written.id.tolist() == [1] and not tracks.confirmed.any() and len(feed(tracker, [])) == 0
+
+
+def coasted_boxes(rounds=12, frame_size=(640, 480), returns=True, **settings):
+    """Rounds in which a walking person was written while missed, for three frames of thirteen or for good."""
+    tracker, written = DeepSort.from_preset("default", **settings), []
+    for number in range(rounds):
+        for k in range(13):
+            x = 200 + 2 * (k if number % 2 else 13 - k)
+            seen = k < 5 or k > 7 if returns else number % 2 == 0 and k < 10
+            tracks = feed(tracker, PERSON + np.array([x, 0, x, 0]) if seen else [], frame_size=frame_size)
+            if not seen and len(tracks.written):
+                assert tracks.written.score.tolist() == [0] * len(tracks.written) and len(tracks.seen) == 0
+                assert abs(tracks.written.xyxy[0, 0] - x - 100) < 8
+                written.append(number)
+    return written
+
+
+def test_boxes_are_written_through_gaps_that_were_found_to_close():
+    assert coasted_boxes() == [n for n in range(2, 12) for _ in range(3)]
+
+
+def test_no_boxes_are_written_before_or_at_the_border_or_where_it_is_switched_off():
+    assert coasted_boxes(returns=False, max_age=1) == []
+    assert coasted_boxes(frame_size=(310, 480)) == []
+    assert coasted_boxes(coast_chance=1) == []
+
+
+def test_the_share_of_right_boxes_is_counted_by_length_of_the_gap():
+    coasting, there = Coasting(5), PERSON[None]
+    assert coasting.chance(np.array([1, 1, 3])).tolist() == [0.3] * 3
+    assert coasting.chance(np.zeros(0, int)).shape == (0,)
+    assert coasting.met.tolist() == [0, 2, 0, 1, 0, 0]
+    coasting.learn(np.array([2, 9]), np.repeat(there, 2, axis=0), np.repeat(there, 2, axis=0))
+    assert coasting.right.tolist() == [0, 2, 2, 1, 1, 1]
+    coasting.learn(np.array([4]), there + np.array([50, 0, 50, 0]), there)  # a quarter of a width after one of five
+    assert coasting.right.tolist() == [0, 3, 2, 1, 1, 1]
+
+
+def test_a_track_that_left_the_frame_is_not_found_again():
+    tracker = DeepSort.from_preset("default")
+    for t in range(12):
+        feed(tracker, (PERSON + np.array([-14 * t, 0, -14 * t, 0])), frame_size=(640, 480))
+    for _ in range(6):
+        tracks = feed(tracker, [], frame_size=(640, 480))
+    assert len(tracks) == 0
+
+
+def test_a_faint_detection_keeps_a_track_and_begins_none():
+    tracker = DeepSort.from_preset("default")
+    other = PERSON + np.array([300, 0, 300, 0])
+    for _ in range(5):
+        feed(tracker, [PERSON])
+    for _ in range(5):
+        boxes = np.stack([PERSON, (PERSON + np.array([150, 0, 150, 0])), other])
+        tracks = tracker.update(Detections(boxes, np.array([0.3, 0.3, 0.9])))
+    assert tracks.seen.id.tolist() == [1, 2]
+
+
+def test_a_warp_carries_tracks_with_the_camera():
+    warp = np.array([[1.0, 0, 90], [0, 1.0, 40]])
+    box, tracker, still = PERSON.copy(), DeepSort.from_preset("default"), DeepSort.from_preset("default")
+    for _ in range(6):
+        feed(tracker, box)
+        feed(still, box)
+    box += np.array([90, 40, 90, 40])
+    assert feed(tracker, box, warp=warp).seen.id.tolist() == [1]
+    assert feed(still, box).seen.id.tolist() == []
+
+
+@pytest.mark.parametrize("features", [None, np.zeros((0, 4), np.float32)])
+def test_empty_frames(features):
+    tracker = DeepSort.from_preset("default")
+    for _ in range(3):
+        assert len(tracker.update(Detections.empty(), features)) == 0
+    assert len(tracker.update(None)) == 0

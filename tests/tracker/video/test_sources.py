@@ -1,0 +1,199 @@
+"""Sources of frames, good and bad."""
+
+import wave
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.scenes import SIZE, image, write_images, write_sequence, write_video
+from tracker.errors import SourceError
+from tracker.video.files import Window, sorted_images
+from tracker.video.sources import open_source, sample
+
+
+def read(text, window=None):
+    with open_source(str(text), window) as source:
+        frames = list(source)
+    return source, frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_video_file(tmp_path, suffix):
+    source, frames = read(write_video(tmp_path / f"clip{suffix}", 12, fps=10))
+    assert (source.info.name, source.info.size, source.info.frames, source.info.live) == ("clip", SIZE, 12, False)
+    assert [f.index for f in frames] == list(range(1, 13))
+    np.testing.assert_allclose([f.time_s for f in frames], np.arange(12) / 10, atol=1e-3)
+    assert np.abs(frames[5].image.astype(int) - image(6)).mean() < 8
+    assert source.warnings == []
+
+
+@pytest.mark.parametrize(
+    "window, expected",
+    [
+        (Window(3, 4, 1), [3, 4, 5, 6]),
+        (Window(2, None, 5), [2, 7, 12]),
+        (Window(1, 2, 3), [1, 4]),
+        (Window(12, 9, 1), [12]),
+        (Window(50), []),
+    ],
+)
+def test_window(tmp_path, window, expected):
+    for path in (write_video(tmp_path / "clip.mp4", 12), write_images(tmp_path / "images", 12)):
+        source, frames = read(path, window)
+        assert [f.index for f in frames] == expected
+        assert source.info.frames == len(expected)
+        assert source.info.fps == pytest.approx((10 if path.suffix else 25) / window.stride)
+
+
+def test_start_beyond_the_end_is_told(tmp_path):
+    source, _ = read(write_video(tmp_path / "clip.mp4", 5), Window(9))
+    assert "fewer than --start 9" in source.warnings[-1]
+
+
+def test_images_in_the_order_of_their_numbers(tmp_path):
+    folder = write_images(tmp_path / "walk", 12)
+    source, frames = read(folder)
+    assert source.info.name == "walk"
+    assert [f.index for f in frames] == list(range(1, 13))
+    np.testing.assert_array_equal(frames[9].image, image(10))
+    _, globbed = read(folder / "frame*.png")
+    assert len(globbed) == 12
+    assert [p.name for p in sorted_images([folder / "b10.png", folder / "b9.png", folder / "a.txt"])] == [
+        "b9.png",
+        "b10.png",
+    ]
+
+
+def test_one_image_is_a_source(tmp_path):
+    _, frames = read(write_images(tmp_path / "one", 1) / "frame1.png")
+    assert len(frames) == 1
+
+
+def test_a_broken_image_is_counted_and_its_number_stays_free(tmp_path):
+    folder = write_images(tmp_path / "walk", 5)
+    (folder / "frame3.png").write_bytes(b"no image")
+    source, frames = read(folder)
+    assert [f.index for f in frames] == [1, 2, 4, 5]
+    assert "1 images cannot be read, the first is frame3.png" in source.warnings[0]
+
+
+def test_frames_that_change_size_are_scaled_and_counted(tmp_path):
+    folder = write_images(tmp_path / "walk", 6, sizes={3: (80, 60), 4: (320, 240)})
+    source, frames = read(folder)
+    assert {f.image.shape for f in frames} == {(SIZE[1], SIZE[0], 3)}
+    assert "2 frames from frame 3 on had another size" in source.warnings[0]
+
+
+def test_sequence_with_and_without_pixels(tmp_path):
+    source, frames = read(write_sequence(tmp_path / "full", 6, images=True))
+    assert (source.info.name, source.info.frames, source.info.fps, source.info.pixels) == ("full", 6, 10.0, True)
+    assert len(frames) == 6
+    source, frames = read(write_sequence(tmp_path / "bare", 6))
+    assert not source.info.pixels
+    assert all(f.image is None and f.size == SIZE for f in frames)
+    assert [f.index for f in frames] == [1, 2, 3, 4, 5, 6]
+
+
+def test_sequence_takes_the_one_video_in_its_folder(tmp_path):
+    folder = write_sequence(tmp_path / "seq", 6)
+    write_video(folder / "clip.mp4", 6)
+    source, frames = read(folder)
+    assert source.info.name == "seq" and len(frames) == 6 and frames[0].image is not None
+
+
+def test_sequence_with_fewer_images_than_promised_is_told(tmp_path):
+    folder = write_sequence(tmp_path / "seq", 6, images=True)
+    (folder / "img1" / "frame6.png").unlink()
+    source, _ = read(folder)
+    assert "5 images where seqinfo.ini promises 6" in source.warnings[0]
+
+
+def bad_sources(tmp_path):
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 50)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no image")
+    whole = write_video(tmp_path / "whole.mp4", 5).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("none.mp4", "no such file"),
+        ("text.mp4", "not a video"),
+        ("empty.mp4", "not a video"),
+        ("cut.mp4", "video"),
+        ("folder", "no images"),
+        ("broken", "none of its 1 images"),
+        ("*.jpg", "no images"),
+        ("99", "camera 99"),
+    ],
+)
+def test_bad_sources_say_what_is_wrong(tmp_path, name, part, monkeypatch):
+    bad_sources(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=part):
+        open_source(name)
+
+
+def test_a_video_without_frames(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+    with pytest.raises(SourceError, match="no video stream"):
+        open_source(str(path))
+
+
+def test_a_video_that_breaks_off_is_read_up_to_there_and_told(tmp_path):
+    path = write_video(tmp_path / "clip.avi", 60)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    source, frames = read(path)
+    assert 20 < len(frames) < 40
+    assert [f.index for f in frames] == list(range(1, len(frames) + 1))
+    assert any("breaks off after frame" in w and str(len(frames)) in w for w in source.warnings)
+
+
+def test_broken_packets_are_skipped(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", 60)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = b"\xff" * 400
+    path.write_bytes(bytes(data))
+    _source, frames = read(path)
+    assert len(frames) > 20
+    assert all(f.image.shape == (SIZE[1], SIZE[0], 3) for f in frames)
+
+
+def test_times_never_run_backwards(tmp_path):
+    _source, frames = read(write_video(tmp_path / "clip.mp4", 20))
+    assert (np.diff([f.time_s for f in frames]) > 0).all()
+
+
+def test_sample_spreads_over_the_first_seconds(tmp_path):
+    for frames, expected in ((60, [1, 6, 11, 16, 21, 26, 31, 36]), (3, [1, 2, 3])):
+        path = str(write_video(tmp_path / "clip.mp4", frames, fps=10))
+        with open_source(path) as source:
+            assert [f.index for f in sample(path, source, count=8, seconds=4)] == expected
+
+
+def test_a_camera_feed_that_fails_is_our_error(monkeypatch):
+    from tracker.video.live import CameraFeed
+
+    class Closed:
+        def isOpened(self):
+            return False
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: Closed())
+    with pytest.raises(SourceError, match="cannot be opened"):
+        CameraFeed(0)

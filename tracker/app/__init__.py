@@ -1,0 +1,1 @@
+"""The running application: command line, configuration, session, steps, pipeline."""

@@ -1,0 +1,148 @@
+"""What a run depends on: one frozen dataclass, the truth for the defaults of `run`, and its TOML form."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from tracker.errors import ConfigError
+from tracker.tracking.config import TrackerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything a run of `python -m tracker run` depends on, its output folder aside."""
+
+    sources: tuple[str, ...] = ()
+    """Video files, camera indices, addresses, image folders or globs, MOT sequence folders."""
+    detector: str = "auto"
+    """auto, ssdlite, coco, motion, or a file: .onnx, .pb, or .txt with MOT rows."""
+    confidence: float | None = None
+    """Smallest score of a detection; None: the detector's own."""
+    nms: float | None = None
+    """Overlap (IoU) above which the weaker of two boxes goes; None: the detector's own."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes to track; empty: the detector's own choice."""
+    tiles: str = "auto"
+    """Overlapping tiles the detector looks at: off, auto, or columns x rows."""
+    offline: bool = False
+    """Never fetch a model."""
+    encoder: str = "default"
+    """default, colour, none, or a frozen graph (.pb)."""
+    appearance: str = "auto"
+    """Which detections get a feature: always all, auto those whose match motion leaves open, off none."""
+    device: str = "auto"
+    """auto, cpu, gpu or gpu:N."""
+    preset: str = "default"
+    """Parameters of the tracker to start from."""
+    start: int = 1
+    """First frame to track, 1-based."""
+    max_frames: int | None = None
+    """Frames to track; None: all."""
+    stride: int = 1
+    """Track every n-th frame."""
+    detect_every: int = 1
+    """Run the detector on every n-th tracked frame; optical flow carries its boxes through the gaps."""
+    target_fps: float | None = None
+    """Frames per second to hold by detecting and embedding less; None: never trade quality for speed."""
+    smooth: bool = False
+    """Smooth and fill the tracks when the run is over (files only)."""
+    video: bool = True
+    """Write tracks.mp4."""
+    show: bool = False
+    """Show the frames in a window."""
+    threads: bool = True
+    """Give each stage a thread; the tracks are the same without."""
+    reconnect: float = 30.0
+    """Seconds to go on trying after a live source was lost."""
+    freeze: dict[str, str] = field(default_factory=dict)
+    """An encoder of the user's own to freeze and prove first: options of `python -m freeze` without their dashes."""
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    """Parameters of motion and association."""
+
+    def __post_init__(self) -> None:
+        _choice("appearance", self.appearance, ("always", "auto", "off"))
+        for name in ("start", "stride", "detect_every", "max_frames"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("confidence", "nms"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} is {value}; expected a number from 0 to 1")
+        if self.target_fps is not None and not self.target_fps > 0:
+            raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
+        _at_least("reconnect", self.reconnect, 0)
+        if self.freeze and self.encoder != RunConfig.encoder:
+            raise ConfigError(
+                f"encoder {self.encoder} and an encoder to freeze ({', '.join(self.freeze)}); expected one"
+            )
+
+    def to_toml(self) -> str:
+        """The configuration as TOML; keys that are None are left out."""
+        import tomli_w
+
+        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze")}
+        tables = {"run": run, "tracker": {f.name: getattr(self.tracker, f.name) for f in fields(self.tracker)}}
+        if self.freeze:
+            tables["freeze"] = self.freeze
+        return tomli_w.dumps({name: {k: v for k, v in t.items() if v is not None} for name, t in tables.items()})
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tables [run] (with [freeze] as a key of it) and [tracker] of a file, checked against the dataclasses.
+
+    Raises
+    ------
+    ConfigError : the file is missing or not TOML, or a key or a value's type is unknown.
+    """
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(
+            f"{path} cannot be read ({getattr(e, 'strerror', None) or e}); expected a TOML file"
+        ) from None
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{path} is not TOML: {e}") from None
+    if unknown := sorted(set(data) - {"run", "tracker", "freeze"}):
+        raise ConfigError(f"{path} has unknown key {unknown[0]!r}; expected the tables [run], [tracker] and [freeze]")
+    run = _checked(data.get("run", {}), RunConfig, f"{path}: [run]")
+    if freeze := data.get("freeze"):
+        if not isinstance(freeze, dict) or not all(isinstance(v, str) for v in freeze.values()):
+            raise ConfigError(f"{path}: [freeze] is {freeze!r}; expected a table of strings")
+        run["freeze"] = freeze
+    return run, _checked(data.get("tracker", {}), TrackerConfig, f"{path}: [tracker]")
+
+
+def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:
+    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze")}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} is {table!r}; expected a table")
+    if unknown := sorted(set(table) - set(hints)):
+        raise ConfigError(f"{where} has unknown key {unknown[0]!r}; it knows: {', '.join(sorted(hints))}")
+    return {key: _typed(value, hints[key], f"{where} {key}") for key, value in table.items()}
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """A TOML value as the type its field asks for; whole numbers pass for floats, arrays for tuples."""
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    for option in options:
+        if get_origin(option) is tuple and isinstance(value, list):
+            item = get_args(option)[0]
+            return tuple(_typed(v, item, where) for v in value)
+        if option is float and type(value) in (int, float):
+            return float(value)
+        if option in (str, int, bool) and type(value) is option:
+            return value
+    raise ConfigError(f"{where} is {value!r}; expected {hint if get_args(hint) else hint.__name__}")
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def _at_least(name: str, value: float | None, low: float) -> None:
+    if value is not None and not value >= low:
+        raise ConfigError(f"{name} is {value}; expected at least {low}")

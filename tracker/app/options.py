@@ -1,0 +1,181 @@
+"""The options of `python -m tracker run`, written by hand from the configuration; a test compares both."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tracker.app.config import RunConfig, read_toml
+from tracker.tracking.config import TrackerConfig
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options are left out of the namespace unless given, so that a file of `--config` stands below them."""
+    top = argparse.ArgumentParser(
+        prog="python -m tracker", description="Multi-object tracking from video to numbered tracks."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run", help="track the objects of a video", argument_default=argparse.SUPPRESS,
+        description="Track the people and vehicles of one or several sources.",
+    )  # fmt: skip
+    run.add_argument(
+        "sources", nargs="*", metavar="SOURCE",
+        help="video file, camera index, rtsp:// or http:// address, folder or glob of images, MOT sequence folder",
+    )  # fmt: skip
+    _output_options(run.add_argument_group("output"))
+    _detector_options(run.add_argument_group("detector and encoder"))
+    _freeze_options(
+        run.add_argument_group("an encoder of your own, frozen, proved and cached first (python -m freeze)")
+    )
+    _tracker_options(run.add_argument_group("tracker"))
+    _frame_options(run.add_argument_group("frames and speed"))
+    return top
+
+
+def _output_options(group: Any) -> None:
+    group.add_argument(
+        "--output", metavar="DIR", type=Path, help="folder for the results (default: runs/<name of the source>)"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace results in that folder")
+    group.add_argument("--video", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--no-video", dest="video", action="store_false", help="write no tracks.mp4")
+    group.add_argument("--show", action="store_true", help="show the frames in a window; q or Esc there ends the run")
+    group.add_argument("--smooth", action="store_true", help="smooth and fill the tracks when the run is over")
+    group.add_argument(
+        "--config", metavar="FILE.toml", type=Path, help="start from a configuration, as a run's config.toml"
+    )
+    level = group.add_mutually_exclusive_group()
+    level.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    level.add_argument("-v", "--verbose", action="store_true", help="print the time of every stage at the end")
+
+
+def _detector_options(group: Any) -> None:
+    d = RunConfig()
+    group.add_argument("--detector", metavar="NAME|PATH", type=_detector,
+                       help="auto, ssdlite, coco, motion, or a file: .onnx, .pb, or .txt with MOT rows "
+                       f" (default: {d.detector})")  # fmt: skip
+    group.add_argument(
+        "--confidence", metavar="F", type=float, help="smallest score of a detection (default: the detector's)"
+    )
+    group.add_argument(
+        "--nms", metavar="F", type=float, help="overlap above which the weaker box goes (default: the detector's)"
+    )
+    group.add_argument("--classes", metavar="NAME,...", type=_names, help="classes to track (default: the detector's)")
+    group.add_argument("--tiles", metavar="off|auto|CxR", help=f"overlapping tiles to detect in (default: {d.tiles})")
+    group.add_argument("--offline", action="store_true", help="fetch no model")
+    group.add_argument("--encoder", metavar="NAME|PATH.pb", type=_encoder,
+                       help=f"default, colour, none, or a frozen graph (default: {d.encoder})")  # fmt: skip
+    group.add_argument(
+        "--appearance", choices=("always", "auto", "off"), help=f"which boxes to encode (default: {d.appearance})"
+    )
+    group.add_argument(
+        "--device", metavar="auto|cpu|gpu|gpu:N", type=_device, help=f"where networks run (default: {d.device})"
+    )
+
+
+FREEZE = {
+    "checkpoint": "checkpoint: prefix, one of its files, or its folder",
+    "network": "a network known by name",
+    "meta": "MetaGraph of a TensorFlow 1 training run",
+    "builder": "FILE.py[:FUNCTION] with build(images) -> features",
+    "keras": "whole Keras model, .keras or .h5",
+    "saved-model": "SavedModel folder",
+    "graphdef": "a graph that is frozen already, to be proved",
+    "custom-objects": "Python file with the classes that a Keras model uses",
+    "signature": "signature of the SavedModel",
+    "image-shape": "size of a crop, HxWxC",
+    "dtype": "what the builder is given: uint8 or float32",
+    "scale": "factor on the pixels, such as 1/255",
+    "ema": "moving averages of the checkpoint: auto, yes or no",
+    "colour-order": "what the model is fed: bgr or rgb",
+    "input": "tensor that takes the images (option --freeze-input)",
+    "output": "tensor that holds the features (option --freeze-output)",
+}
+"""Options of `python -m freeze` that a run passes on; two have other names here, where --output is the folder."""
+
+
+def _freeze_options(group: Any) -> None:
+    for name, text in FREEZE.items():
+        option = f"--freeze-{name}" if name in ("input", "output") else f"--{name}"
+        group.add_argument(option, dest=f"freeze:{name}", metavar=name.upper(), help=text.split(" (option")[0])
+
+
+def _tracker_options(group: Any) -> None:
+    t = TrackerConfig()
+    group.add_argument(
+        "--preset", choices=("default", "paper"), help=f"settings to start from (default: {RunConfig().preset})"
+    )
+    group.add_argument(
+        "--max-age", metavar="N", type=int, help=f"frames a track survives unseen (default: {t.max_age})"
+    )
+    group.add_argument("--n-init", metavar="N", type=int, help=f"hits that confirm a track (default: {t.n_init})")
+    group.add_argument("--max-cosine-distance", metavar="F", type=float,
+                       help="largest distance of a match by looks (default: the encoder's)")  # fmt: skip
+    group.add_argument("--max-iou-distance", metavar="F", type=float,
+                       help=f"largest 1 - IoU of a match by overlap (default: {t.max_iou_distance})")  # fmt: skip
+    group.add_argument("--budget", metavar="N", type=int, help=f"features kept per track (default: {t.budget})")
+
+
+def _frame_options(group: Any) -> None:
+    d = RunConfig()
+    group.add_argument("--start", metavar="N", type=int, help=f"first frame to track, 1-based (default: {d.start})")
+    group.add_argument("--max-frames", metavar="N", type=int, help="frames to track (default: all)")
+    group.add_argument("--stride", metavar="N", type=int, help=f"track every N-th frame (default: {d.stride})")
+    group.add_argument("--detect-every", metavar="N", type=int,
+                       help=f"detect on every N-th tracked frame (default: {d.detect_every})")  # fmt: skip
+    group.add_argument(
+        "--target-fps", metavar="F", type=float, help="hold F frames per second by detecting and encoding less"
+    )
+    group.add_argument("--threads", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--sequential", dest="threads", action="store_false", help="one thread for all stages")
+    group.add_argument("--reconnect", metavar="S", type=float,
+                       help=f"seconds to try a lost live source again (default: {d.reconnect:g})")  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _detector(text: str) -> str:
+    if text in ("auto", "ssdlite", "coco", "motion") or text.lower().endswith((".onnx", ".pb", ".txt")):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r}; expected auto, ssdlite, coco, motion, or a file that ends in .onnx, .pb or .txt"
+    )
+
+
+def _encoder(text: str) -> str:
+    if text in ("default", "colour", "none") or text.lower().endswith(".pb"):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r}; expected default, colour, none, or a file that ends in .pb")
+
+
+def _device(text: str) -> str:
+    kind, colon, number = text.partition(":")
+    if text in ("auto", "cpu", "gpu") or (kind == "gpu" and colon and number.isdecimal()):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r}; expected auto, cpu, gpu or gpu:N")
+
+
+def build_config(given: dict[str, Any]) -> RunConfig:
+    """Defaults, below the preset, below the file of `--config`, below the options.
+
+    Raises
+    ------
+    ConfigError : an unknown key, a value out of range, or no source.
+    """
+    given = dict(given)
+    run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})
+    tracker_names = {f for f in TrackerConfig.__dataclass_fields__}
+    tracker |= {k: v for k, v in given.items() if k in tracker_names}
+    run |= {
+        k: tuple(v) if k == "sources" else v
+        for k, v in given.items()
+        if k in RunConfig.__dataclass_fields__ and v != []
+    }
+    if own := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
+        run["freeze"] = {**run.get("freeze", {}), **own}
+    preset = run.get("preset", RunConfig().preset)
+    return RunConfig(**run, tracker=TrackerConfig.preset(preset, **tracker))

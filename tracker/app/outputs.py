@@ -1,0 +1,152 @@
+"""The folder a run writes, and the sinks of one stream in it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from tracker.core.interfaces import SourceInfo
+from tracker.core.types import Frame, Tracks
+from tracker.errors import OutputError, TrackerError
+from tracker.video.draw import Painter
+from tracker.video.sinks import CsvSink, MotSink, WindowSink, failed, part_of
+from tracker.video.writer import VideoSink
+
+FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml")
+
+
+def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> Path:
+    """Make the output folder: `wanted`, else the first free of `runs/<name>`, `runs/<name>-2`, ...
+
+    Raises
+    ------
+    OutputError : it cannot be made or written, or holds results and `overwrite` is off.
+    """
+    if wanted is None:
+        number = 1
+        while True:
+            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                number += 1
+            except OSError as e:
+                raise failed(folder, e) from None
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        probe = wanted / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError:
+        raise OutputError(f"{wanted}: is a file; expected a folder for the results, give another --output") from None
+    except OSError as e:
+        raise failed(wanted, e) from None
+    if not overwrite and (old := [f for f in FILES if (wanted / f).exists()]):
+        raise OutputError(f"{wanted}: holds results already ({', '.join(old)}); give --overwrite or another --output")
+    return wanted
+
+
+def release_folder(folder: Path) -> None:
+    """Remove a claimed folder that nothing was written to."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
+class StreamOutput:
+    """Rows, video and window of one stream; opened by the first frame, closed once, from whichever thread comes first.
+
+    Parameters
+    ----------
+    folder : claimed before.
+    info : of the source.
+    class_names : names by class id.
+    video, show : whether to write tracks.mp4 and to open a window.
+    """
+
+    def __init__(self, folder: Path, info: SourceInfo, class_names: Sequence[str], *, video: bool, show: bool) -> None:
+        self.folder, self._info, self._names = folder, info, tuple(class_names)
+        self.painter = Painter(class_names)
+        self.warnings: list[str] = []
+        self._video_wanted = video and info.pixels
+        if video and not info.pixels:
+            self.warnings.append("the sequence has no pixels: no video is written")
+        self._window = WindowSink(info.name) if show and info.pixels else None
+        self._rows: list[MotSink | CsvSink] = []
+        self._video: VideoSink | None = None
+        self._opened = self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def stop_wanted(self) -> bool:
+        """Someone pressed Esc or q in the window."""
+        return self._window is not None and self._window.stop_wanted
+
+    @property
+    def draws(self) -> bool:
+        return self._video_wanted or self._window is not None
+
+    def write(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
+        """Write a frame's rows and, where it was drawn, its picture; nothing once closed."""
+        with self._lock:
+            if self._closed:
+                return
+            if not self._opened:
+                self._open()
+            for sink in self._rows:
+                sink.write(frame, tracks)
+            if image is not None and self._video is not None:
+                self._video.write_image(image, frame.time_s)
+            if image is not None and self._window is not None:
+                self._window.show(image)
+
+    def _open(self) -> None:
+        self._opened = True
+        self._rows.append(MotSink(self.folder / "tracks.txt"))
+        self._rows.append(CsvSink(self.folder / "tracks.csv", self._names))
+        if self._video_wanted:
+            self._video = VideoSink(self.folder / "tracks.mp4", self._info.size, self._info.fps)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Finish every file, the others too where one fails.
+
+        Raises
+        ------
+        OutputError : a file could not be finished, or a stuck write holds the files for longer than `timeout_s`.
+        """
+        if not self._lock.acquire(timeout=timeout_s):
+            raise OutputError(
+                f"{self.folder}: a write has been stuck for {timeout_s:g} s; the files are left unfinished"
+            )
+        try:
+            if self._closed:
+                return
+            self._closed = True
+            errors: list[TrackerError] = []
+            for sink in (*self._rows, self._video, self._window):
+                try:
+                    if sink is not None:
+                        sink.close()
+                except TrackerError as e:
+                    errors.append(e)
+            if self._window is not None and self._window.warning:
+                self.warnings.append(self._window.warning)
+            if self._opened and self._video is None:
+                with suppress(OSError):
+                    (self.folder / "tracks.mp4").unlink(missing_ok=True)
+            if errors:
+                raise errors[0]
+        finally:
+            self._lock.release()
+
+    def discard(self) -> None:
+        """Forget what is unfinished and give the folder back where it is empty."""
+        for name in FILES:
+            with suppress(OSError):
+                part_of(self.folder / name).unlink(missing_ok=True)
+        release_folder(self.folder)

@@ -1,0 +1,285 @@
+"""Runs the steps, each group of them in a thread of its own or all in one; the tracks are the same.
+
+Decoders (one thread per stream) put frames into the first channel; each group of steps takes from one channel and puts
+into the next; every stream has a thread that draws and writes. All channels are bounded, and first in, first out within
+a stream. Where all detectors allow it, several threads detect, each on a frame of its own, and pass on in turn. A
+stream ends by an item without a frame, which carries the error where there was one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from math import inf
+
+from tracker.app.channel import Channel, Closed, Turns
+from tracker.app.steps import Item, Steps, Stream
+from tracker.core.types import Frame
+from tracker.errors import TrackerError
+
+Step = Callable[[list[Item]], None]
+
+ROOM_BYTES = 25_000_000
+"""Pixels that may wait between two stages: three frames up to full HD, one of 4K."""
+STALL_S = 10.0
+"""A stage that works on one frame for longer is named."""
+GRACE_S = 5.0
+"""After a request to stop, frames on their way are given up when none was finished for so long."""
+
+
+class Pipeline:
+    """Streams through steps.
+
+    Parameters
+    ----------
+    streams : numbered from 0.
+    steps : shared by all streams.
+    threads : a thread per group of steps; False: one thread takes all steps of a frame before the next frame.
+
+    Attributes
+    ----------
+    warnings : stages that stalled.
+    abreast : threads that detect: as many frames as every detector takes at a time (its attribute `abreast`, else 1).
+    """
+
+    def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
+        self.streams, self.steps, self.threaded = list(streams), steps, threads
+        self.warnings: list[str] = []
+        self.abreast = min((getattr(s.detector, "abreast", 1) for s in streams), default=1) if threads else 1
+        self._stop = threading.Event()
+        self._abort = threading.Event()
+        self._idle = threading.Condition()
+        self._unfinished = len(self.streams)
+        self._stalled: set[str] = set()
+        live = frozenset(s.number for s in streams if s.source.info.live)
+        room = 1 if live else max(1, min(3, ROOM_BYTES // max(_bytes(s) for s in self.streams)))
+        lanes = len(self.streams)
+        groups = self._groups()
+        self._together = 1 if live else steps.together
+        self._channels: list[Channel[Item]] = [Channel(lanes, room, live) for _ in groups[:1]]
+        self._channels += [Channel(lanes, max(room, self._counts(n)), frozenset()) for n in range(1, len(groups))]
+        self._outlets: list[Channel[Item]] = [Channel(1, room) for _ in streams]
+        self._workers = [
+            *(
+                threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True)
+                for s in streams
+            ),
+            *self._step_threads(groups),
+            *(threading.Thread(target=self._finish, args=(s,), name=f"write {s.number}", daemon=True) for s in streams),
+        ]
+        if not threads:
+            self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
+
+    def _step_threads(self, groups: Sequence[tuple[Step, ...]]) -> list[threading.Thread]:
+        threads = []
+        for number, group in enumerate(groups):
+            plan = {"admit": self.steps.plan} if number == 0 else {}
+            turns = Turns(self._channels[number], count=self._counts(number), **plan)
+            for _ in range(self.abreast if number == 0 else 1):
+                name = "steps " + "-".join(step.__name__ for step in group)
+                threads.append(threading.Thread(target=self._work, args=(number, group, turns), name=name, daemon=True))
+        return threads
+
+    def _counts(self, group: int) -> int:
+        """Frames of a stream that a group takes at once: the encoder's batches must not depend on what waits."""
+        return self._together if self.steps.encode in self._groups()[group] else 1
+
+    def stage_groups(self) -> list[tuple[str, ...]]:
+        """Stages, by the names they are timed under, that share a thread."""
+        names = {
+            "detect": ("detect",),
+            "camera": ("motion",),
+            "encode": ("crop", "encode"),
+            "associate": ("associate",),
+        }
+        groups = [tuple(n for step in group for n in names.get(step.__name__, ())) for group in self._groups()]
+        groups.append(("draw", "write"))
+        return groups if self.threaded else [tuple(n for group in groups for n in group)]
+
+    def _groups(self) -> list[tuple[Step, ...]]:
+        """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
+        s = self.steps
+        if s.encoder is not None and s.appearance == "auto":
+            return [(s.detect,), (s.fill, s.camera, s.select, s.encode, s.associate)]
+        return [(s.detect,), (s.fill, s.camera, s.select, s.encode), (s.associate,)]
+
+    # ---- from outside ---------------------------------------------------------------------------
+
+    def run(self, watch: Callable[[], None] | None = None, every_s: float = 0.1) -> None:
+        """Run to the end of all streams, or until stopped; errors stand in each stream's `error`.
+
+        `watch` is called about every `every_s` seconds from the calling thread, which otherwise only waits, so that
+        signals reach it.
+        """
+        for stream in self.streams:
+            stream.started_s = time.perf_counter()
+        for worker in self._workers:
+            worker.start()
+        done, progress_s = -1, time.perf_counter()
+        while self._unfinished:
+            with self._idle:
+                self._idle.wait_for(lambda: not self._unfinished, every_s)
+            if watch is not None:
+                watch()
+            self._look_for_stalls()
+            if (frames := sum(s.frames for s in self.streams)) != done or not self._stop.is_set():
+                done, progress_s = frames, time.perf_counter()
+            if self._abort.is_set() or (self._stop.is_set() and time.perf_counter() - progress_s > GRACE_S):
+                self._give_up()
+        for worker in self._workers:
+            worker.join(0.5)
+
+    def stop(self) -> None:
+        """Read no further frames; those on their way are finished."""
+        self._stop.set()
+        for stream in self.streams:
+            if (interrupt := getattr(stream.source, "interrupt", None)) is not None:
+                interrupt()
+            if self.threaded:
+                self._channels[0].end(stream.number, Item(stream, None))
+
+    def abort(self) -> None:
+        """Give up the frames on their way, too; what was written is finished."""
+        self.stop()
+        self._abort.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
+    @property
+    def dropped(self) -> list[int]:
+        """Frames of each live stream that gave way to newer ones."""
+        return self._channels[0].dropped
+
+    @property
+    def stuck(self) -> bool:
+        """A thread is still at work after the end: only leaving the process ends it."""
+        return any(w.is_alive() for w in self._workers)
+
+    # ---- threads --------------------------------------------------------------------------------
+
+    def _decode(self, stream: Stream) -> None:
+        error: BaseException | None = None
+        inlet = self._channels[0]
+        try:
+            with stream.source:
+                frames = iter(stream.source)
+                while not self._stop.is_set() and stream.fails_at == inf:
+                    with self.steps.timing.measure("decode"):
+                        frame = next(frames, None)
+                    if frame is None:
+                        break
+                    inlet.put(Item(stream, frame, time.perf_counter()), stream.number)
+        except Closed:
+            pass
+        except Exception as e:
+            error = e
+        inlet.end(stream.number, Item(stream, None, error=error))
+
+    def _work(self, number: int, group: tuple[Step, ...], turns: Turns[Item]) -> None:
+        following = self._channels[number + 1] if number + 1 < len(self._channels) else None
+        while True:
+            try:
+                turn, items = turns.take()
+            except Closed:
+                return
+            for step in group:
+                step(items)
+            with turns.turn(turn):
+                for item in items:
+                    with suppress(Closed):
+                        self._pass_on(item, following)
+
+    def _pass_on(self, item: Item, following: Channel[Item] | None) -> None:
+        lane = item.stream.number
+        channel, lane = (following, lane) if following is not None else (self._outlets[lane], 0)
+        if item.frame is None:
+            channel.end(lane, item)
+        else:
+            channel.put(item, lane)
+
+    def _finish(self, stream: Stream) -> None:
+        outlet = self._outlets[stream.number]
+        while True:
+            try:
+                items = outlet.take()
+            except Closed:
+                return
+            self.steps.write(items)
+            for item in items:
+                if item.frame is None or item.error is not None:
+                    self._close(stream, item.error)
+            if stream.output.stop_wanted:
+                self.stop()
+
+    def _sequential(self) -> None:
+        """All streams in turn, a frame of each through all steps, or as many as are encoded together."""
+        steps = [self.steps.plan, *(step for group in self._groups() for step in group)]
+        sources = {s.number: iter(s.source) for s in self.streams}
+        while sources and not self._stop.is_set():
+            items = [item for n, frames in sources.items() for item in self._next(self.streams[n], frames)]
+            for step in (*steps, self.steps.write):
+                step(items)
+            for item in items:
+                if item.frame is None or item.error is not None:
+                    sources.pop(item.stream.number, None)
+                    self._close(item.stream, item.error)
+            if any(s.output.stop_wanted for s in self.streams):
+                break
+        for number in sources:
+            self._close(self.streams[number], None)
+
+    def _next(self, stream: Stream, frames: Iterator[Frame]) -> Iterator[Item]:
+        """The next items of a stream, the last one without a frame where it ends."""
+        for _ in range(self._together):
+            try:
+                with self.steps.timing.measure("decode"):
+                    frame = next(frames, None)
+                item = Item(stream, frame, time.perf_counter())
+            except Exception as e:
+                item = Item(stream, None, error=e)
+            yield item
+            if item.frame is None:
+                return
+
+    # ---- endings --------------------------------------------------------------------------------
+
+    def _close(self, stream: Stream, error: BaseException | None) -> None:
+        """Finish a stream's files, once."""
+        with self._idle:
+            if stream.finished:
+                return
+            stream.finished = True
+        stream.error = stream.error or error
+        with suppress(Exception):
+            if not self.threaded:
+                stream.source.close()
+        try:
+            stream.output.close()
+        except TrackerError as e:
+            stream.error = stream.error or e
+        stream.elapsed_s = time.perf_counter() - stream.started_s
+        with self._idle:
+            self._unfinished -= 1
+            self._idle.notify_all()
+
+    def _give_up(self) -> None:
+        for channel in (*self._channels, *self._outlets):
+            channel.abort()
+        for stream in self.streams:
+            self._close(stream, None)
+
+    def _look_for_stalls(self) -> None:
+        for stage, seconds in self.steps.timing.stalled(STALL_S).items():
+            if stage not in self._stalled:
+                self._stalled.add(stage)
+                self.warnings.append(f"stage {stage} has been at one frame for {seconds:.0f} s")
+
+
+def _bytes(stream: Stream) -> int:
+    """Of a frame's pixels."""
+    width, height = stream.source.info.size
+    return max(1, 3 * width * height)

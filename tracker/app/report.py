@@ -1,0 +1,128 @@
+"""What a run tells: progress while it runs, a table and `summary.json` when it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from tracker.app.steps import Stream
+from tracker.app.timing import Timing
+from tracker.video.sinks import class_name
+
+LINE_EVERY_S = 10.0
+"""Between progress lines where the error output is no terminal."""
+
+
+class Progress:
+    """A bar on a terminal, else a line now and then, on the error output."""
+
+    def __init__(self, streams: Sequence[Stream], *, quiet: bool = False) -> None:
+        self._streams, self._quiet = streams, quiet
+        self._started = self._last = time.perf_counter()
+        self._bar: Any = None
+        totals = [s.source.info.frames for s in streams]
+        self._total = None if None in totals else sum(t or 0 for t in totals)
+        if not quiet and sys.stderr.isatty():
+            self._bar = self._make_bar()
+            self._bar.start()
+
+    def _make_bar(self) -> Any:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        bar = RichProgress(
+            TextColumn("{task.completed:.0f}" + (f"/{self._total}" if self._total else "") + " frames"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(), TextColumn("{task.fields[fps]:.1f} FPS  {task.fields[objects]} objects"),
+            TimeElapsedColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), refresh_per_second=5, transient=True,
+        )  # fmt: skip
+        self._task = bar.add_task("run", total=self._total, fps=0.0, objects=0)
+        return bar
+
+    def update(self) -> None:
+        frames = sum(s.frames for s in self._streams)
+        now = time.perf_counter()
+        fps = frames / max(now - self._started, 1e-9)
+        objects = sum(s.visible for s in self._streams)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=frames, fps=fps, objects=objects)
+        elif not self._quiet and now - self._last >= LINE_EVERY_S:
+            self._last = now
+            share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
+            print(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self.update()
+            self._bar.stop()
+
+
+def reader_gone() -> bool:
+    """Nobody reads the standard or error output any more: the other end of a pipe was closed."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            poll.register(stream.fileno(), 0)
+    try:
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except OSError:
+        return False
+
+
+def tracks_by_class(stream: Stream) -> dict[str, int]:
+    """Number of tracks written, by class name, most frequent first."""
+    counts = Counter(class_name(stream.detector.class_names, c) for c in stream.class_of.values())
+    return dict(counts.most_common())
+
+
+def summary(
+    stream: Stream, timing: Timing, *, encoder: dict[str, Any] | None, warnings: list[str], **more: Any
+) -> dict[str, Any]:
+    """What `summary.json` holds for one stream."""
+    detector = stream.detector
+    return {
+        "source": stream.source.info.name,
+        "frames": stream.frames,
+        "duration_s": round(stream.last_time_s - stream.first_time_s + 1 / stream.source.info.fps, 3)
+        if stream.frames
+        else 0.0,
+        "elapsed_s": round(stream.elapsed_s, 3),
+        "fps": round(stream.frames / stream.elapsed_s, 2) if stream.elapsed_s > 0 else 0.0,
+        "stages": timing.summary(),
+        "latency_ms": {f"p{q}": round(timing.latency.quantile(q / 100) * 1e3, 1) for q in (50, 95)},
+        "tracks": tracks_by_class(stream),
+        "objects_per_frame": round(stream.objects / stream.frames, 2) if stream.frames else 0.0,
+        "share_embedded": round(stream.embedded / stream.objects, 4) if stream.objects else 0.0,
+        "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime},
+        "encoder": encoder,
+        **more,
+        "error": str(stream.error) if stream.error is not None else None,
+        "warnings": warnings,
+    }
+
+
+def as_json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def table(streams: Sequence[Stream]) -> str:
+    """The end of a run as a short table."""
+    head = ("source", "frames", "FPS", "tracks", "files")
+    rows = [head]
+    for s in streams:
+        found = ", ".join(f"{name} {n}" for name, n in tracks_by_class(s).items()) or "none"
+        fps = f"{s.frames / s.elapsed_s:.1f}" if s.elapsed_s > 0 else "-"
+        rows.append((s.source.info.name, str(s.frames), fps, found, f"{s.output.folder}{os.sep}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

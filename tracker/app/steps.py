@@ -1,0 +1,279 @@
+"""What happens to a frame on its way, step by step; which thread takes a step is `pipeline`'s business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
+
+import numpy as np
+
+from tracker.app.outputs import StreamOutput
+from tracker.app.timing import Timing
+from tracker.core.interfaces import Detector, Source
+from tracker.core.types import Detections, Frame, Tracks
+from tracker.tracking.tracker import DeepSort
+
+
+class CropEncoder(Protocol):
+    """The two halves of an encoder, timed apart: cut all boxes, then turn all crops into features."""
+
+    dimension: int
+
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray: ...
+    def encode(self, crops: np.ndarray) -> np.ndarray: ...
+
+
+class Flow(Protocol):
+    """Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
+
+    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None: ...
+    def forget(self) -> None: ...
+
+
+Camera = Callable[[Frame, Detections | None], np.ndarray | None]
+"""Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
+
+
+@dataclass(eq=False)
+class Stream:
+    """One source with everything that belongs to it alone, and the counts of its run."""
+
+    number: int
+    source: Source
+    detector: Detector
+    tracker: DeepSort
+    output: StreamOutput
+    camera: Camera | None = None
+    flow: Flow | None = None
+    """Fills frames that the detector leaves out."""
+    text: str = ""
+    """The source as it was given."""
+    frames: int = 0
+    """Frames written."""
+    since_detection: int = 1 << 30
+    """Frames since the detector last ran."""
+    detections: int = 0
+    """Frames with detections that the select step has seen."""
+    objects: int = 0
+    """Detections, all frames together."""
+    embedded: int = 0
+    """Detections that got a feature."""
+    looks: dict[int, np.ndarray] | None = None
+    """Mean features by track id, where someone will ask for them when the run is over."""
+    class_of: dict[int, int] = field(default_factory=dict)
+    """Class id by track id, as last written."""
+    visible: int = 0
+    """Boxes written in the last frame."""
+    first_time_s: float = 0.0
+    last_time_s: float = 0.0
+    fails_at: float = inf
+    """Index of the frame at which a step failed: frames before it are finished, it and later ones are passed by."""
+    error: BaseException | None = None
+    finished: bool = False
+    started_s: float = 0.0
+    elapsed_s: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """A frame on its way through the steps. A frame of None ends its stream, with `error` where something failed."""
+
+    stream: Stream
+    frame: Frame | None
+    arrived_s: float = 0.0
+    error: BaseException | None = None
+    detect: bool = False
+    """The detector is to run on this frame."""
+    detections: Detections | None = None
+    warp: np.ndarray | None = None
+    select_s: float = 0.0
+    embedded: np.ndarray | None = None
+    features: np.ndarray | None = None
+    tracks: Tracks | None = None
+
+    @property
+    def lives(self) -> bool:
+        """There is a frame, and no step failed at it or at one before."""
+        return self.frame is not None and self.frame.index < self.stream.fails_at
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        if self.frame is not None:
+            self.stream.fails_at = min(self.stream.fails_at, self.frame.index)
+
+
+class Steps:
+    """The steps, each taking a list of items, those of a stream in order.
+
+    A step that fails marks the item: those before it are finished, later ones pass by, and the stream ends.
+
+    Parameters
+    ----------
+    encoder : shared by all streams; None: motion alone.
+    appearance : `always`, `auto` (ask the tracker which detections need a feature) or `off`.
+    detect_every : run the detector on every n-th frame.
+    timing : where durations are counted.
+    together : consecutive frames of a file whose crops may go to the encoder in one batch. Where the tracker says what
+        to encode it must have seen the frame before: then it is one.
+    """
+
+    def __init__(
+        self,
+        encoder: CropEncoder | None,
+        timing: Timing,
+        *,
+        appearance: str = "always",
+        detect_every: int = 1,
+        together: int = 1,
+    ) -> None:
+        self.encoder = None if appearance == "off" else encoder
+        self.together = together if self.encoder is not None and appearance == "always" else 1
+        self.timing, self.appearance = timing, appearance
+        self.detect_every, self.embed_every = detect_every, 1
+
+    def plan(self, items: list[Item]) -> None:
+        """Decide on which frames the detector runs, in their order: several may be at detection at the same time."""
+        for item in items:
+            item.stream.since_detection += 1
+            if item.stream.since_detection >= self.detect_every:
+                item.stream.since_detection, item.detect = 0, True
+
+    def detect(self, items: list[Item]) -> None:
+        for item in items:
+            if item.detect:
+                self._guarded(item, self._detect)
+
+    def _detect(self, item: Item) -> None:
+        with self.timing.measure("detect"):
+            item.detections = item.stream.detector(item.frame)  # type: ignore[arg-type]
+
+    def fill(self, items: list[Item]) -> None:
+        """Where detection is left out on some frames, boxes for these from the frames before."""
+        for item in items:
+            if item.stream.flow is None:
+                continue
+            if self.detect_every > 1:
+                self._guarded(item, self._fill)
+            else:
+                item.stream.flow.forget()
+
+    def _fill(self, item: Item) -> None:
+        with self.timing.measure("motion"):
+            item.detections = item.stream.flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
+
+    def camera(self, items: list[Item]) -> None:
+        for item in items:
+            if item.stream.camera is not None:
+                self._guarded(item, self._camera)
+
+    def _camera(self, item: Item) -> None:
+        with self.timing.measure("motion"):
+            item.warp = item.stream.camera(item.frame, item.detections)  # type: ignore[misc, arg-type]
+
+    def select(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._select)
+
+    def _select(self, item: Item) -> None:
+        """Which detections get a feature."""
+        found = item.detections
+        if self.encoder is None or found is None:
+            return
+        if not item.detect:  # carried boxes tell where a track went; its looks were taken where it was detected
+            item.embedded = np.zeros(len(found), bool)
+            return
+        item.stream.detections += 1
+        if item.stream.detections % self.embed_every:
+            item.embedded = np.zeros(len(found), bool)
+        elif self.appearance == "auto" and len(found):
+            start = time.perf_counter()
+            item.embedded = item.stream.tracker.wanted(found, self._time(item), item.warp)
+            item.select_s = time.perf_counter() - start
+        else:
+            item.embedded = np.ones(len(found), bool)
+
+    def encode(self, items: list[Item]) -> None:
+        """Cut and encode all items' crops in one batch; where that fails, item by item, to find whose fault it is."""
+        encoder = self.encoder
+        wanted = [i for i in items if i.lives and i.embedded is not None]
+        if encoder is None or not wanted:
+            return
+        try:
+            self._encode(encoder, wanted)
+        except Exception as e:
+            if len(wanted) == 1:
+                wanted[0].fail(e)
+                return
+            for item in wanted:
+                self.encode([item])
+
+    def _encode(self, encoder: CropEncoder, items: list[Item]) -> None:
+        pairs = [(i.frame.image, i.detections.xyxy[i.embedded]) for i in items]  # type: ignore[union-attr, index]
+        if any(image is None and len(boxes) for image, boxes in pairs):
+            raise ValueError("boxes to encode in a frame without pixels")
+        counts = [len(boxes) for _, boxes in pairs]
+        if sum(counts):
+            with self.timing.measure("crop", len(items)):
+                crops = encoder.crops(pairs)  # type: ignore[arg-type]
+            with self.timing.measure("encode", len(items)):
+                features = encoder.encode(crops)
+        else:
+            features = np.zeros((0, encoder.dimension), np.float32)
+        for item, part in zip(items, np.split(features, np.cumsum(counts)[:-1]), strict=True):
+            item.features = np.zeros((len(item.embedded), encoder.dimension), np.float32)  # type: ignore[arg-type]
+            item.features[item.embedded] = part
+            item.stream.embedded += len(part)
+
+    def associate(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._associate)
+
+    def _associate(self, item: Item) -> None:
+        stream, found = item.stream, item.detections
+        with self.timing.measure("associate", extra_s=item.select_s):
+            tracks = stream.tracker.update(
+                found, item.features, embedded=item.embedded if item.features is not None else None,
+                time_s=self._time(item), warp=item.warp, frame_size=item.frame.size,  # type: ignore[union-attr]
+            )  # fmt: skip
+            # Where the detector did not run, tracks present when it last did are shown where the filter has them.
+            item.tracks = tracks.written
+        if stream.looks is not None:
+            stream.looks.update(stream.tracker.looks())
+        stream.objects += len(found) if found is not None and item.detect else 0
+
+    def write(self, items: list[Item]) -> None:
+        for item in items:
+            self._guarded(item, self._write)
+
+    def _write(self, item: Item) -> None:
+        stream, frame, tracks = item.stream, item.frame, item.tracks
+        if frame is None or tracks is None:
+            return
+        image = None
+        if stream.output.draws:
+            with self.timing.measure("draw"):
+                image = stream.output.painter.draw(frame, tracks)
+        with self.timing.measure("write"):
+            stream.output.write(frame, tracks, image)
+        stream.first_time_s = stream.first_time_s if stream.frames else frame.time_s
+        stream.last_time_s = frame.time_s
+        stream.frames += 1
+        stream.visible = len(tracks)
+        stream.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
+        self.timing.latency.add(time.perf_counter() - item.arrived_s)
+
+    def _time(self, item: Item) -> float | None:
+        """Seconds for the filter, so that dropped frames and uneven rates do not break it."""
+        return item.frame.time_s if item.frame is not None else None
+
+    def _guarded(self, item: Item, step: Callable[[Item], None]) -> None:
+        """Take a step unless the item's stream has failed or ends; an error stays with its stream."""
+        if not item.lives:
+            return
+        try:
+            step(item)
+        except Exception as e:
+            item.fail(e)

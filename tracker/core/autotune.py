@@ -1,0 +1,98 @@
+"""Choices made by measuring, remembered per machine: which arithmetic or runtime is fastest for a graph here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.core.files import cache_folder
+from tracker.errors import OutputError
+
+THREADS = (1, 2, 4)
+"""Numbers of threads that are tried; a network for crops gains nothing from more."""
+
+
+def remembered(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The outcome of `measure` for a key, from the cache where it was measured before.
+
+    `key` names everything the outcome depends on: processor, versions, the graph's hash. A cache that cannot be read or
+    written costs a measurement, nothing more.
+    """
+    try:
+        path: Path | None = cache_folder("choices") / f"{kind}.json"
+    except OutputError:
+        path = None
+    known = _read(path)
+    if isinstance(known.get(key), dict):
+        return known[key]
+    outcome = measure()
+    if path is not None:
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        with suppress(OSError):
+            part.write_text(json.dumps({**_read(path), key: outcome}, indent=1, sort_keys=True))
+            os.replace(part, path)
+    return outcome
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    with suppress(OSError, ValueError, TypeError):
+        found = json.loads(path.read_text()) if path is not None else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def choose_threads(graph: Path, key: str, most: int) -> int:
+    """Threads within an operation for an encoder: the fewest that come within a tenth of the fastest.
+
+    TensorFlow makes its threads once in a process, so each number is timed in one of its own
+    (`python -m tracker.encoder.runtime`).
+
+    Parameters
+    ----------
+    graph : the .pb file.
+    key : names the machine and the graph.
+    most : threads to try at most.
+    """
+    numbers = [n for n in THREADS if n <= max(1, most)]
+    if len(numbers) == 1:
+        return numbers[0]
+
+    def measure() -> dict[str, Any]:
+        seconds = {}
+        for n in numbers:
+            command = [sys.executable, "-m", "tracker.encoder.runtime", str(graph), str(n)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:  # what is wrong with the graph is told where it is loaded
+                return {"threads": numbers[-1]}
+            seconds[str(n)] = float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+        near = 1.1 * min(seconds.values())
+        return {"threads": next(n for n in numbers if seconds[str(n)] <= near), "seconds": seconds}
+
+    return int(remembered("threads", key, measure)["threads"])
+
+
+def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: bool = True) -> dict[str, float]:
+    """Median seconds of calls that do the same, run in turn after one run each to warm up.
+
+    busy : count processor time, which other programs disturb less and which a pipeline pays for; False: time by the
+        clock, for work done elsewhere than on the processor.
+    """
+    clock = time.process_time if busy else time.perf_counter
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            seconds[name].append(clock() - start)
+    return {name: float(np.median(s)) for name, s in seconds.items()}

@@ -1,0 +1,97 @@
+"""MOTChallenge files: rows of tracks, and a sequence's `seqinfo.ini`."""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracker.core.boxes import xyxy_to_tlwh
+from tracker.core.types import Tracks
+from tracker.errors import DetectionsError, SourceError
+
+
+@dataclass(frozen=True)
+class SequenceInfo:
+    """What `seqinfo.ini` says: folder of the images, frames per second, number of frames, (width, height) in pixels."""
+
+    name: str
+    images: str
+    fps: float
+    frames: int
+    size: tuple[int, int]
+    extension: str
+
+
+def read_seqinfo(folder: Path) -> SequenceInfo:
+    """Read a sequence folder's `seqinfo.ini`.
+
+    Raises
+    ------
+    SourceError : the file is missing, broken, or lacks a key or a sensible number.
+    """
+    path = folder / "seqinfo.ini"
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            parser.read_file(file)
+        section = parser["Sequence"]
+        info = SequenceInfo(
+            name=section.get("name", folder.name),
+            images=section.get("imDir", "img1"),
+            fps=float(section.get("frameRate", "25")),
+            frames=int(section["seqLength"]),
+            size=(int(section["imWidth"]), int(section["imHeight"])),
+            extension=section.get("imExt", ".jpg"),
+        )
+    except (OSError, UnicodeDecodeError, configparser.Error, KeyError, ValueError) as e:
+        reason = f"no key {e}" if isinstance(e, KeyError) else str(e).splitlines()[0]
+        raise SourceError(
+            f"{path} cannot be read ({reason}); "
+            "expected a section [Sequence] with frameRate, seqLength, imWidth, imHeight"
+        ) from None
+    if info.frames < 1 or info.fps <= 0 or min(info.size) < 1:
+        raise SourceError(
+            f"{path} states {info.frames} frames of {info.size} at {info.fps} fps; expected positive numbers"
+        )
+    return info
+
+
+def format_rows(frame_index: int, tracks: Tracks) -> str:
+    """MOT rows `frame,id,left,top,width,height,score,-1,-1,-1`, one line per track, two decimals of a pixel."""
+    tlwh = xyxy_to_tlwh(tracks.xyxy)
+    return "".join(
+        f"{frame_index},{i},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{s:.4f},-1,-1,-1\n"
+        for i, (x, y, w, h), s in zip(tracks.id.tolist(), tlwh.tolist(), tracks.score.tolist(), strict=True)
+    )
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Rows of a MOT file as (N,7) float64: frame, id, left, top, width, height, score (1 where the column is missing).
+
+    Raises
+    ------
+    DetectionsError : a line that is not numbers or has fewer than six; the message names its number.
+    """
+    rows = []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise DetectionsError(
+            f"{path} cannot be read ({e}); expected MOT rows frame,id,left,top,width,height,score"
+        ) from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = [float(v) for v in line.strip().rstrip(",").split(",")]
+        except ValueError:
+            values = []
+        if len(values) < 6:
+            raise DetectionsError(
+                f"{path}:{number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score"
+            )
+        rows.append([*values, 1.0][:7])
+    return np.array(rows, np.float64).reshape(-1, 7)

@@ -1,0 +1,138 @@
+"""TensorFlow, imported late and quietly, and where its graphs run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from tracker.errors import BackendMissingError, DeviceError
+
+
+@cache
+def _load() -> tuple[Any, str]:
+    """The module, and what it printed about GPUs while it looked for them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module="keras")
+    with captured_stderr() as lines:
+        try:
+            import tensorflow as tf
+        except Exception as e:  # a broken installation raises anything
+            tf, reason = None, e
+        else:
+            tf.config.list_physical_devices()
+    if tf is None:
+        words = " ".join(lines[-3:])
+        raise BackendMissingError(
+            f"TensorFlow does not load ({reason}); {words} Install it with: "
+            f"{sys.executable} -m pip install 'tensorflow>=2.16'"
+        )
+    tf.get_logger().setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    tf.autograph.set_verbosity(0)
+    about = [_plain(line) for line in lines if re.search(r"cuda|gpu|cudnn|nvidia|rocm|dlopen", line, re.IGNORECASE)]
+    return tf, " ".join(dict.fromkeys(about))
+
+
+def import_tensorflow() -> Any:
+    """The `tensorflow` module; its start-up messages are kept for `gpu_reason`.
+
+    Raises
+    ------
+    BackendMissingError : TensorFlow is not installed, or does not load; its own last words are in the message.
+    """
+    return _load()[0]
+
+
+def gpu_reason() -> str:
+    """Why TensorFlow uses no GPU, in its own words where it says anything."""
+    tf, printed = _load()
+    if os.environ.get("CUDA_VISIBLE_DEVICES", None) in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides them"
+    if not tf.test.is_built_with_cuda() and not tf.test.is_built_with_rocm():
+        return "this TensorFlow is built without GPU support; `pip install 'tensorflow[and-cuda]'` brings it on Linux"
+    return printed or "TensorFlow found no GPU and gave no reason"
+
+
+def pick_device(device: str) -> str:
+    """`/CPU:0` or `/GPU:n` for auto, cpu, gpu or gpu:N.
+
+    Raises
+    ------
+    DeviceError : a device of another name, or a GPU that TensorFlow does not see; the message repeats its reason.
+    """
+    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+))?", device)
+    if not match or (match[2] and match[1] != "gpu"):
+        raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
+    if match[1] == "cpu":
+        return "/CPU:0"
+    found = len(import_tensorflow().config.list_physical_devices("GPU"))
+    index = int(match[2] or 0)
+    if index < found:
+        return f"/GPU:{index}"
+    if match[1] == "auto":
+        return "/CPU:0"
+    raise DeviceError(f"device {device}: TensorFlow sees {found} GPUs ({gpu_reason()}); use --device cpu or auto")
+
+
+def session_config(place: str, threads: int) -> Any:
+    """A session's configuration: the GPU's memory as needed and never the whole card, no GPU touched for the CPU."""
+    tf = import_tensorflow()
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
+    config.allow_soft_placement = True
+    config.gpu_options.allow_growth = True
+    if place.startswith("/CPU"):
+        config.device_count["GPU"] = 0
+    return config
+
+
+def processor() -> str:
+    """The processor's name, and how many of its cores this process may use."""
+    name = ""
+    try:
+        with open("/proc/cpuinfo") as f:
+            name = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), "")
+    except OSError:
+        import platform
+
+        name = platform.processor()
+    return f"{name or 'unknown processor'}, {cores()} cores"
+
+
+def cores() -> int:
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """What native code writes to file descriptor 2 meanwhile, as lines."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield lines
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode("utf-8", "replace").splitlines()
+
+
+def _plain(line: str) -> str:
+    """A log line without time, process and source position."""
+    return re.sub(r"^.*?\w+\.(?:cc|cpp|py):\d+\]\s*", "", line).strip()

@@ -1,0 +1,156 @@
+"""What a stage hands to the next: `Frame`, the `Detections` seen in it, and the `Tracks` that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.errors import DetectionsError
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a source.
+
+    Attributes
+    ----------
+    index : 1-based number of the frame in its source, as in MOT files.
+    time_s : seconds since the source's first frame, from the container's timestamps where it has them.
+    image : uint8 (H,W,3) BGR, or None where a sequence's pixels are missing.
+    size : (width, height) in pixels.
+    """
+
+    index: int
+    time_s: float
+    image: np.ndarray | None
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Boxes of one frame, N of them: arrays that share axis 0 and are indexed as one thing.
+
+    Attributes
+    ----------
+    xyxy : (N,4) float32, corners in pixels; may reach over the frame's border. x2 > x1 and y2 > y1.
+    score : (N,) float32, confidence; public detectors may exceed 1, so only finiteness is asked.
+    class_id : (N,) int32, index into the detector's class names.
+
+    Raises
+    ------
+    DetectionsError : lengths differ, a value is not finite, or a box is inverted or empty.
+    """
+
+    xyxy: np.ndarray
+    score: np.ndarray
+    class_id: np.ndarray
+
+    def __init__(self, xyxy: np.ndarray, score: np.ndarray | None = None, class_id: np.ndarray | None = None) -> None:
+        boxes = np.asarray(xyxy, np.float32)
+        boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise DetectionsError(f"boxes have shape {boxes.shape}; expected (N, 4) corners x1, y1, x2, y2")
+        n = len(boxes)
+        scores = np.ones(n, np.float32) if score is None else np.asarray(score, np.float32).reshape(-1)
+        classes = np.zeros(n, np.int32) if class_id is None else np.asarray(class_id).reshape(-1).astype(np.int32)
+        if len(scores) != n or len(classes) != n:
+            raise DetectionsError(f"{n} boxes, {len(scores)} scores, {len(classes)} class ids; expected {n} of each")
+        bad = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise DetectionsError(f"box {row} is {boxes[row].tolist()}, score {scores[row]}; expected finite numbers")
+        inverted = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+        if inverted.any():
+            row = int(np.flatnonzero(inverted)[0])
+            raise DetectionsError(f"box {row} is {boxes[row].tolist()}; expected corners with x2 > x1 and y2 > y1")
+        object.__setattr__(self, "xyxy", boxes)
+        object.__setattr__(self, "score", scores)
+        object.__setattr__(self, "class_id", classes)
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Detections:
+        """Rows by mask, integer array or slice: every field at once."""
+        return Detections(self.xyxy[rows], self.score[rows], self.class_id[rows])
+
+    @classmethod
+    def empty(cls) -> Detections:
+        return cls(np.zeros((0, 4), np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Detections]) -> Detections:
+        parts = list(parts) or [cls.empty()]
+        return cls(
+            np.concatenate([p.xyxy for p in parts]),
+            np.concatenate([p.score for p in parts]),
+            np.concatenate([p.class_id for p in parts]),
+        )
+
+    @classmethod
+    def clean(cls, xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray) -> tuple[Detections, int]:
+        """Drop rows that are not finite, inverted or empty; returns the rest and how many were dropped."""
+        xyxy = np.asarray(xyxy, np.float32).reshape(-1, 4)
+        score, class_id = np.asarray(score, np.float32).reshape(-1), np.asarray(class_id).reshape(-1)
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(xyxy).all(axis=1) & np.isfinite(score)
+            good &= (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+        return cls(xyxy[good], score[good], class_id[good]), int((~good).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Snapshot of the live tracks after one frame, T of them; arrays share axis 0.
+
+    Attributes
+    ----------
+    id : (T,) int64, positive, never reused in a run.
+    xyxy : (T,4) float64, corners in pixels (the filter's posterior in the `paper` preset).
+    score : (T,) float32, of the detection matched in this frame, else of the last one; 0 where `present` without one.
+    class_id : (T,) int32, by votes.
+    detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
+    confirmed : (T,) bool.
+    time_since_update : (T,) int64, frames since the last match on which the detector ran.
+    present : (T,) bool, confirmed and matched when the detector last ran, or young or missed and likely there.
+    """
+
+    id: np.ndarray
+    xyxy: np.ndarray
+    score: np.ndarray
+    class_id: np.ndarray
+    detection_index: np.ndarray
+    confirmed: np.ndarray
+    time_since_update: np.ndarray
+    present: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Tracks:
+        """Rows by mask, integer array or slice: every field at once."""
+        return Tracks(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @property
+    def seen(self) -> Tracks:
+        """Confirmed tracks matched in this frame."""
+        return self[self.confirmed & (self.detection_index >= 0)]
+
+    @property
+    def written(self) -> Tracks:
+        """Tracks that are present: the rows that are written and drawn."""
+        return self[self.present]
+
+    @classmethod
+    def empty(cls) -> Tracks:
+        return cls(
+            np.zeros(0, np.int64),
+            np.zeros((0, 4)),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int64),
+            np.zeros(0, bool),
+            np.zeros(0, np.int64),
+            np.zeros(0, bool),
+        )

@@ -1,0 +1,1 @@
+"""The frozen encoder at work: contract, session, crops, precision."""

@@ -1,0 +1,80 @@
+"""Frozen graphs read from disk, and the contract of one that stands alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tracker.core.tensorflow import import_tensorflow
+from tracker.encoder.contract import Contract, sha256
+from tracker.errors import EncoderError, first_line
+
+
+def read_graph(path: Path) -> Any:
+    """The GraphDef in a .pb file.
+
+    Raises
+    ------
+    EncoderError : missing, empty, a web page, a git-lfs pointer, or no frozen graph.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise EncoderError(f"{path}: cannot be read ({e.strerror}); expected a frozen graph (.pb)") from None
+    head = data[:200].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise EncoderError(f"{path}: is a web page, not a frozen graph; the download went wrong: fetch the raw file")
+    if head.startswith(b"version https://git-lfs"):
+        raise EncoderError(
+            f"{path}: is a git-lfs pointer of {len(data)} bytes, not the graph itself; run `git lfs pull`"
+        )
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except Exception as e:  # protobuf's DecodeError has moved between modules over its releases
+        raise EncoderError(
+            f"{path}: not a frozen graph, or cut off ({first_line(e)}); expected a binary GraphDef"
+        ) from None
+    if not graph.node:
+        raise EncoderError(f"{path}: a graph without nodes ({len(data)} bytes); expected a frozen encoder")
+    return graph
+
+
+def infer_contract(path: Path, graph_def: Any) -> Contract:
+    """The contract of a bare graph, such as the published one: one placeholder for images and one output of rank 2.
+
+    The crop rule is `aspect` and the colour order `bgr`, as the published tools feed it.
+
+    Raises
+    ------
+    EncoderError : no such placeholder or output, or several.
+    """
+    tf = import_tensorflow()
+    graph = tf.Graph()
+    try:
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name="")
+    except ValueError as e:
+        raise EncoderError(f"{path}: TensorFlow cannot load the graph ({first_line(e)})") from None
+    inputs = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
+    images = [t for t in inputs if t.shape.rank == 4 and None not in t.shape.as_list()[1:]]
+    if len(inputs) != 1 or len(images) != 1 or images[0].dtype.name not in ("uint8", "float32"):
+        met = ", ".join(f"{t.op.name} {t.dtype.name} {t.shape}" for t in inputs) or "none"
+        raise EncoderError(
+            f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels)"
+        )
+    ends = [
+        op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs
+    ]
+    outputs = [op.outputs[0] for op in ends if op.outputs[0].dtype.is_floating]
+    flat = [t for t in outputs if t.shape.rank == 2 and t.shape[1] is not None]
+    if len(flat) != 1:
+        met = ", ".join(f"{t.op.name} {t.shape}" for t in outputs) or "none"
+        raise EncoderError(f"{path}: outputs: {met}; expected one of rank 2 (batch, dimension)")
+    image = images[0]
+    return Contract(
+        graph_sha256=sha256(path), input_shape=tuple(image.shape.as_list()[1:]), dimension=int(flat[0].shape[1]),
+        input_name=image.op.name, output_name=flat[0].op.name, input_dtype=image.dtype.name, crop_rule="aspect",
+        l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
+    )  # fmt: skip

@@ -1,0 +1,328 @@
+"""The frozen encoder at work: its own graph and session, uint8 crops in padded batches, features out.
+
+`python -m tracker.encoder.runtime FILE.pb [THREADS]` loads a graph as a run does, checks it and prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.core.autotune import choose_threads, compare, remembered
+from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
+from tracker.encoder.contract import Contract, ContractError
+from tracker.encoder.crops import CropBuffer
+from tracker.encoder.graph_file import infer_contract, read_graph
+from tracker.encoder.precision import lowered
+from tracker.errors import EncoderError, first_line
+
+BUCKETS, GPU_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 4, 8, 16, 32)
+"""Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
+OLD_CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
+
+
+class FrozenEncoder:
+    """A frozen graph that turns crops into features.
+
+    Open with `FrozenEncoder.open`. Calls from several threads are run one after the other.
+
+    Attributes
+    ----------
+    contract : what the graph promises; inferred from the graph where no contract file stands beside it.
+    dimension : length of a feature.
+    input_shape : (height, width, channels) of a crop, pixels.
+    device : `cpu` or `gpu:n`, where the graph runs.
+    precision : `f32`, `bf16` or `f16`, of the arithmetic inside the graph.
+    path, sha256 : the .pb file and its hash.
+    warnings : what went wrong and was survived.
+    """
+
+    def __init__(
+        self, path: Path, contract: Contract, graph_def: Any, *, place: str, precision: str, threads: int
+    ) -> None:
+        self.path, self.contract, self.precision = path, contract, precision
+        self.sha256 = contract.graph_sha256
+        self.dimension, self.input_shape = contract.dimension, contract.input_shape
+        self.device = place.strip("/").lower().replace("cpu:0", "cpu")
+        self.warnings: list[str] = []
+        self._tf = import_tensorflow()
+        self._lock = threading.Lock()
+        self._crops = CropBuffer(self.input_shape, contract.crop_rule)
+        self._graph = self._tf.Graph()
+        if precision != contract.precision:
+            graph_def = self._lowered(graph_def, precision)
+        with captured_stderr():
+            self._connect(graph_def, place, threads)
+            fixed = self._graph.get_tensor_by_name(f"{contract.input_name}:0").shape[0]
+            self._buckets: tuple[int, ...] = (
+                (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else GPU_BUCKETS
+            )
+            self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, device: str = "auto", precision: str | None = None, *, threads: int | None = None
+    ) -> FrozenEncoder:
+        """Load a frozen graph and check it against its contract.
+
+        Parameters
+        ----------
+        path : GraphDef (.pb); its contract is the .json beside it.
+        device : auto, cpu, gpu or gpu:N.
+        precision : arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what is measured as better.
+        threads : within one operation; None: half of the processors, since the other stages need theirs.
+
+        Raises
+        ------
+        EncoderError : no such file, no graph, or one that breaks its contract or gives no features.
+        DeviceError : the device is not there.
+        """
+        path = Path(path)
+        graph_def = read_graph(path)
+        try:
+            contract = Contract.beside(path) or infer_contract(path, graph_def)
+        except (ContractError, OSError, UnicodeDecodeError) as e:
+            raise EncoderError(str(e)) from None
+        place = pick_device(device)
+        on = f"{processor()} {place}, tensorflow {import_tensorflow().__version__}, {contract.graph_sha256}"
+        given: dict[str, Any] = {"place": place, "threads": threads or choose_threads(path, on, cores() // 2)}
+        precision = precision or choose_precision(path, contract, graph_def, **given)
+        encoder = cls(path, contract, graph_def, precision=precision, **given)
+        encoder.self_check()
+        return encoder
+
+    def _lowered(self, graph_def: Any, precision: str) -> Any:
+        if self.contract.precision != "f32" or precision not in ("bf16", "f16"):
+            raise EncoderError(
+                f"{self.path}: computes in {self.contract.precision}, cannot be made {precision}; "
+                "freeze it in that precision"
+            )
+        changed = lowered(graph_def, precision)
+        if changed is None:
+            raise EncoderError(
+                f"{self.path}: has no convolutions to compute in {precision}; use its own precision, f32"
+            )
+        return changed
+
+    def _connect(self, graph_def: Any, place: str, threads: int) -> None:
+        """Import the graph, make the session and the callable, and compare tensors with the contract."""
+        tf, contract = self._tf, self.contract
+        try:
+            with self._graph.as_default(), self._graph.device(place):
+                tf.import_graph_def(graph_def, name="")
+            given = self._graph.get_tensor_by_name(f"{contract.input_name}:0")
+            features = self._graph.get_tensor_by_name(f"{contract.output_name}:0")
+            self._call = self._started(given.name, features.name, place, threads)
+        except (ValueError, KeyError, tf.errors.OpError) as e:
+            raise EncoderError(
+                f"{self.path}: TensorFlow cannot load the graph ({first_line(e)}); freeze the encoder again"
+            ) from None
+        if given.dtype.name != contract.input_dtype or given.shape.rank != 4:
+            raise EncoderError(
+                f"{self.path}: input {contract.input_name} is {given.dtype.name} {given.shape}; expected "
+                f"{contract.input_dtype} of rank 4 (batch, height, width, channels)"
+            )
+        if features.shape.rank not in (None, 2):
+            raise EncoderError(
+                f"{self.path}: output {contract.output_name} has rank {features.shape.rank} {features.shape}; "
+                "expected rank 2 (batch, dimension)"
+            )
+
+    def _started(self, given: str, features: str, place: str, threads: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Makes the session; returns what runs it on a batch.
+
+        On a CPU it runs in the caller's thread, by TensorFlow's executor for one thread: handing operations from thread
+        to thread takes longer than the small ones themselves. That executor knows no old control flow.
+        """
+        from tensorflow.core.protobuf import config_pb2
+
+        config = session_config(place, threads)
+        options = config_pb2.CallableOptions(feed=[given], fetch=[features])
+        if place.startswith("/CPU"):
+            options.run_options.inter_op_thread_pool = -1
+            if not OLD_CONTROL_FLOW & {o.type for o in self._graph.get_operations()}:
+                config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+        self._session = self._tf.compat.v1.Session(graph=self._graph, config=config)
+        return self._session._make_callable_from_options(options)
+
+    def self_check(self) -> dict[str, Any]:
+        """Run test crops through every batch size; doubles as warm-up. Returns what was seen.
+
+        Raises
+        ------
+        EncoderError : features of a wrong shape, not finite, equal for all crops, or of a norm other than promised.
+        """
+        crops = trial_crops(self._buckets[-1], self.input_shape)
+        crops[0], crops[-1] = 0, 255
+        for bucket in self._buckets:
+            features = self.encode(crops[:bucket])
+        where = f"{self.path}: output {self.contract.output_name}"
+        if not np.isfinite(features).all():
+            raise EncoderError(f"{where} is not finite on test crops; freeze the encoder again")
+        norms = np.linalg.norm(features, axis=1)
+        if self.contract.l2_normalised and np.abs(norms - 1).max() > 1e-2:
+            raise EncoderError(
+                f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors"
+            )
+        spread = float(np.ptp(features, axis=0).max())
+        if len(features) > 1 and spread == 0:
+            raise EncoderError(f"{where} is the same for different crops; the output does not depend on the input")
+        return {
+            "dimension": self.dimension,
+            "min_norm": float(norms.min()),
+            "max_norm": float(norms.max()),
+            "spread": spread,
+        }
+
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Crops (N,H,W,C) uint8 of several frames' boxes (see `CropBuffer.cut`); valid until the next call."""
+        return self._crops.cut(frames)
+
+    def embed(self, image: np.ndarray, xyxy: np.ndarray) -> np.ndarray:
+        """Features (N, dimension) float32 of the boxes (N,4) in a uint8 (H,W,3) BGR image."""
+        return self.encode(self.crops([(image, xyxy)]))
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        """Features (N, dimension) float32 of crops (N,H,W,C) uint8 in BGR order, as `cut` gives them.
+
+        Raises
+        ------
+        EncoderError : crops of another shape, or TensorFlow failed.
+        """
+        crops = np.asarray(crops)
+        if crops.shape[1:] != self.input_shape or crops.dtype != np.uint8:
+            raise EncoderError(
+                f"crops are {crops.dtype} {crops.shape}; expected uint8 (N, {', '.join(map(str, self.input_shape))})"
+            )
+        out = np.empty((len(crops), self.dimension), np.float32)
+        with self._lock:
+            start = 0
+            while start < len(crops):
+                part = crops[start : start + self._buckets[-1]]
+                features = self._run(part)
+                if features is not None:
+                    out[start : start + len(part)] = features
+                    start += len(part)
+        return out
+
+    def _run(self, crops: np.ndarray) -> np.ndarray | None:
+        """Features of at most a batch of crops; None when memory ran out and the batch was halved for a new try."""
+        n = len(crops)
+        bucket = next(b for b in self._buckets if b >= n)
+        batch = self._batch[:bucket]
+        batch[:n] = crops
+        try:
+            features = np.asarray(self._call(self._prepared(batch))[0], np.float32)
+        except self._tf.errors.ResourceExhaustedError as e:
+            if len(self._buckets) == 1:
+                raise EncoderError(
+                    f"{self.path}: no memory for a batch of {bucket} on {self.device} ({first_line(e)})"
+                ) from None
+            self._buckets = self._buckets[:-1]
+            self.warnings.append(
+                f"encoder: no memory for a batch of {bucket} on {self.device}; went on with {self._buckets[-1]}"
+            )
+            return None
+        except (self._tf.errors.OpError, ValueError) as e:
+            raise EncoderError(f"{self.path}: TensorFlow failed on a batch of {bucket} ({first_line(e)})") from None
+        if features.shape != (bucket, self.dimension):
+            raise EncoderError(
+                f"{self.path}: features have shape {features.shape}; expected {(bucket, self.dimension)}"
+            )
+        return features[:n]
+
+    def _prepared(self, batch: np.ndarray) -> np.ndarray:
+        """A batch in the colour order, type and range that the graph is fed."""
+        contract = self.contract
+        if contract.colour_order == "rgb" and self.input_shape[2] == 3:
+            batch = batch[..., ::-1]
+        if contract.input_dtype == "uint8":
+            return batch
+        low, high = contract.input_range
+        scaled = batch.astype(np.float32)
+        return scaled if (low, high) == (0.0, 255.0) else scaled * ((high - low) / 255) + low
+
+    def close(self) -> None:
+        self._session.close()
+
+    def __enter__(self) -> FrozenEncoder:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: str, threads: int) -> str:
+    """The faster of float32 and the device's lower precision, measured once per machine, device and graph.
+
+    The lower one is taken where it saves an eighth of the time and every trial crop's feature stays within a cosine of
+    0.999.
+    """
+    low = "bf16" if place.startswith("/CPU") else "f16"
+    if contract.precision != "f32" or lowered(graph_def, low) is None:
+        return contract.precision
+
+    def measure() -> dict[str, Any]:
+        crops = trial_crops(16, contract.input_shape)
+        try:
+            both = {
+                p: FrozenEncoder(path, contract, graph_def, place=place, precision=p, threads=threads)
+                for p in ("f32", low)
+            }
+            features = {p: unit(e.encode(crops)) for p, e in both.items()}
+            seconds = compare({p: partial(e.encode, crops) for p, e in both.items()}, busy=low == "bf16")
+        except EncoderError:  # the lower precision has no kernel here
+            return {"precision": "f32"}
+        for encoder in both.values():
+            encoder.close()
+        cosine = float((features["f32"] * features[low]).sum(1).min())
+        better = cosine > 0.999 and seconds[low] < 0.875 * seconds["f32"]
+        return {"precision": low if better else "f32", "seconds": seconds, "cosine": cosine}
+
+    tf = import_tensorflow()
+    key = f"{processor()} {place} {threads} threads, tensorflow {tf.__version__}, {contract.graph_sha256}"
+    return str(remembered("encoder", key, measure)["precision"])
+
+
+def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Crops (count, H, W, C) uint8 that differ in colour, coarse pattern and grain; the same on every call."""
+    height, width, channels = shape
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (count, 4, 2, channels)).astype(np.float32)
+    rows, columns = np.arange(height) * 4 // height, np.arange(width) * 2 // width
+    grain = generator.normal(0, 20, (count, *shape))
+    return np.clip(coarse[:, rows][:, :, columns] + grain, 0, 255).astype(np.uint8)
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+def main(arguments: list[str]) -> int:
+    """Load FILE.pb as a run does and print what its check saw, and the seconds that 16 crops take."""
+    if not (len(arguments) == 1 or (len(arguments) == 2 and arguments[1].isdigit())):
+        print("usage: python -m tracker.encoder.runtime FILE.pb [THREADS]", file=sys.stderr)
+        return 2
+    threads = int(arguments[1]) if len(arguments) == 2 else None
+    try:
+        with FrozenEncoder.open(arguments[0], device="cpu", threads=threads) as encoder:
+            seen: dict[str, Any] = {"path": str(encoder.path), "sha256": encoder.sha256, "device": encoder.device}
+            seen |= encoder.self_check()
+            crops = trial_crops(16, encoder.input_shape)
+            seen |= {"seconds": compare({"": partial(encoder.encode, crops)}, busy=False)[""]}
+            print(json.dumps(seen))
+    except EncoderError as e:
+        print(e, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

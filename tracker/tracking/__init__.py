@@ -1,0 +1,1 @@
+"""Motion and association: NumPy and SciPy alone, no pixels, no files, no TensorFlow."""

@@ -1,0 +1,106 @@
+"""The filter of the default preset: centre, width and height of a box, and their velocities, for all tracks at once.
+
+As `motion.Motion`, with the state of BoT-SORT (arXiv 2206.14651, equations 1 to 4): a width of its own follows a person
+who turns or opens the legs better than an aspect ratio that is nearly constant. A measurement's noise falls with its
+confidence (NSA of GIAOTracker, as in StrongSORT, arXiv 2202.13514, equation 9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.tracking.kalman import Motion, Noise, correct
+
+
+@dataclass(frozen=True)
+class SizeMotion(Motion):
+    """Standard deviations of x and of the width scale with the width, those of y and of the height with the height."""
+
+    position_weight: float = 0.05
+    """Of a position and a size, per square root of a frame."""
+    velocity_weight: float = 0.0071
+    """Of a velocity, per frame."""
+    aspect: tuple[float, float, float] = (1.0, 0.73, 1.0)
+    """What the standard deviations of width and height are multiplied by: process, velocity, measurement."""
+    measurement_weight: float = 0.035
+    """Of a measurement."""
+    confidence_noise: float = 0.25
+    """Share of a measurement's variance that full confidence takes away."""
+
+    def measure(self, xyxy: np.ndarray) -> np.ndarray:
+        """Corners (N,4) to centre, width and height (N,4) float64."""
+        xyxy = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        measured = np.empty_like(xyxy)
+        measured[:, :2] = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+        measured[:, 2:] = xyxy[:, 2:] - xyxy[:, :2]
+        return measured
+
+    def box(self, mean: np.ndarray) -> np.ndarray:
+        """Means (T,8) to corners (T,4) float64, at least a pixel wide and high."""
+        half = np.maximum(mean[:, 2:4], 1) / 2
+        xyxy = np.empty_like(mean[:, :4])
+        xyxy[:, :2] = mean[:, :2] - half
+        xyxy[:, 2:] = mean[:, :2] + half
+        return xyxy
+
+    def _noises(self) -> Noise:
+        return Noise(
+            self._variance(self.position_weight, self.aspect[0]),
+            self._variance(self.velocity_weight, self.aspect[1]),
+            self._variance(self.measurement_weight, self.aspect[2]),
+        )
+
+    def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = np.hstack([measurement, np.zeros_like(measurement)])
+        covariance = np.zeros((len(mean), 4, 3))
+        squares = self._squares(measurement)
+        covariance[..., 0] = squares * self._variance(2 * self.measurement_weight, self.aspect[2])
+        covariance[..., 2] = squares * self._variance(10 * self.velocity_weight, self.aspect[1])
+        return mean, covariance
+
+    def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        moved, spread = super().predict(mean, covariance, dt)
+        np.maximum(moved[..., 2:4], 1, out=moved[..., 2:4])
+        return moved, spread
+
+    def update(
+        self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray, score: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,).
+
+        A measurement's noise scales with its own size; with a confidence in 0..1, part of it is taken away.
+        """
+        noise = self._squares(measurement) * self.noises.measurement
+        if score is not None:
+            share = 1 - self.confidence_noise * np.clip(score, 0, 1)
+            noise *= share.reshape(len(share), *(1,) * (noise.ndim - 1))
+        return correct(mean, covariance, measurement, covariance[..., 0] + noise)
+
+    def _squares(self, mean: np.ndarray) -> np.ndarray:
+        """What variances of x, y, w, h scale with, (T,4): width and height squared, of a pixel at least."""
+        size = np.maximum(mean[..., 2:4], 1)
+        squares = np.empty_like(mean[..., :4])
+        np.multiply(size, size, out=squares[..., :2])
+        squares[..., 2:] = squares[..., :2]
+        return squares
+
+    def _variance(self, weight: float, aspect: float) -> np.ndarray:
+        """Variances (4,) over `_squares`; sizes have `aspect` times the standard deviation of positions."""
+        position, size = weight * weight, (weight * aspect) ** 2
+        return np.array([position, position, size, size])
+
+
+@dataclass(frozen=True)
+class TwinMotion(SizeMotion):
+    """Two filters side by side on means (T,2,8) and covariances (T,2,4,3): this one, and `calm`, which trusts less.
+
+    Measurements are (T,1,4), the same for both.
+    """
+
+    calm: SizeMotion = SizeMotion(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
+
+    def _noises(self) -> Noise:
+        both = super()._noises(), self.calm.noises
+        return Noise(*(np.stack(pair) for pair in zip(*both, strict=True)))

@@ -1,0 +1,142 @@
+"""Association of the default preset: by overlap, in stages, with looks as evidence.
+
+What each stage takes from: ByteTrack (arXiv 2110.06864) for the second stage with faint detections, C-BIoU (arXiv
+2211.14317) for the grown boxes, Hybrid-SORT (arXiv 2308.00783) for the overlap of heights. Two units are our own: looks
+weigh by what they are measured to tell (`looks`), and what stands still is remembered long (`_standing`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.core import boxes
+from tracker.tracking.appearance import Evidence
+from tracker.tracking.assignment import Matches, Pairs, assign, near
+from tracker.tracking.bank import TrackBank
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.observation import ClassGroups, Observation
+
+_LEAST_SIMILARITY = 1e-6
+_ALL_PAIRS = 1 << 15
+"""Most pairs of boxes that are compared one by one: sorting pays for more."""
+
+
+class OverlapAssociation:
+    """Matches tracks and detections of a frame; keeps what it has learnt of the run's features."""
+
+    def __init__(self, config: TrackerConfig, classes: ClassGroups) -> None:
+        self.config, self.classes = config, classes
+        self.evidence = Evidence()
+
+    def __call__(
+        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+    ) -> tuple[Matches, np.ndarray]:
+        """Matches, and the rows of detections left over.
+
+        Parameters
+        ----------
+        confidence : (N,) scores on the scale of `ScoreScale`.
+        xyxy : (T,4) predicted boxes, pixels.
+        """
+        c = self.config
+        pairs, gate = self._pairs(bank, seen, confidence, xyxy)
+        confident = confidence >= c.confident_score
+        faint = ~confident & (confidence >= c.faint_score)
+        free_track, free = ~bank.asleep, np.ones(len(seen), bool)
+        stages = (
+            (bank.confirmed, confident, 1 - c.max_iou_distance),
+            (bank.confirmed & (bank.time_since_update == 0), faint, c.faint_overlap),
+            (~bank.confirmed, confident, c.tentative_overlap),
+        )
+        matches = Matches.empty()
+        for track, detection, least in stages:
+            open_ = (gate >= least) & (track & free_track)[pairs.track] & (detection & free)[pairs.detection]
+            rows = np.flatnonzero(open_)
+            if len(rows) == 0:
+                continue
+            found = assign(pairs[rows], 1.0)
+            free_track[found.track], free[found.detection] = False, False
+            matches += found
+        found = self._standing(bank, seen, free_track | bank.asleep, free & confident)
+        free[found.detection] = False
+        return matches + found, np.flatnonzero(free)
+
+    def _pairs(
+        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+    ) -> tuple[Pairs, np.ndarray]:
+        """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
+        c = self.config
+        mine, theirs = boxes.grow(xyxy, c.grow), boxes.grow(seen.xyxy, c.grow)
+        t, d = touching(mine, theirs)
+        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
+        if not same.all():
+            t, d = t[same], d[same]
+        overlap = boxes.iou_of_pairs(boxes.take(mine, t), boxes.take(theirs, d))
+        overlap *= boxes.vertical_iou_of_pairs(boxes.take(xyxy, t), boxes.take(seen.xyxy, d))
+        overlap *= (1 - c.score_weight * (1 - confidence))[d]
+        behind = c.youth_weight * np.exp((3 - bank.hits) / 5)
+        behind -= c.absence_weight * np.expm1(-bank.time_since_update / 10)
+        similarity = overlap - behind[t]
+        if seen.embedded.any():
+            overlap = self._add_looks(bank, seen, t, d, similarity, overlap)
+        return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
+
+    def _add_looks(
+        self, bank: TrackBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray,
+        overlap: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Adds to similarities (P,) what features tell; returns overlaps (P,), of which too unlike pairs have none."""
+        known = np.flatnonzero(seen.embedded[d] & (bank.looks[t] > 0))
+        alike = np.einsum("pd,pd->p", bank.look[t[known]], seen.feature[d[known]]).astype(np.float64)
+        similarity[known] += self.config.looks_weight * self.evidence(alike)
+        if self.config.max_cosine_distance is None:
+            return overlap
+        overlap = overlap.copy()
+        overlap[known[1 - alike > self.config.max_cosine_distance]] = -1
+        return overlap
+
+    def _standing(self, bank: TrackBank, seen: Observation, free_track: np.ndarray, free: np.ndarray) -> Matches:
+        """Lost tracks that stood still take what appears where they were last seen.
+
+        A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
+        """
+        c = self.config
+        columns = np.flatnonzero(free)
+        if len(columns) == 0:
+            return Matches.empty()
+        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
+        rows = np.flatnonzero(waiting & (bank.hits >= c.standing_hits))
+        t, d = touching(bank.observed[rows], seen.xyxy[columns])
+        t, d = rows[t], columns[d]
+        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
+        t, d = t[same], d[same]
+        overlap = boxes.iou_of_pairs(bank.observed[t], seen.xyxy[d])
+        return assign(Pairs(t, d, 1 - overlap), 1 - c.standing_overlap)
+
+
+def covered(xyxy: np.ndarray) -> np.ndarray:
+    """Largest share (N,) of each box (N,4) that one other box covers."""
+    share = np.zeros(len(xyxy))
+    a, b = touching(xyxy, xyxy)
+    others = np.flatnonzero(a != b)
+    if len(others):
+        a, b = a[others], b[others]
+        first = np.flatnonzero(np.concatenate(([True], a[1:] != a[:-1])))
+        inter = boxes.intersection_of_pairs(boxes.take(xyxy, a), boxes.take(xyxy, b))
+        share[a[first]] = np.maximum.reduceat(inter, first)
+        share /= boxes.area(xyxy)
+    return share
+
+
+def touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of corners (T,4) and (N,4) that may overlap, rows (P,), sorted, and (P,): a superset, cheap to find."""
+    if len(a) * len(b) <= _ALL_PAIRS:
+        left, top, right, bottom = np.ascontiguousarray(a.T, np.float32)[:, :, None]
+        x1, y1, x2, y2 = np.ascontiguousarray(b.T, np.float32)
+        meet = left <= x2
+        meet &= right >= x1
+        meet &= top <= y2
+        meet &= bottom >= y1
+        return np.divmod(np.flatnonzero(meet), max(len(b), 1))
+    largest = (b[:, 2:] - b[:, :2]).max(axis=0, initial=0)
+    return near((a[:, :2] + a[:, 2:]) / 2, (a[:, 2:] - a[:, :2] + largest) / 2, (b[:, :2] + b[:, 2:]) / 2)

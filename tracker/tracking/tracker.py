@@ -1,0 +1,125 @@
+"""The tracker as a library: checks what a frame brings and hands it to the association of the preset.
+
+A frame takes two steps: every track is predicted, then tracks and detections are matched and the matches written into
+the bank. `cascade` does so as published (arXiv 1703.07402), `overlap_sort` as the default preset does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracker.core.types import Detections, Tracks
+from tracker.tracking.bank import TrackBank
+from tracker.tracking.clock import Clock
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.deepsort import Cascade
+from tracker.tracking.observation import ClassGroups, Observation, check_features, check_warp, inside_frame, observe
+from tracker.tracking.overlap import OverlapSort
+
+
+class DeepSort:
+    """Keeps the numbers of objects from frame to frame.
+
+    Parameters
+    ----------
+    config : thresholds and switches.
+    class_names : names by class id; tells which classes are easily taken for each other.
+
+    Attributes
+    ----------
+    warnings : counts of what was wrong with the input and was put right.
+    """
+
+    def __init__(self, config: TrackerConfig | None = None, *, class_names: Sequence[str] = ()) -> None:
+        self.config = config or TrackerConfig()
+        self.warnings: Counter[str] = Counter()
+        self.bank = TrackBank(self.config.budget, paper=self.config.cascade)
+        self._clock = Clock(self.warnings)
+        classes = ClassGroups(class_names, strict=self.config.class_aware)
+        self._sort: Cascade | OverlapSort = (
+            Cascade(self.config, self.bank, classes)
+            if self.config.cascade
+            else OverlapSort(self.config, self.bank, classes, self._clock)
+        )
+
+    @classmethod
+    def from_preset(cls, name: str = "default", *, class_names: Sequence[str] = (), **overrides: Any) -> DeepSort:
+        """A tracker with the settings of preset `default` or `paper`, some of them replaced.
+
+        Raises
+        ------
+        ConfigError : no such preset or setting, or a value out of range.
+        """
+        return cls(TrackerConfig.preset(name, **overrides), class_names=class_names)
+
+    def update(
+        self,
+        detections: Detections | None,
+        features: np.ndarray | None = None,
+        *,
+        embedded: np.ndarray | None = None,
+        time_s: float | None = None,
+        warp: np.ndarray | None = None,
+        frame_size: tuple[int, int] | None = None,
+    ) -> Tracks:
+        """Takes the detections of the next frame and returns the live tracks, confirmed and tentative.
+
+        Without features, matching rests on motion alone: no track can be recognised by its looks, so that in the
+        `paper` preset the cascade is left out and a confirmed track missed for longer than a frame is not found again.
+
+        Parameters
+        ----------
+        detections : None if the detector did not run on this frame: tracks are predicted, and none has missed anything.
+        features : (N,D), one row per detection, of any length but zero; None without an encoder.
+        embedded : (N,) bool, which rows of `features` hold one; None: all.
+        time_s : time of the frame, seconds.
+        warp : (2,3) float64, affine map of the previous frame's pixels to this one's; None for a camera at rest.
+        frame_size : width and height in pixels.
+
+        Raises
+        ------
+        DetectionsError : features or `embedded` do not fit the detections or the features of earlier frames, or `warp`
+            is no finite (2,3) matrix. The tracks are then as they were.
+        """
+        check_warp(warp)
+        seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
+        self._sort.predict(self._clock.step(time_s), warp)
+        self.bank.age += 1
+        self.bank.detection_index[:] = -1
+        if seen is not None:
+            self._sort.step(seen, frame_size)
+        return self.bank.snapshot(self._sort.shown())
+
+    def wanted(self, detections: Detections, time_s: float | None = None, warp: np.ndarray | None = None) -> np.ndarray:
+        """Which detections (N,) bool of the next frame need a feature; changes nothing."""
+        check_warp(warp)
+        xyxy = detections.xyxy.astype(np.float64, order="F")
+        return self._sort.wanted(xyxy, detections.score, detections.class_id, warp)
+
+    def looks(self) -> dict[int, np.ndarray]:
+        """Mean features (D,) of the live tracks that have one, by id; the default preset's alone."""
+        return self._sort.looks()
+
+    @property
+    def alike(self) -> float | None:
+        """Cosine similarity above which features are likelier one object's than two's; None if not known."""
+        return self._sort.alike
+
+    def _observe(
+        self,
+        detections: Detections,
+        features: np.ndarray | None,
+        embedded: np.ndarray | None,
+        frame_size: tuple[int, int] | None,
+    ) -> Observation:
+        feature, has = check_features(len(detections), features, embedded, self.bank.dimension, self.warnings)
+        rows = None
+        if frame_size is not None:
+            inside = inside_frame(detections.xyxy, frame_size)
+            self.warnings["boxes outside the frame"] += int((~inside).sum())
+            rows = np.flatnonzero(inside) if self.config.drop_outside else None
+        return observe(detections, feature, has, self._sort.motion, rows)

@@ -1,0 +1,1 @@
+"""Frames in and out: sources, camera motion, optical flow, drawing, sinks."""

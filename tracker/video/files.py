@@ -1,0 +1,293 @@
+"""Recorded sources: video files, folders of images, MOT sequences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from tracker.core.interfaces import Source, SourceInfo
+from tracker.core.mot import SequenceInfo, read_seqinfo
+from tracker.core.types import Frame
+from tracker.errors import SourceError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which frames of a source are wanted: every `stride`-th from frame `start` (1-based), at most `max_frames`."""
+
+    start: int = 1
+    max_frames: int | None = None
+    stride: int = 1
+
+    def wants(self, index: int) -> bool:
+        return index >= self.start and (index - self.start) % self.stride == 0
+
+    def over(self, index: int) -> bool:
+        """No frame from `index` on is wanted."""
+        return self.max_frames is not None and index > self.start + (self.max_frames - 1) * self.stride
+
+    def count(self, frames: int | None) -> int | None:
+        """How many of a source's frames are wanted; None where nobody knows."""
+        if frames is None:
+            return None
+        wanted = max(0, -(-(frames - self.start + 1) // self.stride))
+        return wanted if self.max_frames is None else min(wanted, self.max_frames)
+
+
+def sorted_images(paths: Any) -> list[Path]:
+    """The images among paths, in the order of the numbers in their names (frame2 before frame10)."""
+
+    def key(path: Path) -> list[tuple[int, int, str]]:
+        return [(0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.findall(r"\d+|\D+", path.name)]
+
+    return sorted((p for p in paths if p.suffix.lower() in IMAGES and not p.name.startswith(".")), key=key)
+
+
+class FrameSource:
+    """What all sources do: keep one frame size, count what goes wrong, and tell it once at the end."""
+
+    info: SourceInfo
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._resized = 0
+        self._first_resized = 0
+
+    def fit(self, image: np.ndarray, index: int) -> np.ndarray:
+        """An image at the source's size: boxes of a run live in one coordinate system."""
+        height, width = image.shape[:2]
+        if (width, height) == self.info.size:
+            return image
+        self._resized += 1
+        if self._resized == 1:
+            self._first_resized = index
+        return cv2.resize(image, self.info.size, interpolation=cv2.INTER_LINEAR)
+
+    def report(self) -> None:
+        if self._resized:
+            width, height = self.info.size
+            self.warnings.append(
+                f"{self._resized} frames from frame {self._first_resized} on had another size "
+                f"and were scaled to {width}x{height}"
+            )
+            self._resized = 0
+
+    def close(self) -> None:
+        self.report()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class VideoFile(FrameSource):
+    """A video file through PyAV: container timestamps, rotation applied, broken packets skipped and counted."""
+
+    def __init__(self, path: str, name: str, window: Window, container: Any = None) -> None:
+        super().__init__()
+        import av
+
+        self._path, self._window, self._av = path, window, av
+        self._broken, self._first_broken = 0, 0
+        try:
+            self._container = container or av.open(path, metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as e:
+            raise SourceError(f"{path}: not a video that can be read ({_reason(e)})") from None
+        if not self._container.streams.video:
+            self._container.close()
+            raise SourceError(f"{path}: holds no video stream; expected a video file")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._decoded = self._decode()
+        self._index = 0
+        self._first_pts: float | None = None
+        self._last_time = 0.0
+        self._head = next(self._decoded, None)
+        if self._head is None:
+            self._container.close()
+            raise SourceError(f"{path}: no frame can be read; the file is empty, broken or of an unknown codec")
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
+        self._rate = rate if 0 < rate <= 1000 else 25.0
+        head = self._image(self._head)
+        self._expected = self._count()
+        self.info = SourceInfo(
+            name, (head.shape[1], head.shape[0]), self._rate / window.stride, window.count(self._expected), live=False
+        )
+
+    def _count(self) -> int | None:
+        """Frames that the header promises."""
+        if self._stream.frames > 0:
+            return int(self._stream.frames)
+        if self._stream.duration and self._stream.time_base:
+            return round(float(self._stream.duration * self._stream.time_base) * self._rate)
+        if self._container.duration:
+            return round(self._container.duration / self._av.time_base * self._rate)
+        return None
+
+    def _decode(self) -> Iterator[Any]:
+        """Decoded frames; a packet that the decoder refuses is skipped, an error of the file ends them."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except StopIteration:
+                return
+            except self._av.error.EOFError:
+                return
+            except self._av.error.InvalidDataError:
+                self._broken += 1
+                if self._broken == 1:
+                    self._first_broken = self._index + 1
+                if self._broken > 1000:
+                    return
+                continue
+            except (self._av.FFmpegError, OSError) as e:
+                self.warnings.append(f"{self._path} breaks off after frame {self._index} ({_reason(e)})")
+                self._expected = None
+                return
+            yield from frames
+
+    def _image(self, frame: Any) -> np.ndarray:
+        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+        turns = round(getattr(frame, "rotation", 0) / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _time(self, frame: Any) -> float:
+        """Seconds since the first frame by the container, by the frame rate where it is silent or runs backwards."""
+        pts = frame.time
+        if pts is not None and self._first_pts is None:
+            self._first_pts = pts
+        time_s = pts - self._first_pts if pts is not None and self._first_pts is not None else -1.0
+        if self._index > 1 and time_s <= self._last_time:
+            time_s = self._last_time + 1 / self._rate
+        self._last_time = max(time_s, 0.0)
+        return self._last_time
+
+    def __iter__(self) -> Iterator[Frame]:
+        while self._head is not None:
+            self._index += 1
+            if self._window.over(self._index):
+                break
+            time_s = self._time(self._head)
+            if self._window.wants(self._index):
+                yield Frame(self._index, time_s, self.fit(self._image(self._head), self._index), self.info.size)
+            self._head = next(self._decoded, None)
+        else:
+            self._check_end()
+        self.report()
+
+    def _check_end(self) -> None:
+        """Say where the file broke, after its last frame."""
+        if self._broken:
+            self.warnings.append(
+                f"{self._path}: {self._broken} broken packets skipped, the first after frame {self._first_broken}"
+            )
+            self._broken = 0
+        if self._expected and self._index < self._expected - max(2, 0.03 * self._expected):
+            self.warnings.append(
+                f"{self._path} breaks off after frame {self._index} of {self._expected}: everything before was tracked"
+            )
+        if self._index < self._window.start:
+            self.warnings.append(f"{self._path} has {self._index} frames, fewer than --start {self._window.start}")
+
+    def close(self) -> None:
+        self._head = None
+        self._decoded.close()  # type: ignore[attr-defined]
+        self._container.close()
+        super().close()
+
+
+class ImageFiles(FrameSource):
+    """Images as frames, in order; one that cannot be read is counted and skipped, its number stays free."""
+
+    def __init__(
+        self, paths: list[Path], name: str, window: Window, *, where: str, fps: float = 25.0, length: int | None = None
+    ) -> None:
+        super().__init__()
+        self._paths, self._window, self._fps, self._where = paths, window, fps, where
+        self._bad: list[Path] = []
+        first = next((image for p in paths if (image := cv2.imread(str(p))) is not None), None)
+        if first is None:
+            found = f"none of its {len(paths)} images can be read" if paths else f"no images ({', '.join(IMAGES)})"
+            raise SourceError(
+                f"{where}: {found}; expected a folder or pattern of images, or a sequence with seqinfo.ini"
+            )
+        if length is not None and length != len(paths):
+            self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")
+        self.info = SourceInfo(
+            name, (first.shape[1], first.shape[0]), fps / window.stride, window.count(len(paths)), live=False
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self._paths, 1):
+            if self._window.over(index):
+                break
+            if not self._window.wants(index):
+                continue
+            image = cv2.imread(str(path))
+            if image is None:
+                self._bad.append(path)
+                continue
+            yield Frame(index, (index - 1) / self._fps, self.fit(image, index), self.info.size)
+        self.report()
+
+    def report(self) -> None:
+        if self._bad:
+            self.warnings.append(
+                f"{self._where}: {len(self._bad)} images cannot be read, the first is {self._bad[0].name}"
+            )
+            self._bad = []
+        super().report()
+
+
+class BareSequence(FrameSource):
+    """A MOT sequence whose pixels are missing: frames with a size and a time, for detections from a file."""
+
+    def __init__(self, sequence: SequenceInfo, window: Window) -> None:
+        super().__init__()
+        self._sequence, self._window = sequence, window
+        self.info = SourceInfo(
+            sequence.name,
+            sequence.size,
+            sequence.fps / window.stride,
+            window.count(sequence.frames),
+            live=False,
+            pixels=False,
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(1, self._sequence.frames + 1):
+            if self._window.over(index):
+                return
+            if self._window.wants(index):
+                yield Frame(index, (index - 1) / self._sequence.fps, None, self._sequence.size)
+
+
+def open_sequence(folder: Path, window: Window) -> Source:
+    """A MOT sequence: its images, else the one video in its folder, else frames without pixels."""
+    info = read_seqinfo(folder)
+    images = folder / info.images
+    paths = sorted_images(images.iterdir()) if images.is_dir() else []
+    if paths:
+        return ImageFiles(paths, info.name, window, where=f"sequence {folder}", fps=info.fps, length=info.frames)
+    videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEOS]
+    if len(videos) == 1:
+        return VideoFile(str(videos[0]), info.name, window)
+    return BareSequence(info, window)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]

@@ -1,0 +1,204 @@
+"""Cameras and network streams: frames stamped on arrival, lost connections taken up again with back-off."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from tracker.core.interfaces import Source, SourceInfo
+from tracker.core.types import Frame
+from tracker.errors import SourceError
+from tracker.video.files import FrameSource, VideoFile, Window
+
+OPEN_S, READ_S = 10.0, 12.0
+"""Seconds to wait for a connection, and for the next frame of one."""
+
+
+class Feed(Protocol):
+    """One connection. `read` returns an image, or None when the connection is lost."""
+
+    fps: float
+
+    def read(self) -> np.ndarray | None: ...
+    def release(self) -> None: ...
+
+
+class CameraFeed:
+    """A local camera through OpenCV."""
+
+    def __init__(self, index: int) -> None:
+        self._capture = cv2.VideoCapture(index)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise SourceError(
+                f"camera {index}: cannot be opened; check that it is connected and not in use by another program"
+            )
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+
+    def read(self) -> np.ndarray | None:
+        try:
+            return self._capture.read()[1]
+        except cv2.error:
+            return None
+
+    def release(self) -> None:
+        self._capture.release()
+
+
+class AddressFeed:
+    """A network stream through PyAV, RTSP over TCP."""
+
+    def __init__(self, address: str, container: Any = None) -> None:
+        import av
+
+        self._av = av
+        self._container = container or connect(address)
+        try:
+            stream = self._container.streams.video[0]
+        except IndexError:
+            self._container.close()
+            raise SourceError(f"{hide_password(address)}: sends no video; check the address") from None
+        self._frames = self._container.decode(stream)
+        rate = float(stream.average_rate or 25)
+        self.fps = rate if 0 < rate <= 240 else 25.0
+
+    def read(self) -> np.ndarray | None:
+        try:
+            return next(self._frames).to_ndarray(format="bgr24")
+        except (StopIteration, self._av.FFmpegError, OSError):
+            return None
+
+    def release(self) -> None:
+        self._container.close()
+
+
+def connect(address: str) -> Any:
+    """A PyAV container for an address; raises SourceError where nothing answers or nothing known is sent."""
+    import av
+
+    options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
+    try:
+        return av.open(address, options=options, timeout=(OPEN_S, READ_S))
+    except (av.FFmpegError, OSError, ValueError) as e:
+        reason = str(getattr(e, "strerror", None) or e).splitlines()[0]
+        raise SourceError(
+            f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network"
+        ) from None
+
+
+class LiveSource(FrameSource):
+    """Frames from a feed as they come, with the seconds since the first by the clock.
+
+    A lost feed is opened again after 0.5, 1, 2, 4, 8, 8, ... seconds; after `reconnect_s` without one the source ends.
+    Frames are numbered as they are received; those that the pipeline has no time for are dropped by its channel.
+    """
+
+    def __init__(self, text: str, window: Window, *, reconnect_s: float, feed: Feed | None = None) -> None:
+        super().__init__()
+        self._text, self._window, self._reconnect_s = text, window, reconnect_s
+        self._stop = threading.Event()
+        self._feed: Feed | None = feed or self._open()
+        self._head = self._feed.read()
+        if self._head is None:
+            self._feed.release()
+            raise SourceError(f"{hide_password(text)}: opened, but no frame came; check that it is sending")
+        self.reconnects = 0
+        size = (self._head.shape[1], self._head.shape[0])
+        frames = (
+            window.count(window.start - 1 + (window.max_frames or 0) * window.stride) if window.max_frames else None
+        )
+        self.info = SourceInfo(stem(text), size, self._feed.fps / window.stride, frames, live=True)
+
+    def _open(self) -> Feed:
+        return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(self._text)
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, start = 0, time.monotonic()
+        image = self._head
+        while image is not None and not self._stop.is_set():
+            index += 1
+            if self._window.over(index):
+                break
+            if self._window.wants(index):
+                yield Frame(index, time.monotonic() - start, self.fit(image, index), self.info.size)
+            image = self._feed.read() if self._feed is not None else None
+            if image is None and not self._stop.is_set():
+                image = self._again(index)
+        self._release()
+        self.report()
+
+    def _again(self, index: int) -> np.ndarray | None:
+        """Reconnect with back-off; the next image, or None when time is up."""
+        self._release()
+        lost, wait = time.monotonic(), 0.5
+        while (left := lost + self._reconnect_s - time.monotonic()) > 0 and not self._stop.wait(min(wait, left)):
+            wait = min(wait * 2, 8.0)
+            try:
+                self._feed = self._open()
+            except SourceError:
+                continue
+            if (image := self._feed.read()) is not None:
+                self.reconnects += 1
+                self.warnings.append(f"lost after frame {index}, connected again after {time.monotonic() - lost:.1f} s")
+                return image
+            self._release()
+        if not self._stop.is_set():
+            self.warnings.append(
+                f"lost after frame {index} and not back within {self._reconnect_s:g} s: the run ends here"
+            )
+        return None
+
+    def _release(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.release()
+
+    def look(self, count: int, seconds: float) -> list[Frame]:
+        """Some frames spread over the next seconds, taken before the run: they are not seen again."""
+        start = time.monotonic()
+        frames: list[Frame] = []
+        while len(frames) < count and self._head is not None and time.monotonic() - start < seconds + 1:
+            now = time.monotonic() - start
+            if now >= len(frames) * seconds / count:
+                frames.append(Frame(len(frames) + 1, now, self.fit(self._head, 1), self.info.size))
+            self._head = self._feed.read() if self._feed is not None else None
+        return frames
+
+    def interrupt(self) -> None:
+        """End the frames soon, from any thread."""
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._release()
+        super().close()
+
+
+def open_live(text: str, window: Window, *, reconnect_s: float) -> Source:
+    """A camera or an address; a file behind http with a known length is read like a file, no frame dropped."""
+    if text.isdecimal():
+        return LiveSource(text, window, reconnect_s=reconnect_s)
+    container = connect(text)
+    if text.lower().startswith(("http://", "https://")) and container.duration and container.size > 0:
+        return VideoFile(hide_password(text), stem(text), window, container)
+    return LiveSource(text, window, reconnect_s=reconnect_s, feed=AddressFeed(text, container))
+
+
+def hide_password(address: str) -> str:
+    """An address without its user and password, for messages and files."""
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
+def stem(text: str) -> str:
+    """A name for the output folder: `camera0`, or the host and path of an address."""
+    if text.isdecimal():
+        return f"camera{text}"
+    bare = re.sub(r"^[a-z0-9+.-]+://", "", hide_password(text), flags=re.IGNORECASE).split("?")[0]
+    return re.sub(r"[^A-Za-z0-9]+", "_", re.sub(r"\.[A-Za-z0-9]{2,4}$", "", bare)).strip("_") or "stream"

@@ -1,0 +1,66 @@
+"""Where frames come from: a name of a source to the source, and a look at its first frames."""
+
+from __future__ import annotations
+
+import glob
+import re
+import time
+from pathlib import Path
+
+from tracker.core.interfaces import Source
+from tracker.core.types import Frame
+from tracker.errors import SourceError
+from tracker.video.files import IMAGES, ImageFiles, VideoFile, Window, open_sequence, sorted_images
+from tracker.video.live import LiveSource, open_live
+
+ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def open_source(text: str, window: Window | None = None, *, reconnect_s: float = 30.0) -> Source:
+    """Open a video file, a camera index, an address, an image folder or glob, or a MOT sequence folder.
+
+    Raises
+    ------
+    SourceError : nothing there, or nothing that can be read.
+    """
+    window = window or Window()
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if (path / "seqinfo.ini").exists():
+            return open_sequence(path, window)
+        return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, window, where=f"folder {path}")
+    if path.exists():
+        if path.suffix.lower() in IMAGES:
+            return ImageFiles([path], path.stem, window, where=str(path))
+        return VideoFile(str(path), path.stem, window)
+    if text.isdecimal() or ADDRESS.match(text):
+        return open_live(text, window, reconnect_s=reconnect_s)
+    if glob.has_magic(text):
+        found = [Path(p) for p in glob.glob(str(path), recursive=True)]
+        stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ") or path.parent.resolve().name
+        return ImageFiles(sorted_images(found), stem, window, where=f"pattern {text}")
+    raise SourceError(
+        f"{text}: no such file or folder; expected a video file, a camera index, an rtsp:// or http:// address, "
+        "a folder or pattern of images, or a MOT sequence folder"
+    )
+
+
+def sample(text: str, source: Source, count: int = 8, seconds: float = 4.0) -> list[Frame]:
+    """A few frames spread over a source's first seconds, to look at before the run.
+
+    A file is opened a second time for that; of a live source the frames of about two seconds are taken.
+    """
+    if isinstance(source, LiveSource):
+        return source.look(count, 2.0)
+    fps = source.info.fps
+    span = max(1, round(seconds * fps))
+    if source.info.frames:
+        span = min(span, source.info.frames)
+    started = time.monotonic()
+    frames = []
+    with open_source(text, Window(1, count, max(1, span // count))) as probe:
+        for frame in probe:
+            frames.append(frame)
+            if time.monotonic() - started > 10:
+                break
+    return frames

@@ -1,0 +1,167 @@
+"""`tracks.mp4`: what was drawn, playable up to the last second whatever ended the run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, Self
+
+import cv2
+import numpy as np
+
+from tracker.errors import OutputError
+from tracker.video.sinks import failed, part_of
+
+
+class VideoSink:
+    """`tracks.mp4`: H.264 with the source's times.
+
+    Written in fragments of a second or so that can be played as they are, and turned into a plain MP4 when closed:
+    where the disk fills or the process dies, what was written before can be played.
+
+    Parameters
+    ----------
+    path : the file.
+    size : (width, height) of the frames, pixels; an odd side gets one more row or column, as 4:2:0 colour needs.
+    fps : nominal rate, for players that show one.
+    """
+
+    CLOCK = 90_000
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, threads: int = 1) -> None:
+        import av
+
+        self.path, self._size, self._av = path, size, av
+        self._file = _Output(path)
+        self._first: float | None = None
+        self._last_pts = -1
+        self._fps = fps
+        options = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
+        try:
+            self._container = av.open(self._file, "w", format="mp4", options=options)
+            self._stream = self._container.add_stream("libx264", rate=max(1, round(fps)))
+        except (av.FFmpegError, ValueError, OSError) as e:
+            self._file.close()
+            raise OutputError(f"{path}: no H.264 video can be written ({e}); use --no-video") from None
+        stream: Any = self._stream
+        stream.width, stream.height = size[0] + size[0] % 2, size[1] + size[1] % 2
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, self.CLOCK)
+        stream.codec_context.gop_size = max(1, min(60, round(fps)))
+        stream.codec_context.thread_count = threads
+        stream.options = {"preset": "ultrafast", "crf": "27", "bf": "0", "x264-params": "colormatrix=smpte170m"}
+
+    def write_image(self, image: np.ndarray, time_s: float) -> None:
+        """Append a uint8 (H,W,3) BGR image shown from `time_s` on; raises OutputError when the disk is full."""
+        width, height = self._stream.width, self._stream.height
+        if image.shape[1] != width or image.shape[0] != height:
+            image = cv2.copyMakeBorder(
+                image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_REPLICATE
+            )
+        # OpenCV converts twice as fast as FFmpeg, by BT.601; the stream says so.
+        planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        frame = self._av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
+        self._first = time_s if self._first is None else self._first
+        frame.pts = max(self._last_pts + 1, round((time_s - self._first) * self.CLOCK))
+        frame.time_base = Fraction(1, self.CLOCK)
+        self._last_pts = frame.pts
+        self._mux(frame)
+
+    def _mux(self, frame: Any) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                if not packet.duration:
+                    packet.duration = round(self.CLOCK / self._fps)
+                self._container.mux(packet)
+        except (self._av.FFmpegError, OSError) as e:
+            raise failed(self.path, self._file.error or e) from None
+        if self._file.error is not None:
+            raise failed(self.path, self._file.error)
+
+    def close(self) -> None:
+        """Finish the video and move it to its place; a second call does nothing."""
+        if self._file.closed:
+            return
+        error = None
+        try:
+            if self._file.error is None and self._last_pts >= 0:
+                self._mux(None)
+        except OutputError as e:
+            error = e
+        with suppress(self._av.FFmpegError, OSError):
+            self._container.close()
+        if error is None and self._file.error is not None:
+            error = failed(self.path, self._file.error)
+        self._file.close(keep=self._last_pts >= 0)
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _Output:
+    """The file FFmpeg writes to: remembers the system's error, and after one keeps only whole MP4 boxes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: OSError | None = None
+        self.closed = False
+        try:
+            self._file = open(part_of(path), "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+        except OSError as e:
+            raise failed(path, e) from None
+
+    def write(self, data: bytes) -> int:
+        if self.error is None:
+            view = memoryview(data)
+            try:
+                while view:
+                    view = view[self._file.write(view) :]
+            except OSError as e:
+                self.error = e
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self, keep: bool = True) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if self.error is not None:
+                self._file.truncate(_whole_boxes(self._file))
+            self._file.close()
+            if keep:
+                os.replace(part_of(self.path), self.path)
+            else:
+                part_of(self.path).unlink(missing_ok=True)
+        except OSError as e:
+            self.error = self.error or e
+
+
+def _whole_boxes(file: IO[bytes]) -> int:
+    """Bytes of a fragmented MP4 up to the end of the last fragment (moof, mdat) that is there as a whole."""
+    end = file.seek(0, os.SEEK_END)
+    position = good = 0
+    while position + 8 <= end:
+        file.seek(position)
+        header = file.read(16)
+        size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if size == 1 and len(header) == 16:
+            size = int.from_bytes(header[8:16], "big")
+        if size < 8 or position + size > end:
+            break
+        position += size
+        if kind in (b"mdat", b"moov", b"ftyp"):
+            good = position
+    return good
