@@ -429,7 +429,7 @@ def test_wrong_usage(arguments, capsys):
 
 def test_help_and_bare_runs_do_not_load_tensorflow(footage, tmp_path):
     watch = (
-        "import sys; from tracker.cli import main\n"
+        "import sys; from tracker.app.cli import main\n"
         "try: code = main(sys.argv[1:])\nexcept SystemExit as e: code = e.code\n"
         "assert 'tensorflow' not in sys.modules; sys.exit(code)"
     )

@@ -216,7 +216,7 @@ def test_the_disk_is_limited_from_outside(long_clip, tmp_path):
     """A limit on the size of files stands for a full disk: the kernel refuses the write in the same way."""
     output = tmp_path / "out"
     limit = "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000)); "
-    call = "from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
+    call = "from tracker.app.cli import main; sys.exit(main(sys.argv[1:]))"
     _, sequence, detections = long_clip
     done = subprocess.run(
         [
