@@ -95,7 +95,7 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
 def _finish(run: Run, pipeline: Any, signals: _Signals, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
     from tracker.app.report import as_json, summary, table
-    from tracker.video.sinks import write_whole
+    from tracker.core.files import write_whole
 
     errors = [f"{text}: {error}" for text, error in run.failed]
     for stream in run.streams:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError, TrackerError
 from tracker.video.draw import Painter
-from tracker.video.sinks import CsvSink, MotSink, WindowSink, failed, part_of
+from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import VideoSink
 
 FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml")

@@ -14,7 +14,7 @@ from typing import Any
 
 from tracker.app.steps import Stream
 from tracker.app.timing import Timing
-from tracker.video.sinks import class_name
+from tracker.core.classes import class_name
 
 LINE_EVERY_S = 10.0
 """Between progress lines where the error output is no terminal."""

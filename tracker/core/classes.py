@@ -49,3 +49,8 @@ def wanted_classes(classes: Sequence[str] | None, names: Sequence[str], detector
             f"class {', '.join(map(repr, unknown))} is unknown to detector {detector}; it knows: {', '.join(names)}"
         )
     return np.array(sorted({known[c.strip().lower()] for c in classes}), np.int32)
+
+
+def class_name(names: Sequence[str], class_id: int) -> str:
+    """Of a class id; a name that says so where the detector gave none."""
+    return names[class_id] if 0 <= class_id < len(names) else f"class {class_id}"

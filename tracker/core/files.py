@@ -1,7 +1,11 @@
-"""Files: the cache folder, whole writes, and model files refused before a parser meets them."""
+"""Files: the cache folder, whole writes, fields of CSV, and model files refused before a parser meets them."""
+
+from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, Self
 
 from tracker.errors import DetectorError, OutputError
 
@@ -57,3 +61,75 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which a file is written until it is whole."""
+    return path.with_name(f".{path.name}.part")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file's text at once; raises OutputError and leaves the old file where that fails."""
+    try:
+        part_of(path).write_text(text, encoding="utf-8")
+        os.replace(part_of(path), path)
+    except OSError as e:
+        with suppress(OSError):
+            part_of(path).unlink(missing_ok=True)
+        raise failed(path, e) from None
+
+
+def failed(path: Path, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); "
+        "free space or choose another --output folder"
+    )
+
+
+class FileSink:
+    """A file written beside its place and moved there when closed; what a full disk cut off is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._good = 0
+        try:
+            self._file: IO[bytes] | None = open(part_of(path), "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+        except OSError as e:
+            raise failed(path, e) from None
+
+    def append(self, data: bytes) -> None:
+        """Write a whole record; on failure the file ends with the record before."""
+        if self._file is None:
+            raise OutputError(f"{self.path}: is closed")
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+            self._good += len(data)
+        except OSError as e:
+            with suppress(OSError):
+                self._file.truncate(self._good)
+                self._file.seek(self._good)
+            raise failed(self.path, e) from None
+
+    def close(self) -> None:
+        """Move the file to its place; a second call does nothing."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+            os.replace(part_of(self.path), self.path)
+        except OSError as e:
+            raise failed(self.path, e) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def quoted(text: str) -> str:
+    """A CSV field, quoted where RFC 4180 asks for it."""
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text

@@ -11,8 +11,8 @@ from typing import IO, Any, Self
 import cv2
 import numpy as np
 
+from tracker.core.files import failed, part_of
 from tracker.errors import OutputError
-from tracker.video.sinks import failed, part_of
 
 
 class VideoSink:

@@ -9,10 +9,11 @@ import pytest
 
 from tests.scenes import SIZE, boxes, decodable, image, rows
 from tracker.app.outputs import StreamOutput, claim_folder, release_folder
+from tracker.core.files import part_of, write_whole
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
-from tracker.video.sinks import CsvSink, MotSink, WindowSink, part_of, write_whole
+from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import VideoSink, _whole_boxes
 
 INFO = SourceInfo("clip", SIZE, 10.0, 20, live=False)
