@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=BENCHMARKS[name])
     module.add_arguments(parser)
     try:
-        return module.main(parser.parse_args(argv[1:]))
+        code: int = module.main(parser.parse_args(argv[1:]))
+        return code
     except TrackerError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def embed(encoder: FrozenEncoder, frame: Frame, found: Detections) -> np.ndarray
     return encoder.embed(frame.image, found.xyxy)
 
 
-def ours(case: Case, preset: str, settings: dict) -> np.ndarray:
+def ours(case: Case, preset: str, settings: dict[str, Any]) -> np.ndarray:
     """Rows (N,6) of our tracks."""
     tracker = DeepSort.from_preset(preset, class_names=case.class_names, **settings)
     out = []
@@ -158,7 +159,7 @@ def theirs(case: Case, entry: peers.Entry) -> np.ndarray | None:
     return np.concatenate(out)
 
 
-def run_case(case: Case, args: argparse.Namespace, settings: dict) -> dict[str, dict]:
+def run_case(case: Case, args: argparse.Namespace, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Results by tracker."""
     found: dict[str, np.ndarray | None] = {}
     start = time.perf_counter()
@@ -180,7 +181,7 @@ def run_case(case: Case, args: argparse.Namespace, settings: dict) -> dict[str, 
     return {name: metrics.evaluate(case.truth, rows) for name, rows in found.items() if rows is not None}
 
 
-def table(title: str, results: dict[str, dict]) -> dict[str, dict[str, float]]:
+def table(title: str, results: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Prints a table, best HOTA first, and returns its figures."""
     rows = {name: metrics.figures(result) for name, result in results.items()}
     print(f"\n{title:34}" + "".join(f"{c:>8}" for c in metrics.COLUMNS))
@@ -193,8 +194,8 @@ def table(title: str, results: dict[str, dict]) -> dict[str, dict[str, float]]:
 def main(args: argparse.Namespace) -> int:
     settings = parse(args.set)
     TrackerConfig.preset("default", **settings)
-    report: dict[str, dict] = {}
-    groups: dict[str, dict[str, dict[str, dict]]] = {}
+    report: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for case in cases(args):
         results = run_case(case, args, settings)
         report[case.name] = table(case.name, results)
@@ -212,7 +213,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def parse(pairs: list[str]) -> dict:
+def parse(pairs: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` settings; values are JSON.
 
     Raises

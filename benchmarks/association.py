@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def runners(with_peers: bool) -> list[Runner]:
     return found
 
 
-def measure(objects: int, frames: int, warm: int, seconds: float, with_peers: bool) -> list[dict]:
+def measure(objects: int, frames: int, warm: int, seconds: float, with_peers: bool) -> list[dict[str, Any]]:
     """Rows of the table for one number of objects. A tracker that uses up its time warms and runs for fewer frames."""
     running, scene = runners(with_peers), walk(objects)
     for first in range(0, warm + frames, BLOCK):
@@ -133,7 +134,7 @@ def measure(objects: int, frames: int, warm: int, seconds: float, with_peers: bo
     return [row(objects, runner, base) for runner in running if runner.ms]
 
 
-def row(objects: int, runner: Runner, base: float) -> dict:
+def row(objects: int, runner: Runner, base: float) -> dict[str, Any]:
     median, p95 = np.percentile(runner.ms, [50, 95])
     cpu = float(np.median(runner.cpu_ms))
     return {
@@ -143,7 +144,7 @@ def row(objects: int, runner: Runner, base: float) -> dict:
     }  # fmt: skip
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict[str, Any]]) -> None:
     for objects in dict.fromkeys(r["objects"] for r in rows):
         print(f"\n{f'{objects} objects':32}   median     p95     cpu ms   x default   frames")
         for r in sorted((r for r in rows if r["objects"] == objects), key=lambda r: r["cpu_ms"]):
@@ -152,7 +153,7 @@ def show(rows: list[dict]) -> None:
     print(f"\n+ compares features; trackers take turns every {BLOCK} frames; ratios are of medians of CPU time")
 
 
-def goals(rows: list[dict]) -> dict:
+def goals(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """How far ahead the default preset is at 100 objects, and how time grows to 1000; without what was not run."""
     ms = {(r["objects"], r["tracker"]): r["cpu_ms"] for r in rows}
     mine, out = ms.get((100, "ours default")), {}
@@ -168,7 +169,7 @@ def goals(rows: list[dict]) -> dict:
     return {k: round(v, 2) for k, v in out.items()}
 
 
-def soak(frames: int, objects: int = 20) -> dict:
+def soak(frames: int, objects: int = 20) -> dict[str, Any]:
     """Peak memory after a tenth and after all of the frames, in MB, with objects that come and go."""
     tracker, peaks = DeepSort.from_preset("default"), []
     for index, (boxes, score, class_id, features) in zip(range(frames), walk(objects), strict=False):
@@ -182,9 +183,9 @@ def soak(frames: int, objects: int = 20) -> dict:
 
 def main(args: argparse.Namespace) -> int:
     if args.soak:
-        result: dict = soak(args.soak)
+        result: dict[str, Any] = soak(args.soak)
     else:
-        rows: list[dict] = []
+        rows: list[dict[str, Any]] = []
         for objects in [int(n) for n in args.objects.split(",")]:
             rows += measure(objects, args.frames, args.warm, args.seconds, args.peers)
             show([r for r in rows if r["objects"] == objects])

@@ -78,7 +78,8 @@ class Worker:
         if not answer:
             last = (process.stderr.read().strip().splitlines() or ["no message"])[-1]
             raise TrackerError(f"variant {self.name!r} ended: {last}")
-        return json.loads(answer)
+        result: dict[str, Any] = json.loads(answer)
+        return result
 
     def close(self) -> None:
         if self._process.stdin is not None:

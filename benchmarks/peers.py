@@ -63,7 +63,7 @@ class Roboflow:
         self._tracker = getattr(trackers, kind)(frame_rate=sequence.fps, **options)
 
     def update(self, xyxy, score, class_id, features=None, image=None) -> Rows:  # type: ignore[no-untyped-def]
-        rows = {"row": np.arange(len(xyxy))}
+        rows: dict[str, np.ndarray | list[Any]] = {"row": np.arange(len(xyxy))}
         given = self._box(xyxy=np.asarray(xyxy, float).reshape(-1, 4), confidence=score, class_id=class_id, data=rows)
         out = self._tracker.update(given, image) if self._compensates else self._tracker.update(given)
         if len(out) == 0 or out.tracker_id is None:

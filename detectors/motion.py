@@ -214,9 +214,9 @@ def merge_fragments(xyxy: np.ndarray, pixels: np.ndarray, least: float) -> tuple
 
 def _gap(xyxy: np.ndarray) -> np.ndarray:
     """(N,N) pixels between boxes, along the axis where they are farther apart; negative where they overlap."""
-    return (np.maximum(xyxy[:, None, :2], xyxy[None, :, :2]) - np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])).max(
-        axis=2
-    )
+    apart = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2]) - np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
+    gap: np.ndarray = apart.max(axis=2)
+    return gap
 
 
 def _belong(xyxy: np.ndarray) -> np.ndarray:
@@ -233,7 +233,8 @@ def _belong(xyxy: np.ndarray) -> np.ndarray:
     stacked = (shared[..., 0] > 0.6 * narrower[..., 0]) & (-shared[..., 1] < 0.3 * wider[..., 1])
     stacked &= (slimness < 1.3) | (slimness > 2.2)
     beside = (shared[..., 1] > 0.6 * narrower[..., 1]) & (-shared[..., 0] < 0.1 * wider[..., 0]) & (slimness > 0.6)
-    return inside | stacked | beside
+    pairs: np.ndarray = inside | stacked | beside
+    return pairs
 
 
 class _CameraWatch:

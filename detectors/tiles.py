@@ -67,9 +67,10 @@ def cut_by_tile(xyxy: np.ndarray, rect: np.ndarray, width: int, height: int) -> 
     """(N,) bool: boxes (N,4) that end at a border of their tile `rect` (4,) which is not a border of the frame."""
     x0, y0, x1, y1 = rect
     dx, dy = BORDER * (x1 - x0), BORDER * (y1 - y0)
-    return (
+    cut: np.ndarray = (
         ((xyxy[:, 0] < x0 + dx) & (x0 > 0))
         | ((xyxy[:, 1] < y0 + dy) & (y0 > 0))
         | ((xyxy[:, 2] > x1 - dx) & (x1 < width))
         | ((xyxy[:, 3] > y1 - dy) & (y1 < height))
     )
+    return cut

@@ -64,7 +64,8 @@ def serialised(graph_def: GraphDef) -> bytes:
         TOO_LARGE.
     """
     try:
-        return graph_def.SerializeToString(deterministic=True)
+        content: bytes = graph_def.SerializeToString(deterministic=True)
+        return content
     except ValueError as e:
         raise FreezeError(
             "TOO_LARGE",

@@ -79,7 +79,8 @@ def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> 
 def _download(clip: Clip) -> bytes:
     try:
         with urllib.request.urlopen(clip.url, timeout=15) as answer:
-            return answer.read(clip.size + 1)
+            content: bytes = answer.read(clip.size + 1)
+            return content
     except urllib.error.URLError as error:
         raise SourceError(str(error.reason)) from None
 

@@ -92,7 +92,7 @@ def _key(source: Any) -> Tensor:
 
 def _is_relu6(source: Any) -> bool:
     node = source.get_node()
-    return node.get_type_name() == "Clamp" and node.get_attributes()["min"] == 0 and node.get_attributes()["max"] == 6
+    return node.get_type_name() == "Clamp" and (node.get_attributes()["min"], node.get_attributes()["max"]) == (0, 6)
 
 
 def _ranges(model: Any, pictures: list[np.ndarray]) -> dict[Tensor, tuple[float, float]]:

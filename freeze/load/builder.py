@@ -85,7 +85,8 @@ def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any] |
                 f"it has: {', '.join(own) or 'none'}; give --builder {path}:FUNCTION",
                 [name],
             )
-        return getattr(module, name)
+        function: Callable[..., Any] = getattr(module, name)
+        return function
     for known in FUNCTIONS:
         if known in own:
             return own[known]

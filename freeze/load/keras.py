@@ -139,12 +139,12 @@ def from_model(model: Any, request: Request, log: Log, provenance: dict[str, Any
         dtype = tf.as_dtype(request.dtype or "float32")
         shape = request.image_shape or _built_for(model)
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, *shape], dtype, name="images")])
-    def call(images: Any) -> Any:
+    def features(images: Any) -> Any:
         return _features(model(images, training=False), request.output)
 
+    images = tf.TensorSpec([None, *shape], dtype, name="images")
     try:
-        function = call.get_concrete_function()
+        function = tf.function(features, autograph=False, input_signature=[images]).get_concrete_function()
     except (ValueError, TypeError, tf.errors.OpError) as e:
         raise FreezeError(
             "KERAS_CALL",

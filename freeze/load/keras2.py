@@ -125,7 +125,7 @@ def call_layers() -> dict[str, type]:
     import keras
     import tensorflow as tf
 
-    class TFOpLambda(keras.layers.Layer):
+    class TFOpLambda(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
         """`tf.FUNCTION(inputs, **arguments)`."""
 
         def __init__(self, function: str = "__operators__.getitem", **kwargs: Any) -> None:

@@ -68,7 +68,8 @@ def objects(config: Any) -> Iterator[dict[str, Any]]:
 
 def name_of(layer: dict[str, Any]) -> str:
     inner = layer.get("config")
-    return (inner.get("name") if isinstance(inner, dict) else None) or layer.get("name") or layer["class_name"]
+    name: str = (inner.get("name") if isinstance(inner, dict) else None) or layer.get("name") or layer["class_name"]
+    return name
 
 
 def lambdas(config: Any) -> list[str]:

@@ -159,14 +159,14 @@ def _pick(items: Any, asked: str | None, side: str, key: str, rank: int) -> str:
                 f"give --{side} {' or '.join(names)}",
                 names,
             )
-        return items[asked if asked in items else asked.removesuffix(":0")].name
+        return str(items[asked if asked in items else asked.removesuffix(":0")].name)
     if len(names) == 1:
-        return items[names[0]].name
+        return str(items[names[0]].name)
     fitting = [n for n in names if not items[n].tensor_shape.unknown_rank and len(items[n].tensor_shape.dim) == rank]
     named = [n for n in fitting if n in ("features", "embedding", "embeddings", "images", "image")]
     chosen = named if len(named) == 1 else fitting
     if len(chosen) == 1:
-        return items[chosen[0]].name
+        return str(items[chosen[0]].name)
     raise FreezeError(
         f"{side.upper()}_AMBIGUOUS",
         f"signature '{key}' has {len(names)} {side}s: {', '.join(names)}",

@@ -138,7 +138,7 @@ def folded(graph_def: GraphDef, job: Job) -> GraphDef:
 
 def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:
     sources = [graph.nodes[n] for n in graph.ancestors([name]) if graph.nodes[n].op == "Const"]
-    return result.nbytes <= sum(s.attr["value"].tensor.ByteSize() for s in sources) + GROWTH
+    return bool(result.nbytes <= sum(s.attr["value"].tensor.ByteSize() for s in sources) + GROWTH)
 
 
 def _without_identities(graph_def: GraphDef, job: Job) -> GraphDef:

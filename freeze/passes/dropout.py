@@ -178,5 +178,5 @@ def _alpha(graph: Graph, node: Any, random: set[str]) -> str | None:
                 ):
                     for m, x in ((0, 1), (1, 0)):
                         if _mask(graph, kept.input[m]):
-                            return kept.input[x]
+                            return str(kept.input[x])
     return None

@@ -44,4 +44,5 @@ def values(graph_def: GraphDef, refs: list[str], feeds: Mapping[str, Any] | None
         for ref in [i for i in node.input if i.startswith("^")]:
             node.input.remove(ref)
     with Runner(pruned(free, refs)) as runner:
-        return runner.run([tensor_name(r) for r in refs], dict(feeds or {}))
+        values: list[Any] = runner.run([tensor_name(r) for r in refs], dict(feeds or {}))
+        return values

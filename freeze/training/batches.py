@@ -84,7 +84,9 @@ class Batches:
     def iterate(self, start: int, stop: int, ahead: int = 3) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(step, batch) from `start` to before `stop`, made in a thread `ahead` of the training."""
         with ThreadPoolExecutor(1) as pool:
-            waiting: list[Future] = [pool.submit(self.batch, s) for s in range(start, min(stop, start + ahead))]
+            waiting: list[Future[dict[str, np.ndarray]]] = [
+                pool.submit(self.batch, s) for s in range(start, min(stop, start + ahead))
+            ]
             try:
                 for step in range(start, stop):
                     batch = waiting.pop(0).result()

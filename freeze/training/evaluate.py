@@ -9,7 +9,8 @@ import numpy as np
 
 def unit(features: np.ndarray) -> np.ndarray:
     """(N,D) rows of length 1; rows of zeros stay."""
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 @dataclass(frozen=True)

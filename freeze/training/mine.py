@@ -145,7 +145,7 @@ def well_seen(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     for number in np.unique(rows[:, 1]):
         mine = rows[:, 1] == number
         largest[mine] = area[mine & ~edge].max(initial=0) or np.inf
-    clear = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & (~edge | (area >= WHOLE * largest))
+    clear: np.ndarray = (boxes[:, 3] - boxes[:, 1] >= SMALLEST) & (~edge | (area >= WHOLE * largest))
     for frame in np.unique(rows[:, 0]):
         at = np.flatnonzero(rows[:, 0] == frame)
         box = boxes[at]
@@ -176,7 +176,7 @@ def known_to_differ(found: list[Tracklet]) -> np.ndarray:
     came, left = np.array([t.came for t in found], bool), np.array([t.left for t in found], bool)
     together = (first[:, None] <= last) & (first <= last[:, None])
     apart = (last[:, None] < first) & (left[:, None] | came)  # row is the earlier of the two
-    differ = together | apart | apart.T
+    differ: np.ndarray = together | apart | apart.T
     np.fill_diagonal(differ, False)
     return differ
 
@@ -204,13 +204,15 @@ def groups(found: list[Tracklet], differ: np.ndarray) -> np.ndarray:
 
 
 def _centre(box: np.ndarray) -> np.ndarray:
-    return (box[:2] + box[2:]) / 2
+    centre: np.ndarray = (box[:2] + box[2:]) / 2
+    return centre
 
 
 def _speed(t: Tracklet) -> np.ndarray:
     """(2,) pixels a frame over its last third."""
     k = -max(2, len(t.frames) // 3)
-    return (_centre(t.xyxy[-1]) - _centre(t.xyxy[k])) / max(1, t.frames[-1] - t.frames[k])
+    speed: np.ndarray = (_centre(t.xyxy[-1]) - _centre(t.xyxy[k])) / max(1, t.frames[-1] - t.frames[k])
+    return speed
 
 
 def crops_of(videos: list[tuple[Path, list[Tracklet]]], size: tuple[int, int]) -> Crops:

@@ -36,7 +36,7 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
         try:
             arrays, facts = load_state(cache)
             if facts.get("key") == key:
-                return arrays["features"]
+                return np.asarray(arrays["features"])
         except TrainStateError:
             cache.unlink()
     raw = _run(crops, model) + _run(crops[:, :, ::-1], model)
@@ -44,7 +44,7 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
     features = raw.copy()
     for where in np.unique(scene):
         features[scene == where] -= raw[scene == where].mean(0)
-    features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    features = np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True), np.float32)
     save_state(cache, {"features": features}, {"key": key, "model": model.name})
     return features
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from tracker.app.config import RunConfig
 from tracker.app.outputs import StreamOutput, claim_folder, release_folder
@@ -196,7 +197,7 @@ class Run:
         tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
         flow = Flow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
-        looks: dict | None = {} if c.smooth else None
+        looks: dict[int, np.ndarray] | None = {} if c.smooth else None
         return Stream(number, source, detector, tracker, output, camera, flow, text=text, looks=looks)
 
     def smoothed(self, stream: Stream) -> str:

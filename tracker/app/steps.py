@@ -211,7 +211,7 @@ class Steps:
                 self.encode([item])
 
     def _encode(self, encoder: CropEncoder, items: list[Item]) -> None:
-        pairs = [(i.frame.image, i.detections.xyxy[i.embedded]) for i in items]  # type: ignore[union-attr, index]
+        pairs = [(i.frame.image, i.detections.xyxy[i.embedded]) for i in items]  # type: ignore[union-attr]
         if any(image is None and len(boxes) for image, boxes in pairs):
             raise ValueError("boxes to encode in a frame without pixels")
         counts = [len(boxes) for _, boxes in pairs]

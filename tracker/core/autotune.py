@@ -32,8 +32,9 @@ def remembered(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> di
     except OutputError:
         path = None
     known = _read(path)
-    if isinstance(known.get(key), dict):
-        return known[key]
+    cached = known.get(key)
+    if isinstance(cached, dict):
+        return cached
     outcome = measure()
     if path is not None:
         part = path.with_name(f".{path.name}.{os.getpid()}")

@@ -48,7 +48,8 @@ def area(xyxy: np.ndarray) -> np.ndarray:
     xyxy = np.asarray(xyxy)
     sides = xyxy[:, 2:] - xyxy[:, :2]
     np.maximum(sides, 0, out=sides)
-    return sides[:, 0] * sides[:, 1]
+    areas: np.ndarray = sides[:, 0] * sides[:, 1]
+    return areas
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -56,21 +57,24 @@ def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = np.asarray(a).reshape(-1, 4), np.asarray(b).reshape(-1, 4)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.prod(np.maximum(high - low, 0), axis=2)
+    areas: np.ndarray = np.prod(np.maximum(high - low, 0), axis=2)
+    return areas
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (N,M) of corners (N,4) and (M,4)."""
     inter = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter, dtype=np.float64), where=union > 0)
+    share: np.ndarray = np.divide(inter, union, out=np.zeros_like(inter, dtype=np.float64), where=union > 0)
+    return share
 
 
 def clip(xyxy: np.ndarray, width: int, height: int) -> np.ndarray:
     """Corners (N,4) cut to a frame of width x height pixels; a box outside becomes empty, not negative."""
     xyxy = np.asarray(xyxy).reshape(-1, 4)
     limit = np.array([width, height, width, height], xyxy.dtype)
-    return np.clip(xyxy, 0, limit)
+    cut: np.ndarray = np.clip(xyxy, 0, limit)
+    return cut
 
 
 def take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -82,20 +86,23 @@ def intersection_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection areas (P,) of corners (P,4) and (P,4), row by row, square pixels."""
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     np.maximum(sides, 0, out=sides)
-    return sides[:, 0] * sides[:, 1]
+    areas: np.ndarray = sides[:, 0] * sides[:, 1]
+    return areas
 
 
 def iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (P,) of corners (P,4) and (P,4), row by row; 0 where either is empty."""
     inter = intersection_of_pairs(a, b)
-    return inter / np.maximum(area(a) + area(b) - inter, _TINY)
+    share: np.ndarray = inter / np.maximum(area(a) + area(b) - inter, _TINY)
+    return share
 
 
 def vertical_iou_of_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (P,) of the vertical extents of corners (P,4) and (P,4), row by row; 0 where apart."""
     inter = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
     union = np.maximum(a[:, 3], b[:, 3]) - np.minimum(a[:, 1], b[:, 1])
-    return np.maximum(inter, 0) / np.maximum(union, _TINY)
+    share: np.ndarray = np.maximum(inter, 0) / np.maximum(union, _TINY)
+    return share
 
 
 def grow(xyxy: np.ndarray, share: float) -> np.ndarray:

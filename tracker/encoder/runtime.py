@@ -150,7 +150,8 @@ class FrozenEncoder:
             if not OLD_CONTROL_FLOW & {o.type for o in self._graph.get_operations()}:
                 config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
         self._session = self._tf.compat.v1.Session(graph=self._graph, config=config)
-        return self._session._make_callable_from_options(options)
+        call: Callable[[np.ndarray], list[np.ndarray]] = self._session._make_callable_from_options(options)
+        return call
 
     def self_check(self) -> dict[str, Any]:
         """Run test crops through every batch size; doubles as warm-up. Returns what was seen.
@@ -302,7 +303,8 @@ def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit_vectors: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit_vectors
 
 
 def main(arguments: list[str]) -> int:

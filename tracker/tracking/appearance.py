@@ -90,4 +90,5 @@ def blend(looks: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: n
     weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap)).astype(np.float32)
     mixed = looks + weight[:, None] * (features - looks)
     norm = np.sqrt(np.einsum("kd,kd->k", mixed, mixed))
-    return mixed / np.maximum(norm, 1e-12, dtype=np.float32)[:, None]
+    unit: np.ndarray = mixed / np.maximum(norm, 1e-12, dtype=np.float32)[:, None]
+    return unit

@@ -169,4 +169,5 @@ def _solve_sparse(r: np.ndarray, c: np.ndarray, cost: np.ndarray, shape: tuple[i
     own = np.arange(shape[0])
     weight = np.concatenate([cost, np.full(shape[0], nobody)]) + 1
     graph = csr_array((weight, (np.concatenate([r, own]), np.concatenate([c, own + shape[1]]))), (shape[0], sum(shape)))
-    return min_weight_full_bipartite_matching(graph)[1]
+    columns: np.ndarray = min_weight_full_bipartite_matching(graph)[1]
+    return columns

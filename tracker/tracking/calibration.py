@@ -45,4 +45,5 @@ class ScoreScale:
         best = float(np.partition(seen, rank)[rank])
         if best <= 0:
             return np.ones(len(score))
-        return np.minimum(score / (best * min(best, 1.0) ** _SHYNESS), 1)
+        scaled: np.ndarray = np.minimum(score / (best * min(best, 1.0) ** _SHYNESS), 1)
+        return scaled

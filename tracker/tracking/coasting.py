@@ -25,7 +25,7 @@ class Share:
 
     def chance(self, case: np.ndarray) -> np.ndarray:
         """Chances (K,) of these cases (K,) being right; they are counted as met."""
-        chance = (self.right[case] + _PRIOR * _PRIOR_WEIGHT) / (self.met[case] + _PRIOR_WEIGHT)
+        chance: np.ndarray = (self.right[case] + _PRIOR * _PRIOR_WEIGHT) / (self.met[case] + _PRIOR_WEIGHT)
         np.add.at(self.met, case, 1)
         return chance
 

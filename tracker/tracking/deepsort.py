@@ -73,7 +73,8 @@ class Cascade:
         """
         rows = set(np.flatnonzero(self.bank.confirmed).tolist()) - set(matches.track.tolist())
         rows_in_order = np.fromiter(rows, np.int64, len(rows))
-        return rows_in_order[missed[rows_in_order] == 1]
+        just_lost: np.ndarray = rows_in_order[missed[rows_in_order] == 1]
+        return just_lost
 
     def _assign(self, pairs: Pairs, rows: np.ndarray, left: np.ndarray, threshold: float) -> tuple[Matches, np.ndarray]:
         """Matches of the tracks `rows` with the detections `left`, and the detections left then."""

@@ -68,7 +68,8 @@ class Gallery:
 
     def filled(self, slots: np.ndarray) -> np.ndarray:
         """Which slots (K,) hold a feature at all."""
-        return self.written[slots] > 0
+        holds: np.ndarray = self.written[slots] > 0
+        return holds
 
     def distance(self, slots: np.ndarray, features: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Smallest cosine distance of pairs (P,) (DeepSORT, equation 2), in 0..2; infinite where a slot is empty.
@@ -107,7 +108,8 @@ class Gallery:
             slot, ring = (np.cumsum(asked) - 1)[slot], ring[asked]
         wanted = np.zeros((len(ring), width, self.dimension), np.float32)
         wanted[slot, rank] = features
-        return np.matmul(wanted, ring.transpose(0, 2, 1)).max(axis=2)[slot, rank]
+        similarity: np.ndarray = np.matmul(wanted, ring.transpose(0, 2, 1)).max(axis=2)[slot, rank]
+        return similarity
 
     def _grow(self, capacity: int) -> None:
         old = len(self.written)

@@ -88,7 +88,8 @@ class Motion:
 
     def innovation(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Diagonal (T,4) of the innovation covariance S = H P H' + R; the rest of it is zero."""
-        return covariance[..., 0] + self._squares(mean) * self.noises.measurement
+        diagonal: np.ndarray = covariance[..., 0] + self._squares(mean) * self.noises.measurement
+        return diagonal
 
     def update(
         self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
@@ -132,7 +133,8 @@ def _parts(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def squared_mahalanobis(residual: np.ndarray, innovation: np.ndarray) -> np.ndarray:
     """Squared Mahalanobis distances (P,) of residuals (P,4) under diagonal covariances (P,4) (DeepSORT, equation 1)."""
-    return (residual * residual / innovation).sum(axis=1)
+    distance: np.ndarray = (residual * residual / innovation).sum(axis=1)
+    return distance
 
 
 def matrices(dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

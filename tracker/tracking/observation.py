@@ -135,7 +135,8 @@ class ClassGroups:
         """Which pairs of class ids (P,) and (P,) may be one object's, (P,) bool."""
         if not self._strict:
             return np.ones(len(a), bool)
-        return self._of(a) == self._of(b)
+        same: np.ndarray = self._of(a) == self._of(b)
+        return same
 
     def _of(self, class_id: np.ndarray) -> np.ndarray:
         """Class ids (N,) to groups (N,) int64; an id without a name is a group of its own."""

@@ -131,7 +131,8 @@ def _carried(t: Tracklet, end: int, frames: float) -> np.ndarray:
     near = slice(None, _TREND) if end == 0 else slice(-_TREND, None)
     span = t.frames[near][-1] - t.frames[near][0]
     step = np.zeros(4) if span < _TREND / 2 else (t.boxes[near][-1] - t.boxes[near][0]) / span
-    return t.boxes[end] + step * frames
+    boxes: np.ndarray = t.boxes[end] + step * frames
+    return boxes
 
 
 # ---- fill and smooth -------------------------------------------------------------------------------------------------

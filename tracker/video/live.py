@@ -71,7 +71,8 @@ class AddressFeed:
 
     def read(self) -> np.ndarray | None:
         try:
-            return next(self._frames).to_ndarray(format="bgr24")
+            image: np.ndarray = next(self._frames).to_ndarray(format="bgr24")
+            return image
         except (StopIteration, self._av.FFmpegError, OSError):
             return None
 

@@ -71,7 +71,8 @@ def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
 def _points(boxes: np.ndarray) -> np.ndarray:
     """A grid of points (N,P,2) float32 in boxes (N,4)."""
     share = np.stack(np.meshgrid(_COLUMNS, _ROWS), axis=-1).reshape(1, -1, 2)
-    return (boxes[:, None, :2] + share * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
+    points: np.ndarray = (boxes[:, None, :2] + share * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
+    return points
 
 
 def _followed(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
