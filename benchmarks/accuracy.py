@@ -218,7 +218,8 @@ def parse(pairs: list[str]) -> dict[str, Any]:
 
     Raises
     ------
-    TrackerError : no value, or one that is not JSON.
+    TrackerError
+        No value, or one that is not JSON.
     """
     settings = {}
     for pair in pairs:

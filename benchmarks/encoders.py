@@ -22,10 +22,14 @@ class Encoder:
 
     Attributes
     ----------
-    encode : uint8 (N,H,W,3) BGR crops of `shape` to (N,D) float32 unit vectors.
-    shape : (height, width) that boxes are resized to before, pixels.
-    max_cosine_distance : the matching threshold it ships with, None where it has none.
-    path : of its frozen graph, None where it is not one of ours.
+    encode : Callable[[ndarray], ndarray]
+        uint8 (N,H,W,3) BGR crops of `shape` to (N,D) float32 unit vectors.
+    shape : tuple[int, int]
+        (height, width) that boxes are resized to before, pixels.
+    max_cosine_distance : float or None
+        The matching threshold it ships with, None where it has none.
+    path : Path or None
+        Of its frozen graph, None where it is not one of ours.
     """
 
     name: str
@@ -40,7 +44,8 @@ def open_encoder(name: str, data: Path) -> Encoder:
 
     Raises
     ------
-    EncoderError : no such encoder.
+    EncoderError
+        No such encoder.
     """
     if name in ANCHORS:
         return _anchor(name, data / "anchors" / ANCHORS[name])

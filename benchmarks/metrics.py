@@ -43,7 +43,8 @@ def read_truth(folder: Path) -> Truth:
 
     Raises
     ------
-    SourceError : a file is missing or is not in MOT format.
+    SourceError
+        A file is missing or is not in MOT format.
     """
     path = folder / "gt" / "gt.txt"
     try:

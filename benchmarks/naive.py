@@ -27,8 +27,10 @@ class NaiveLoop:
 
     Parameters
     ----------
-    detect : uint8 (H,W,3) BGR to `Detections`, or None where it did not run.
-    encoder : path of the frozen graph, or None.
+    detect : Callable[[ndarray], Detections or None]
+        uint8 (H,W,3) BGR to `Detections`, or None where it did not run.
+    encoder : Path or None
+        Path of the frozen graph, or None.
     """
 
     def __init__(

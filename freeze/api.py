@@ -32,7 +32,8 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
 
     Parameters
     ----------
-    log : receives the findings; they also stand in the contract.
+    log : Log or None
+        Receives the findings; they also stand in the contract.
 
     Raises
     ------

@@ -18,10 +18,14 @@ class FreezeError(TrackerError):
 
     Attributes
     ----------
-    code : short constant name of the diagnosis, as listed in freeze/README.md.
-    cause : what was met and why it stops the freeze.
-    places : node, variable, layer or file names.
-    remedy : what to do about it.
+    code : str
+        Short constant name of the diagnosis, as listed in freeze/README.md.
+    cause : str
+        What was met and why it stops the freeze.
+    places : Iterable[str]
+        Node, variable, layer or file names.
+    remedy : str
+        What to do about it.
     """
 
     def __init__(self, code: str, cause: str, remedy: str, places: Iterable[str] = ()) -> None:

@@ -22,15 +22,24 @@ class Job:
 
     Attributes
     ----------
-    full : the whole flat graph, training parts included: update operations are looked up here.
-    graph : the part that computes the output from the placeholder `images`.
-    input, output : tensor names in `full`; `head` is the tensor in `graph` that is the feature so far.
-    input_dtype, input_shape : what the model itself takes: tf.DType, (height, width, channels).
-    scale : factor between fed pixels (0..255) and what the model takes.
-    values : variable node name -> array, for the variables in `graph`.
-    feeds : placeholder -> value with which the untouched graph runs in inference mode.
-    repaired_graph, head_before : the mended graph before its variables became constants, and its output tensor.
-    repaired_only : the untouched graph cannot be run (training variables without values).
+    full : GraphDef
+        The whole flat graph, training parts included: update operations are looked up here.
+    graph : GraphDef
+        The part that computes the output from the placeholder `images`.
+    input, output : str
+        Tensor names in `full`; `head` is the tensor in `graph` that is the feature so far.
+    input_dtype, input_shape : tuple[int, int, int] or Any
+        What the model itself takes: tf.DType, (height, width, channels).
+    scale : float or None
+        Factor between fed pixels (0..255) and what the model takes.
+    values : dict[str, ndarray] or None
+        Variable node name -> array, for the variables in `graph`.
+    feeds : dict[str, Any] or None
+        Placeholder -> value with which the untouched graph runs in inference mode.
+    repaired_graph, head_before : GraphDef or str
+        The mended graph before its variables became constants, and its output tensor.
+    repaired_only : bool
+        The untouched graph cannot be run (training variables without values).
     """
 
     request: Request

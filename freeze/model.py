@@ -17,18 +17,25 @@ class Model:
 
     Attributes
     ----------
-    graph_def : the graph as it was found: variables, functions, devices and training parts included.
-    values : value of each variable by node name; may be filled in later by `need` for the variables that the output
-        uses.
-    need : given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
-    input, output : tensor names where the source knows them, else None: `freeze.checks.names` decides.
-    feeds : placeholder name -> value that the untouched model needs besides the image when it runs for the proof.
-    live : runs the untouched model on model inputs (N, H, W, C) of the input's own dtype; None: the graph is run with
-        its variables.
-    initializers : nodes to run once before (lookup tables).
-    provenance : kind of source, file names, hashes.
-    colour_order, crop_rule, max_cosine_distance : as in the contract, where the source knows them.
-    repaired : True where the loader itself mended the arithmetic, so that `live` is no longer the untouched model.
+    graph_def : GraphDef
+        The graph as it was found: variables, functions, devices and training parts included.
+    values : dict[str, ndarray]
+        Value of each variable by node name; may be filled in later by `need` for the variables that the output uses.
+    need : Callable[[list[str]], dict[str, ndarray]] or None
+        Given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
+    input, output : str or None
+        Tensor names where the source knows them, else None: `freeze.checks.names` decides.
+    live : Callable[[ndarray], ndarray] or None
+        Runs the untouched model on model inputs (N, H, W, C) of the input's own dtype; None: the graph is run with its
+        variables.
+    initializers : list[str]
+        Nodes to run once before (lookup tables).
+    provenance : dict[str, Any]
+        Kind of source, file names, hashes.
+    colour_order, crop_rule, max_cosine_distance : float or str or None
+        As in the contract, where the source knows them.
+    repaired : bool
+        True where the loader itself mended the arithmetic, so that `live` is no longer the untouched model.
     """
 
     graph_def: GraphDef

@@ -16,23 +16,40 @@ class Request:
 
     Attributes
     ----------
-    out : where the graph goes; its contract is written beside it with the suffix .json.
-    meta : MetaGraph of a TensorFlow 1 training run; beside a builder or network it is only compared with.
-    checkpoint : prefix, one of the checkpoint's files, or its folder.
-    builder : `FILE.py` or `FILE.py:FUNCTION`; run as the user's own code.
-    network : a name of freeze.networks.
-    keras : .keras or full-model .h5 file; `custom_objects`: a Python file with the classes it needs.
-    saved_model, signature : SavedModel folder and the signature to freeze.
-    graphdef : an already frozen .pb.
-    input, output : tensor or node names; None lets the loader choose where there is only one.
-    image_shape : (height, width, channels) in pixels, for builders whose input is made here.
-    dtype : what the builder is given, `uint8` or `float32`.
-    scale : factor applied to the 0..255 pixels before the model sees them (1/255 for models trained on 0..1).
-    bind : values for placeholders that nothing feeds when tracking.
-    ema : which variables to use where a checkpoint holds moving averages: `auto`, `yes` or `no`.
-    colour_order : what the model expects to be fed.
-    unsafe : load Keras Lambda layers, which run code stored in the model file.
-    repair : False refuses wherever the graph's arithmetic would have to be mended.
+    out : Path or None
+        Where the graph goes; its contract is written beside it with the suffix .json.
+    meta : Path or None
+        MetaGraph of a TensorFlow 1 training run; beside a builder or network it is only compared with.
+    checkpoint : Path or None
+        Prefix, one of the checkpoint's files, or its folder.
+    builder : str or None
+        `FILE.py` or `FILE.py:FUNCTION`; run as the user's own code.
+    network : str or None
+        A name of freeze.networks.
+    keras : Path or None
+        .keras or full-model .h5 file; `custom_objects`: a Python file with the classes it needs.
+    saved_model, signature : Path or str or None
+        SavedModel folder and the signature to freeze.
+    graphdef : Path or None
+        An already frozen .pb.
+    input, output : str or None
+        Tensor or node names; None lets the loader choose where there is only one.
+    image_shape : tuple[int, int, int] or None
+        (height, width, channels) in pixels, for builders whose input is made here.
+    dtype : str or None
+        What the builder is given, `uint8` or `float32`.
+    scale : float or None
+        Factor applied to the 0..255 pixels before the model sees them (1/255 for models trained on 0..1).
+    bind : dict[str, float]
+        Values for placeholders that nothing feeds when tracking.
+    ema : str
+        Which variables to use where a checkpoint holds moving averages: `auto`, `yes` or `no`.
+    colour_order : str or None
+        What the model expects to be fed.
+    unsafe : bool
+        Load Keras Lambda layers, which run code stored in the model file.
+    repair : bool
+        False refuses wherever the graph's arithmetic would have to be mended.
     """
 
     out: Path | None = None

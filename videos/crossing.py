@@ -32,9 +32,12 @@ class Actor:
 
     Attributes
     ----------
-    start, end : feet at both ends, shares of the frame's width and height.
-    height : of the figure, share of the frame's height, at the nearer end of the way.
-    frames : to walk the way once; `pause` : frames at each end; `phase` : where in that round trip frame 0 falls.
+    start, end : tuple[float, float]
+        Feet at both ends, shares of the frame's width and height.
+    height : float
+        Of the figure, share of the frame's height, at the nearer end of the way.
+    frames : int
+        To walk the way once; `pause` : frames at each end; `phase` : where in that round trip frame 0 falls.
     """
 
     id: int
@@ -192,13 +195,16 @@ def make(
 
     Parameters
     ----------
-    folder : gets `crossing.mp4` (H.264), `gt/gt.txt` (rows `frame,id,left,top,width,height,conf,-1,-1,-1`; conf 0 where
-        less than a quarter of the actor is seen), `gt/objects.csv` (id and class) and `seqinfo.ini`.
-    size : (width, height) in pixels, even numbers.
+    folder : str or Path
+        Gets `crossing.mp4` (H.264), `gt/gt.txt` (rows `frame,id,left,top,width,height,conf,-1,-1,-1`; conf 0 where less
+        than a quarter of the actor is seen), `gt/objects.csv` (id and class) and `seqinfo.ini`.
+    size : tuple[int, int]
+        (width, height) in pixels, even numbers.
 
     Raises
     ------
-    OutputError : the folder cannot be written, or the numbers are out of range.
+    OutputError
+        The folder cannot be written, or the numbers are out of range.
     """
     width, height = size
     if frames < 1 or fps < 1 or width < 160 or height < 90 or width % 2 or height % 2:

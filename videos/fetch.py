@@ -50,8 +50,10 @@ def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> 
 
     Raises
     ------
-    SourceError : an unknown clip, or no source gave the right bytes; the message lists what each one said.
-    OutputError : the folder cannot be written.
+    SourceError
+        An unknown clip, or no source gave the right bytes; the message lists what each one said.
+    OutputError
+        The folder cannot be written.
     """
     if name not in CLIPS:
         raise SourceError(f"clip {name!r} is unknown; expected one of {', '.join(CLIPS)}")

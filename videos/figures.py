@@ -25,13 +25,19 @@ def draw_actor(look: Look, height: float, phase: float, heading: int) -> tuple[n
 
     Parameters
     ----------
-    height : pixels, of the whole figure.
-    phase : of the stride or the wheels, radians.
-    heading : 1 to the right, -1 to the left.
+    height : float
+        Pixels, of the whole figure.
+    phase : float
+        Of the stride or the wheels, radians.
+    heading : int
+        1 to the right, -1 to the left.
 
     Returns
     -------
-    uint8 (H,W,3) BGR and uint8 (H,W) silhouette 0..255; the figure ends on the last row.
+    image : (H,W,3) ndarray of uint8
+        BGR; the figure ends on the last row.
+    silhouette : (H,W) ndarray of uint8
+        0..255.
     """
     paint = _car if look.kind == "car" else _pedestrian
     # Drawn at four times the size and averaged down: smooth edges, and the silhouette is their coverage.

@@ -32,7 +32,8 @@ def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, choose: boo
 
     Parameters
     ----------
-    choose : where none is named, take the only one that can be meant; a training graph has too many for that.
+    choose : bool
+        Where none is named, take the only one that can be meant; a training graph has too many for that.
 
     Raises
     ------

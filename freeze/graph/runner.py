@@ -16,9 +16,12 @@ class Runner:
 
     Parameters
     ----------
-    graph_def : any flat or function-bearing GraphDef; device fields are cleared.
-    values : variable node name -> array.
-    initializers : names of operations run once (lookup tables).
+    graph_def : GraphDef
+        Any flat or function-bearing GraphDef; device fields are cleared.
+    values : dict[str, ndarray] or None
+        Variable node name -> array.
+    initializers : Sequence[str]
+        Names of operations run once (lookup tables).
     """
 
     def __init__(

@@ -35,7 +35,8 @@ def complete(config: Any, classes: dict[str, Any], bind: dict[str, float], log: 
 
     Parameters
     ----------
-    bind : `LAYER.ARGUMENT` -> value.
+    bind : dict[str, float]
+        `LAYER.ARGUMENT` -> value.
 
     Returns
     -------

@@ -24,12 +24,18 @@ class Wanted:
 
     Attributes
     ----------
-    node : name of its node.
-    key : name it is saved under, where the graph says so.
-    shape : None where the graph does not know it.
-    dtype : tf.DType.
-    part : slice specification of a partitioned variable (`"64 32 0,32:0,32"`), or "".
-    local : it is a local variable, which savers leave out.
+    node : str
+        Name of its node.
+    key : str
+        Name it is saved under, where the graph says so.
+    shape : tuple[int, ...] or None
+        None where the graph does not know it.
+    dtype : Any
+        tf.DType.
+    part : str
+        Slice specification of a partitioned variable (`"64 32 0,32:0,32"`), or "".
+    local : bool
+        It is a local variable, which savers leave out.
     """
 
     node: str

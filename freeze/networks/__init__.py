@@ -22,14 +22,21 @@ class Network:
 
     Attributes
     ----------
-    name : as given to --network.
-    module : dotted name of the module that has `build(images)`.
-    input_shape : (height, width, channels) of a crop, pixels.
-    about : one line for lists and messages.
-    crop_rule, colour_order, max_cosine_distance : as in freeze.contract.Contract.
-    weights : folder or prefix of the shipped checkpoint, relative to the folder of the freeze package; None: the user
-        brings one.
-    has_variables : False for graphs without any trained value.
+    name : str
+        As given to --network.
+    module : str
+        Dotted name of the module that has `build(images)`.
+    input_shape : tuple[int, int, int]
+        (height, width, channels) of a crop, pixels.
+    about : str
+        One line for lists and messages.
+    crop_rule, colour_order, max_cosine_distance : float or str or None
+        As in freeze.contract.Contract.
+    weights : str or None
+        Folder or prefix of the shipped checkpoint, relative to the folder of the freeze package; None: the user brings
+        one.
+    has_variables : bool
+        False for graphs without any trained value.
     """
 
     name: str

@@ -62,13 +62,17 @@ def describe(images: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, tf.Tensor]:
 
     Parameters
     ----------
-    images : (N,128,64,3) BGR in 0..255, uint8 or float32.
-    layers : builds its layers.
+    images : (N,128,64,3) tf.Tensor
+        BGR in 0..255, uint8 or float32.
+    layers : Layers
+        Builds its layers.
 
     Returns
     -------
-    embedding : (N,128) float32 before the neck, what a metric loss works on in training.
-    feature : (N,128) float32 after it, not yet of unit length.
+    embedding : (N,128) tf.Tensor of float32
+        Before the neck, what a metric loss works on in training.
+    feature : (N,128) tf.Tensor of float32
+        After it, not yet of unit length.
     """
     import tensorflow as tf
 
@@ -92,7 +96,8 @@ def levelled(x: tf.Tensor) -> tf.Tensor:
 
     Parameters
     ----------
-    x : (N,H,W,3) float32 in 0..255.
+    x : (N,H,W,3) tf.Tensor of float32
+        In 0..255.
     """
     import tensorflow as tf
 

@@ -36,7 +36,8 @@ def svg(graph_def: GraphDef, marks: Mapping[str, str]) -> str:
 
     Parameters
     ----------
-    marks : node name -> what was done to it; its box is drawn in another colour and says so.
+    marks : Mapping[str, str]
+        Node name -> what was done to it; its box is drawn in another colour and says so.
     """
     boxes = _boxes(graph_def, marks)
     width, height = _place(boxes)

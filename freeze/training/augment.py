@@ -83,7 +83,8 @@ def augment(crop: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np
 
     Parameters
     ----------
-    crop, other : (H,W,3) uint8 BGR; `other` shows something that may stand in front.
+    crop, other : (H,W,3) ndarray of uint8
+        BGR; `other` shows something that may stand in front.
     """
     crop = jitter(crop, rng)
     draw = rng.random(5)

@@ -23,8 +23,10 @@ class Batches:
 
     Parameters
     ----------
-    crops : what `freeze.training.data.load` read; identities held out are never drawn.
-    teacher : (N,T) float32 features of a teacher for every crop, rows of zeros where it has none; or None.
+    crops : Crops
+        What `freeze.training.data.load` read; identities held out are never drawn.
+    teacher : (N,T) ndarray of float32 or None
+        Features of a teacher for every crop, rows of zeros where it has none; or None.
     """
 
     def __init__(

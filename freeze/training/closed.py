@@ -22,8 +22,9 @@ def fit(features: np.ndarray, identity: np.ndarray, shrinkage: float = SHRINKAGE
 
     Parameters
     ----------
-    features : (N,D) not normalised.
-    identity : (N,) int.
+    features : (N,D) ndarray
+        Not normalised.
+    identity : (N,) ndarray of int
     """
     features = features.astype(np.float64)
     _, dense, counts = np.unique(identity, return_inverse=True, return_counts=True)
@@ -41,7 +42,8 @@ def fold(weights: dict[str, np.ndarray], matrix: np.ndarray, features: np.ndarra
 
     Parameters
     ----------
-    features : (N,D) by `weights`, not normalised; the neck is given their statistics, as further training expects.
+    features : (N,D) ndarray
+        By `weights`, not normalised; the neck is given their statistics, as further training expects.
     """
     scale = weights["neck/gamma"] / np.sqrt(weights["neck/moving_variance"].astype(np.float64) + EPSILON)
     shift = matrix @ (weights["neck/beta"] - weights["neck/moving_mean"] * scale)

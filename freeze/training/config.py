@@ -19,18 +19,30 @@ class TrainConfig:
 
     Attributes
     ----------
-    data : folder with manifest.toml, or with a folder per identity.
-    out : prefix of the checkpoint.
-    network : a network of ours.
-    steps : optimiser steps in all.
-    identities, per_identity : of a batch.
-    rate : learning rate after `warm_up` steps, kept for the share `flat` of all steps, then lowered along a cosine.
-    decay : decoupled weight decay, times the rate.
-    teacher : a network to distil from (OpenVINO IR or ONNX), or None.
-    start : a checkpoint of the same network to start from, or None.
-    validate_every, save_every : steps.
-    log : folder for TensorBoard, or None.
-    threads : of TensorFlow within one operation, 0 for its own choice.
+    data : Path
+        Folder with manifest.toml, or with a folder per identity.
+    out : Path
+        Prefix of the checkpoint.
+    network : str
+        A network of ours.
+    steps : int
+        Optimiser steps in all.
+    identities, per_identity : int
+        Of a batch.
+    rate : float
+        Learning rate after `warm_up` steps, kept for the share `flat` of all steps, then lowered along a cosine.
+    decay : float
+        Decoupled weight decay, times the rate.
+    teacher : Path or None
+        A network to distil from (OpenVINO IR or ONNX), or None.
+    start : Path or None
+        A checkpoint of the same network to start from, or None.
+    validate_every, save_every : int
+        Steps.
+    log : Path or None
+        Folder for TensorBoard, or None.
+    threads : int
+        Of TensorFlow within one operation, 0 for its own choice.
     """
 
     data: Path

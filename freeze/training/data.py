@@ -46,16 +46,26 @@ class Crops:
 
     Attributes
     ----------
-    images : (N,H,W,3) uint8 BGR.
-    identity : (N,) int32, dense from 0; -1 for crops without a label.
-    camera : (N,) int32; of tracks the first half is 0, the second 1.
-    scene : (N,) int32: the source it came from.
-    differ : (I,I) bool, True for two identities known to be different objects.
-    exclusive : (I,) bool, True where that is known of all others.
-    held_out : (I,) bool, kept for validation.
-    share : (I,) float64, how often it is drawn.
-    names : of the identities.
-    skipped : what could not be used, `name: why`.
+    images : (N,H,W,3) ndarray of uint8
+        BGR.
+    identity : (N,) ndarray of int32
+        Dense from 0; -1 for crops without a label.
+    camera : (N,) ndarray of int32
+        Of tracks the first half is 0, the second 1.
+    scene : (N,) ndarray of int32
+        The source it came from.
+    differ : (I,I) ndarray of bool
+        True for two identities known to be different objects.
+    exclusive : (I,) ndarray of bool
+        True where that is known of all others.
+    held_out : (I,) ndarray of bool
+        Kept for validation.
+    share : (I,) ndarray of float64
+        How often it is drawn.
+    names : list[str]
+        Of the identities.
+    skipped : list[str]
+        What could not be used, `name: why`.
     """
 
     images: np.ndarray
@@ -78,7 +88,8 @@ def read_manifest(folder: Path) -> list[Source]:
 
     Raises
     ------
-    TrainDataError : no folder, a manifest that is none, an unknown kind or a path that is not there.
+    TrainDataError
+        No folder, a manifest that is none, an unknown kind or a path that is not there.
     """
     path = folder / "manifest.toml"
     if not folder.is_dir():
@@ -112,7 +123,8 @@ def load(sources: list[Source], size: tuple[int, int], seed: int) -> Crops:
 
     Raises
     ------
-    TrainDataError : fewer than two identities are left to train on.
+    TrainDataError
+        Fewer than two identities are left to train on.
     """
     items: list[tuple[int, Item]] = []
     skipped: list[str] = []

@@ -33,9 +33,11 @@ def retrieval(
 
     Parameters
     ----------
-    features : (N,D) float32 unit vectors.
-    identity, camera : (N,) int.
-    differ : (I,I) bool, False for identities that may be one object: those do not answer each other. None: all differ.
+    features : (N,D) ndarray of float32
+        Unit vectors.
+    identity, camera : (N,) ndarray of int
+    differ : (I,I) ndarray of bool or None
+        False for identities that may be one object: those do not answer each other. None: all differ.
     """
     first: np.ndarray = np.unique(np.stack([identity, camera], 1), axis=0, return_index=True)[1]
     hits, precisions = [], []
@@ -92,11 +94,15 @@ def separation(
 
     Parameters
     ----------
-    features : (N,D) float32 unit vectors, in order of time within a track.
-    track : (N,) int.
-    scene : (N,) int; only tracks of one scene are compared.
-    differ : (T,T) bool by number of track, False for those that may be one object: they are not compared.
-    gallery : crops of a track that make its gallery, at most half of them.
+    features : (N,D) ndarray of float32
+        Unit vectors, in order of time within a track.
+    track : (N,) ndarray of int
+    scene : (N,) ndarray of int
+        Only tracks of one scene are compared.
+    differ : (T,T) ndarray of bool or None
+        By number of track, False for those that may be one object: they are not compared.
+    gallery : int
+        Crops of a track that make its gallery, at most half of them.
     """
     same: list[np.ndarray] = [np.zeros(0, np.float32)]
     other: list[np.ndarray] = [np.zeros(0, np.float32)]

@@ -81,7 +81,8 @@ def folds(crops: Crops, seed: int) -> list[np.ndarray]:
 
     Raises
     ------
-    TrainDataError : too few objects, or too few that are known to be different.
+    TrainDataError
+        Too few objects, or too few that are known to be different.
     """
     names = np.array(crops.names)
     groups = list(dict.fromkeys(crops.names))
@@ -117,7 +118,8 @@ def measure(crops: Crops, features: np.ndarray) -> Separation:
 
     Parameters
     ----------
-    features : (N,D) of all crops, not normalised.
+    features : (N,D) ndarray
+        Of all crops, not normalised.
     """
     rows = np.flatnonzero(crops.held_out[crops.identity])
     return separation(unit(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ)
@@ -134,13 +136,19 @@ def adapted(
 
     Parameters
     ----------
-    crops : tracklets.
-    weights : of the encoder to start from.
-    seconds : time for the steps of `finetuned`.
+    crops : Crops
+        Tracklets.
+    weights : dict[str, ndarray]
+        Of the encoder to start from.
+    seconds : float
+        Time for the steps of `finetuned`.
 
     Returns
     -------
-    The weights, and how they do beside those they came from on tracklets that were not learnt from.
+    weights : dict[str, ndarray]
+        What was learnt.
+    gain : Gain
+        How they do beside those they came from, on tracklets that were not learnt from.
     """
     from freeze.training.model import features
 

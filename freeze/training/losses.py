@@ -14,9 +14,11 @@ def identity(logits: tf.Tensor, labels: tf.Tensor, possible: tf.Tensor) -> tf.Te
 
     Parameters
     ----------
-    logits : (N,C).
-    labels : (N,) int; crops of label -1, which have none, do not count.
-    possible : (N,C) bool, False for classes that may be the same object under another name; they stay out of the sum.
+    logits : (N,C) tf.Tensor
+    labels : (N,) tf.Tensor of int
+        Crops of label -1, which have none, do not count.
+    possible : (N,C) tf.Tensor of bool
+        False for classes that may be the same object under another name; they stay out of the sum.
     """
     own = tf.one_hot(labels, tf.shape(logits)[1])
     possible = tf.cast(possible, tf.float32)
@@ -31,9 +33,11 @@ def hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, comparable: tf.Tensor)
 
     Parameters
     ----------
-    embedding : (N,D), not normalised.
-    labels : (N,) int.
-    comparable : (N,N) bool, False where it is not known whether two crops show the same object.
+    embedding : (N,D) tf.Tensor
+        Not normalised.
+    labels : (N,) tf.Tensor of int
+    comparable : (N,N) tf.Tensor of bool
+        False where it is not known whether two crops show the same object.
     """
     squared = tf.reduce_sum(embedding**2, 1)
     distance = tf.sqrt(
@@ -54,8 +58,9 @@ def teacher(prediction: tf.Tensor, target: tf.Tensor, taught: tf.Tensor) -> tf.T
 
     Parameters
     ----------
-    prediction, target : (N,T).
-    taught : (N,) float32, 1 where there is a target.
+    prediction, target : (N,T) tf.Tensor
+    taught : (N,) tf.Tensor of float32
+        1 where there is a target.
     """
     similarity = tf.reduce_sum(tf.math.l2_normalize(prediction, 1) * tf.math.l2_normalize(target, 1), 1)
     return TEACHER_WEIGHT * tf.reduce_sum((1 - similarity) * taught) / tf.maximum(tf.reduce_sum(taught), 1.0)
@@ -69,10 +74,14 @@ def relations(feature: tf.Tensor, target: tf.Tensor, taught: tf.Tensor, scene: t
 
     Parameters
     ----------
-    feature : (N,D), not normalised.
-    target : (N,T) of the teacher.
-    taught : (N,) float32, 1 where there is a target.
-    scene : (N,) int; a teacher's features are centred within a scene and say nothing of pairs across two.
+    feature : (N,D) tf.Tensor
+        Not normalised.
+    target : (N,T) tf.Tensor
+        Of the teacher.
+    taught : (N,) tf.Tensor of float32
+        1 where there is a target.
+    scene : (N,) tf.Tensor of int
+        A teacher's features are centred within a scene and say nothing of pairs across two.
     """
     ours, theirs = tf.math.l2_normalize(feature, 1), tf.math.l2_normalize(target, 1)
     difference = tf.matmul(ours, ours, transpose_b=True) - tf.matmul(theirs, theirs, transpose_b=True)

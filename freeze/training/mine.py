@@ -54,11 +54,13 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
 
     Returns
     -------
-    (R,6) float64 rows of frame, id, and xyxy in pixels.
+    (R,6) ndarray of float64
+        Rows of frame, id, and xyxy in pixels.
 
     Raises
     ------
-    TrainDataError : the tracker failed; its message is repeated.
+    TrainDataError
+        The tracker failed; its message is repeated.
     """
     command = [
         sys.executable,
@@ -109,8 +111,10 @@ def tracklets(rows: np.ndarray, size: tuple[int, int]) -> list[Tracklet]:
 
     Parameters
     ----------
-    rows : (R,6) frame, id, xyxy.
-    size : (width, height) of the frame, pixels.
+    rows : (R,6) ndarray
+        Frame, id, xyxy.
+    size : tuple[int, int]
+        (width, height) of the frame, pixels.
     """
     clear = well_seen(rows, size)
     found = []
@@ -186,7 +190,8 @@ def groups(found: list[Tracklet], differ: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    differ : as from `known_to_differ`.
+    differ : ndarray
+        As from `known_to_differ`.
     """
     number = np.arange(len(found))
     for a, early in enumerate(found):

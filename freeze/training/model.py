@@ -132,10 +132,14 @@ class TrainModel:
 
     Parameters
     ----------
-    classes : identities to tell apart by softmax.
-    teacher_dimension : length of a teacher's feature, 0 without a teacher.
-    weights : start here instead of at random.
-    batch_statistics : of the batch norms; False keeps the moving ones as they are.
+    classes : int
+        Identities to tell apart by softmax.
+    teacher_dimension : int
+        Length of a teacher's feature, 0 without a teacher.
+    weights : dict[str, ndarray] or None
+        Start here instead of at random.
+    batch_statistics : bool
+        Of the batch norms; False keeps the moving ones as they are.
     """
 
     def __init__(

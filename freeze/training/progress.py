@@ -14,8 +14,10 @@ class Progress:
 
     Parameters
     ----------
-    title : shown before the bar.
-    log : folder for TensorBoard, or None.
+    title : str
+        Shown before the bar.
+    log : Path or None
+        Folder for TensorBoard, or None.
     """
 
     def __init__(self, title: str, log: Path | None) -> None:

@@ -19,14 +19,18 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
 
     Parameters
     ----------
-    crops : (N,H,W,3) uint8 BGR.
-    scene : (N,) int; features are centred within each, since a scene's own mean tells nobody apart.
-    model : OpenVINO IR (.xml) or ONNX that takes (B,3,H,W) float32 BGR in 0..255 and gives (B,T).
-    cache : .npz to keep them in; used again for the same crops and model.
+    crops : (N,H,W,3) ndarray of uint8
+        BGR.
+    scene : (N,) ndarray of int
+        Features are centred within each, since a scene's own mean tells nobody apart.
+    model : Path
+        OpenVINO IR (.xml) or ONNX that takes (B,3,H,W) float32 BGR in 0..255 and gives (B,T).
+    cache : Path
+        .npz to keep them in; used again for the same crops and model.
 
     Returns
     -------
-    (N,T) float32.
+    (N,T) ndarray of float32
     """
     digest = hashlib.sha256(crops.tobytes())
     digest.update(scene.tobytes())

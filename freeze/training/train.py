@@ -72,7 +72,8 @@ def train(config: TrainConfig) -> dict[str, float]:
 
     Raises
     ------
-    TrainError : data, state, settings or disk are at fault.
+    TrainError
+        Data, state, settings or disk are at fault.
     """
     from tracker.core.tensorflow import import_tensorflow
 

@@ -18,8 +18,10 @@ def validate(crops: Crops, embed: Embed) -> dict[str, float]:
 
     Returns
     -------
-    `rank1/S` and `map/S` for every source S that has queries, the mAP over all queries as `score`, and, over what a
-    tracker would meet in one camera, `area` (see `Separation.area`) and `threshold`. Empty where nothing is held out.
+    dict[str, float]
+        `rank1/S` and `map/S` for every source S that has queries, the mAP over all queries as `score`, and, over what a
+        tracker would meet in one camera, `area` (see `Separation.area`) and `threshold`. Empty where nothing is held
+        out.
     """
     keep = (crops.identity >= 0) & crops.held_out[crops.identity]
     if not keep.any():

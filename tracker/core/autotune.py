@@ -59,9 +59,12 @@ def choose_threads(graph: Path, key: str, most: int) -> int:
 
     Parameters
     ----------
-    graph : the .pb file.
-    key : names the machine and the graph.
-    most : threads to try at most.
+    graph : Path
+        The .pb file.
+    key : str
+        Names the machine and the graph.
+    most : int
+        Threads to try at most.
     """
     numbers = [n for n in THREADS if n <= max(1, most)]
     if len(numbers) == 1:

@@ -38,7 +38,8 @@ def wanted_classes(classes: Sequence[str] | None, names: Sequence[str], detector
 
     Raises
     ------
-    DetectorError : a name that the detector does not know; the message lists those it does.
+    DetectorError
+        A name that the detector does not know; the message lists those it does.
     """
     if classes is None or tuple(classes) == ("all",):
         return None

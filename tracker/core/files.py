@@ -35,7 +35,8 @@ def model_bytes(path: Path) -> bytes:
 
     Raises
     ------
-    DetectorError : the file is missing, unreadable, empty, an HTML page or a git-lfs pointer.
+    DetectorError
+        The file is missing, unreadable, empty, an HTML page or a git-lfs pointer.
     """
     try:
         data = path.read_bytes()

@@ -30,7 +30,8 @@ def read_seqinfo(folder: Path) -> SequenceInfo:
 
     Raises
     ------
-    SourceError : the file is missing, broken, or lacks a key or a sensible number.
+    SourceError
+        The file is missing, broken, or lacks a key or a sensible number.
     """
     path = folder / "seqinfo.ini"
     parser = configparser.ConfigParser(interpolation=None)
@@ -73,7 +74,8 @@ def read_rows(path: Path) -> np.ndarray:
 
     Raises
     ------
-    DetectionsError : a line that is not numbers or has fewer than six; the message names its number.
+    DetectionsError
+        A line that is not numbers or has fewer than six; the message names its number.
     """
     rows = []
     try:

@@ -47,7 +47,8 @@ def import_tensorflow() -> Any:
 
     Raises
     ------
-    BackendMissingError : TensorFlow is not installed, or does not load; its own last words are in the message.
+    BackendMissingError
+        TensorFlow is not installed, or does not load; its own last words are in the message.
     """
     return _load()[0]
 
@@ -67,7 +68,8 @@ def pick_device(device: str) -> str:
 
     Raises
     ------
-    DeviceError : a device of another name, or a GPU that TensorFlow does not see; the message repeats its reason.
+    DeviceError
+        A device of another name, or a GPU that TensorFlow does not see; the message repeats its reason.
     """
     match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+))?", device)
     if not match or (match[2] and match[1] != "gpu"):

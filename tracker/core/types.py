@@ -16,10 +16,14 @@ class Frame:
 
     Attributes
     ----------
-    index : 1-based number of the frame in its source, as in MOT files.
-    time_s : seconds since the source's first frame, from the container's timestamps where it has them.
-    image : uint8 (H,W,3) BGR, or None where a sequence's pixels are missing.
-    size : (width, height) in pixels.
+    index : int
+        1-based number of the frame in its source, as in MOT files.
+    time_s : float
+        Seconds since the source's first frame, from the container's timestamps where it has them.
+    image : (H,W,3) ndarray of uint8 or None
+        BGR, or None where a sequence's pixels are missing.
+    size : tuple[int, int]
+        (width, height) in pixels.
     """
 
     index: int
@@ -34,13 +38,17 @@ class Detections:
 
     Attributes
     ----------
-    xyxy : (N,4) float32, corners in pixels; may reach over the frame's border. x2 > x1 and y2 > y1.
-    score : (N,) float32, confidence; public detectors may exceed 1, so only finiteness is asked.
-    class_id : (N,) int32, index into the detector's class names.
+    xyxy : (N,4) ndarray of float32
+        Corners in pixels; may reach over the frame's border. x2 > x1 and y2 > y1.
+    score : (N,) ndarray of float32
+        Confidence; public detectors may exceed 1, so only finiteness is asked.
+    class_id : (N,) ndarray of int32
+        Index into the detector's class names.
 
     Raises
     ------
-    DetectionsError : lengths differ, a value is not finite, or a box is inverted or empty.
+    DetectionsError
+        Lengths differ, a value is not finite, or a box is inverted or empty.
     """
 
     xyxy: np.ndarray
@@ -106,14 +114,21 @@ class Tracks:
 
     Attributes
     ----------
-    id : (T,) int64, positive, never reused in a run.
-    xyxy : (T,4) float64, corners in pixels (the filter's posterior in the `paper` preset).
-    score : (T,) float32, of the detection matched in this frame, else of the last one; 0 where `present` without one.
-    class_id : (T,) int32, by votes.
-    detection_index : (T,) int64, row of the detection matched in this frame, -1 if none.
-    confirmed : (T,) bool.
-    time_since_update : (T,) int64, frames since the last match on which the detector ran.
-    present : (T,) bool, confirmed and matched when the detector last ran, or young or missed and likely there.
+    id : (T,) ndarray of int64
+        Positive, never reused in a run.
+    xyxy : (T,4) ndarray of float64
+        Corners in pixels (the filter's posterior in the `paper` preset).
+    score : (T,) ndarray of float32
+        Of the detection matched in this frame, else of the last one; 0 where `present` without one.
+    class_id : (T,) ndarray of int32
+        By votes.
+    detection_index : (T,) ndarray of int64
+        Row of the detection matched in this frame, -1 if none.
+    confirmed : (T,) ndarray of bool
+    time_since_update : (T,) ndarray of int64
+        Frames since the last match on which the detector ran.
+    present : (T,) ndarray of bool
+        Confirmed and matched when the detector last ran, or young or missed and likely there.
     """
 
     id: np.ndarray

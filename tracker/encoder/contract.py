@@ -21,20 +21,33 @@ class Contract:
 
     Attributes
     ----------
-    graph_sha256 : hexadecimal SHA-256 of the .pb file's bytes.
-    input_dtype : `uint8` or `float32`: what is fed to node `input_name`.
-    input_shape : (height, width, channels) of one crop, pixels; the batch axis is free.
-    colour_order : `bgr` (as OpenCV reads) or `rgb`: the order that the graph expects to be fed.
-    input_range : (low, high) of the values fed, (0, 255) or (0, 1).
-    dimension : length of a feature.
-    l2_normalised : features are unit vectors.
-    crop_rule : how a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened
-        about its centre to the input's aspect first, as the published DeepSORT tools do).
-    precision : `f32`, `bf16` or `f16`: the arithmetic inside the graph.
-    max_cosine_distance : matching threshold calibrated for these features, or None where it is not known.
-    provenance : where the weights come from: kind of source, file names, hashes, network, which variables.
-    repairs : what was mended on the way, each {code, nodes, why}.
-    proof : figures of the proof, for example {max_abs_difference, inputs, batches, ...}.
+    graph_sha256 : str
+        Hexadecimal SHA-256 of the .pb file's bytes.
+    input_dtype : str
+        `uint8` or `float32`: what is fed to node `input_name`.
+    input_shape : tuple[int, int, int]
+        (height, width, channels) of one crop, pixels; the batch axis is free.
+    colour_order : str
+        `bgr` (as OpenCV reads) or `rgb`: the order that the graph expects to be fed.
+    input_range : tuple[float, float]
+        (low, high) of the values fed, (0, 255) or (0, 1).
+    dimension : int
+        Length of a feature.
+    l2_normalised : bool
+        Features are unit vectors.
+    crop_rule : str
+        How a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened about its
+        centre to the input's aspect first, as the published DeepSORT tools do).
+    precision : str
+        `f32`, `bf16` or `f16`: the arithmetic inside the graph.
+    max_cosine_distance : float or None
+        Matching threshold calibrated for these features, or None where it is not known.
+    provenance : dict[str, Any]
+        Where the weights come from: kind of source, file names, hashes, network, which variables.
+    repairs : list[dict[str, Any]]
+        What was mended on the way, each {code, nodes, why}.
+    proof : dict[str, Any]
+        Figures of the proof, for example {max_abs_difference, inputs, batches, ...}.
     """
 
     graph_sha256: str

@@ -15,8 +15,10 @@ class CropBuffer:
 
     Parameters
     ----------
-    shape : (height, width, channels) of a crop, pixels; 3 channels, or 1 for grey.
-    rule : `stretch` resizes the box as it is; `aspect` first gives it the crop's aspect by changing its width about its
+    shape : tuple[int, int, int]
+        (height, width, channels) of a crop, pixels; 3 channels, or 1 for grey.
+    rule : str
+        `stretch` resizes the box as it is; `aspect` first gives it the crop's aspect by changing its width about its
         centre, as the published DeepSORT tools do.
     """
 
@@ -31,12 +33,14 @@ class CropBuffer:
 
         Parameters
         ----------
-        frames : pairs of a uint8 (H,W,3) BGR image and (N,4) corners in its pixels. What reaches over the border is cut
-            off first; a box without a pixel inside gives a black crop.
+        frames : Iterable[tuple[ndarray, ndarray]]
+            Pairs of a uint8 (H,W,3) BGR image and (N,4) corners in its pixels. What reaches over the border is cut off
+            first; a box without a pixel inside gives a black crop.
 
         Returns
         -------
-        (sum of N, height, width, channels) uint8, a view that the next call overwrites.
+        (sum of N, height, width, channels) ndarray of uint8
+            A view that the next call overwrites.
         """
         frames = list(frames)
         total = sum(len(xyxy) for _, xyxy in frames)

@@ -15,7 +15,8 @@ def read_graph(path: Path) -> Any:
 
     Raises
     ------
-    EncoderError : missing, empty, a web page, a git-lfs pointer, or no frozen graph.
+    EncoderError
+        Missing, empty, a web page, a git-lfs pointer, or no frozen graph.
     """
     try:
         data = path.read_bytes()
@@ -48,7 +49,8 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
 
     Raises
     ------
-    EncoderError : no such placeholder or output, or several.
+    EncoderError
+        No such placeholder or output, or several.
     """
     tf = import_tensorflow()
     graph = tf.Graph()

@@ -36,8 +36,10 @@ def lowered(graph_def: Any, precision: str) -> Any | None:
 
     Parameters
     ----------
-    graph_def : GraphDef, float32, inference only.
-    precision : `bf16` or `f16`.
+    graph_def : Any
+        GraphDef, float32, inference only.
+    precision : str
+        `bf16` or `f16`.
     """
     tf = import_tensorflow()
     low = {"bf16": tf.bfloat16, "f16": tf.float16}[precision]

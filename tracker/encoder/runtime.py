@@ -35,13 +35,22 @@ class FrozenEncoder:
 
     Attributes
     ----------
-    contract : what the graph promises; inferred from the graph where no contract file stands beside it.
-    dimension : length of a feature.
-    input_shape : (height, width, channels) of a crop, pixels.
-    device : `cpu` or `gpu:n`, where the graph runs.
-    precision : `f32`, `bf16` or `f16`, of the arithmetic inside the graph.
-    path, sha256 : the .pb file and its hash.
-    warnings : what went wrong and was survived.
+    contract : Contract
+        What the graph promises; inferred from the graph where no contract file stands beside it.
+    dimension : int
+        Length of a feature.
+    input_shape : tuple[int, int, int]
+        (height, width, channels) of a crop, pixels.
+    device : str
+        `cpu` or `gpu:n`, where the graph runs.
+    precision : str
+        `f32`, `bf16` or `f16`, of the arithmetic inside the graph.
+    path : Path
+        The .pb file.
+    sha256 : str
+        Its hash, hexadecimal.
+    warnings : list[str]
+        What went wrong and was survived.
     """
 
     def __init__(
@@ -74,15 +83,21 @@ class FrozenEncoder:
 
         Parameters
         ----------
-        path : GraphDef (.pb); its contract is the .json beside it.
-        device : auto, cpu, gpu or gpu:N.
-        precision : arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what is measured as better.
-        threads : within one operation; None: half of the processors, since the other stages need theirs.
+        path : str or Path
+            GraphDef (.pb); its contract is the .json beside it.
+        device : str
+            Auto, cpu, gpu or gpu:N.
+        precision : str or None
+            Arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what is measured as better.
+        threads : int or None
+            Within one operation; None: half of the processors, since the other stages need theirs.
 
         Raises
         ------
-        EncoderError : no such file, no graph, or one that breaks its contract or gives no features.
-        DeviceError : the device is not there.
+        EncoderError
+            No such file, no graph, or one that breaks its contract or gives no features.
+        DeviceError
+            The device is not there.
         """
         path = Path(path)
         graph_def = read_graph(path)
@@ -158,7 +173,8 @@ class FrozenEncoder:
 
         Raises
         ------
-        EncoderError : features of a wrong shape, not finite, equal for all crops, or of a norm other than promised.
+        EncoderError
+            Features of a wrong shape, not finite, equal for all crops, or of a norm other than promised.
         """
         crops = trial_crops(self._buckets[-1], self.input_shape)
         crops[0], crops[-1] = 0, 255
@@ -195,7 +211,8 @@ class FrozenEncoder:
 
         Raises
         ------
-        EncoderError : crops of another shape, or TensorFlow failed.
+        EncoderError
+            Crops of another shape, or TensorFlow failed.
         """
         crops = np.asarray(crops)
         if crops.shape[1:] != self.input_shape or crops.dtype != np.uint8:

@@ -46,7 +46,8 @@ class CameraMotion:
 
         Parameters
         ----------
-        detections : boxes of this frame; corners on what moves by itself are left out.
+        detections : Detections or None
+            Boxes of this frame; corners on what moves by itself are left out.
         """
         if frame.image is None:
             self._grey, self._resting = None, 0

@@ -34,8 +34,10 @@ class Painter:
 
     Parameters
     ----------
-    class_names : names by class id.
-    trail : points of a trail.
+    class_names : Sequence[str]
+        Names by class id.
+    trail : int
+        Points of a trail.
     """
 
     def __init__(self, class_names: Sequence[str] = (), trail: int = 25) -> None:

@@ -21,7 +21,8 @@ def open_source(text: str, window: Window | None = None, *, reconnect_s: float =
 
     Raises
     ------
-    SourceError : nothing there, or nothing that can be read.
+    SourceError
+        Nothing there, or nothing that can be read.
     """
     window = window or Window()
     path = Path(text).expanduser()

@@ -23,9 +23,12 @@ class VideoSink:
 
     Parameters
     ----------
-    path : the file.
-    size : (width, height) of the frames, pixels; an odd side gets one more row or column, as 4:2:0 colour needs.
-    fps : nominal rate, for players that show one.
+    path : Path
+        The file.
+    size : tuple[int, int]
+        (width, height) of the frames, pixels; an odd side gets one more row or column, as 4:2:0 colour needs.
+    fps : float
+        Nominal rate, for players that show one.
     """
 
     CLOCK = 90_000
