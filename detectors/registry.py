@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from detectors.custom import CustomDetector, Look, open_plugin, plugins
 from detectors.network import NetworkOptions
 from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
@@ -31,7 +32,7 @@ class OpenDetector(Protocol):
 
 
 def open_detector(
-    spec: str | Path,
+    spec: str | Path | Look,
     *,
     confidence: float | None = None,
     nms: float | None = None,
@@ -49,6 +50,7 @@ def open_detector(
 
     Parameters
     ----------
+    spec : a name, a file, an installed plug-in's name, or a callable (see `detectors.custom` for both).
     confidence, nms : thresholds, 0 to 1; None: the detector's own.
     tiles : off, auto or COLUMNSxROWS (networks only).
     classes : names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
@@ -66,10 +68,15 @@ def open_detector(
     for name, value in (("confidence", confidence), ("nms", nms)):
         if value is not None and not 0 <= value <= 1:
             raise DetectorError(f"{name} {value}; expected a number from 0 to 1")
+    if callable(spec):
+        return CustomDetector(spec, confidence=confidence, classes=classes)
     text = str(spec)
     family = text if text in NAMES else Path(text).suffix.lower()
     if family not in _FAMILIES:
-        known, files = ", ".join(NAMES), ", ".join(SUFFIXES)
+        found = plugins()
+        if text in found:
+            return open_plugin(found[text], confidence=confidence, classes=classes)
+        known, files = ", ".join((*NAMES, *sorted(found))), ", ".join(SUFFIXES)
         raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {files}")
     options = NetworkOptions(
         confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracker.core.types import Detections, Frame, Tracks
     from tracker.encoder.runtime import FrozenEncoder
+    from tracker.errors import DetectionsError, TrackerError
     from tracker.tracking.tracker import DeepSort
 
-__all__ = ["DeepSort", "Detections", "Frame", "FrozenEncoder", "Tracks"]
+__all__ = ["DeepSort", "Detections", "DetectionsError", "Frame", "FrozenEncoder", "TrackerError", "Tracks"]
 __version__ = "0.1.0"
 
 _HOME = {
     "DeepSort": "tracking.tracker",
     "Detections": "core.types",
+    "DetectionsError": "errors",
     "Frame": "core.types",
     "FrozenEncoder": "encoder.runtime",
+    "TrackerError": "errors",
     "Tracks": "core.types",
 }
 

@@ -141,8 +141,13 @@ def _names(text: str) -> tuple[str, ...]:
 def _detector(text: str) -> str:
     if text in ("auto", "ssdlite", "coco", "motion") or text.lower().endswith((".onnx", ".pb", ".txt")):
         return text
+    from detectors.custom import plugins
+
+    if text in (installed := plugins()):
+        return text
     raise argparse.ArgumentTypeError(
-        f"{text!r}; expected auto, ssdlite, coco, motion, or a file that ends in .onnx, .pb or .txt"
+        f"{text!r}; expected {', '.join(('auto', 'ssdlite', 'coco', 'motion', *sorted(installed)))}, "
+        "or a file that ends in .onnx, .pb or .txt"
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tracker.errors import DetectionsError
+from tracker.errors import BackendMissingError, DetectionsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,54 @@ class Detections:
             good &= (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
         return cls(xyxy[good], score[good], class_id[good]), int((~good).sum())
 
+    @classmethod
+    def from_supervision(cls, detections: Any) -> Detections:
+        """Detections of the package `supervision`.
+
+        Parameters
+        ----------
+        detections : supervision.Detections
+            Anything with `xyxy` (N,4) in pixels, and `confidence` and `class_id` of N each or None.
+
+        Raises
+        ------
+        DetectionsError
+            An attribute is missing, or boxes do not pass the constructor's checks.
+        """
+        try:
+            return cls(detections.xyxy, detections.confidence, detections.class_id)
+        except AttributeError:
+            raise _unlike(detections, "supervision.Detections: xyxy, confidence and class_id") from None
+
+    @classmethod
+    def from_ultralytics(cls, results: Any) -> Detections:
+        """Boxes of one picture as `ultralytics` returns them; tensors may live on a GPU.
+
+        Parameters
+        ----------
+        results : ultralytics.engine.results.Results
+            Anything whose `boxes` have `xyxy` (N,4) in pixels, `conf` and `cls` of N each.
+
+        Raises
+        ------
+        DetectionsError
+            An attribute is missing (a list of results: one per picture), or boxes do not pass the constructor's checks.
+        """
+        try:
+            boxes = results.boxes
+            return cls(*(_on_host(values) for values in (boxes.xyxy, boxes.conf, boxes.cls)))
+        except AttributeError:
+            raise _unlike(results, "the results of one picture: boxes with xyxy, conf and cls") from None
+
+
+def _on_host(values: Any) -> np.ndarray:
+    """A tensor of PyTorch, or an array, as an array in this process's memory."""
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+
+
+def _unlike(met: Any, expected: str) -> DetectionsError:
+    return DetectionsError(f"{type(met).__module__}.{type(met).__name__} has no boxes; expected {expected}")
+
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
@@ -156,6 +205,28 @@ class Tracks:
     def written(self) -> Tracks:
         """Tracks that are present: the rows that are written and drawn."""
         return self[self.present]
+
+    def to_supervision(self) -> Any:
+        """The tracks as `supervision.Detections`, for that package's annotators, zones and sinks.
+
+        Returns
+        -------
+        supervision.Detections
+            `xyxy` (T,4) float32, `confidence` (T,), `class_id` (T,) and `tracker_id` (T,).
+
+        Raises
+        ------
+        BackendMissingError
+            The package is not installed.
+        """
+        try:
+            from supervision import Detections as Theirs
+        except ImportError:
+            raise BackendMissingError("supervision is not installed; pip install supervision") from None
+        return Theirs(
+            xyxy=self.xyxy.astype(np.float32), confidence=self.score, class_id=self.class_id.astype(int),
+            tracker_id=self.id.astype(int),
+        )  # fmt: skip
 
     @classmethod
     def empty(cls) -> Tracks:

@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 _CHUNK = 1 << 20
 """Pairs looked at in one go: bounds the memory that a frame of thousands of boxes asks for."""
@@ -113,7 +110,7 @@ def assign_whole(pairs: Pairs, rows: np.ndarray, columns: np.ndarray, threshold:
     inside = (r >= 0) & (c >= 0) & (pairs.cost <= threshold)
     cost = np.full((len(rows), len(columns)), threshold + 1e-5)
     cost[r[inside], c[inside]] = pairs.cost[inside]
-    r, c = linear_sum_assignment(cost)
+    r, c = solve(cost)
     kept = cost[r, c] <= threshold
     given = np.zeros(len(columns), bool)
     given[c] = True
@@ -151,12 +148,20 @@ def _compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
+def solve(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the cheapest assignment. SciPy's solvers load on first use: `import tracker` is quick."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
+
+
 def _solve_dense(r: np.ndarray, c: np.ndarray, cost: np.ndarray, shape: tuple[int, int], nobody: float) -> np.ndarray:
     """Column (R,) that each row takes in the cheapest assignment of all rows, -1 for none; not all need be feasible."""
     matrix = np.full(shape, nobody)
     matrix[r, c] = cost
     taken = np.full(shape[0], -1)
-    rows, columns = linear_sum_assignment(matrix)
+    rows, columns = solve(matrix)
     taken[rows] = columns
     return taken
 
@@ -166,6 +171,9 @@ def _solve_sparse(r: np.ndarray, c: np.ndarray, cost: np.ndarray, shape: tuple[i
 
     All costs are raised by 1, which changes no optimum and keeps zeros from being taken for missing edges.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     own = np.arange(shape[0])
     weight = np.concatenate([cost, np.full(shape[0], nobody)]) + 1
     graph = csr_array((weight, (np.concatenate([r, own]), np.concatenate([c, own + shape[1]]))), (shape[0], sum(shape)))

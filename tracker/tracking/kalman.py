@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from filterpy.common import kinematic_kf
 
 from tracker.core import boxes
 
@@ -139,6 +138,8 @@ def squared_mahalanobis(residual: np.ndarray, innovation: np.ndarray) -> np.ndar
 
 def matrices(dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Transition F (8,8) and observation H (4,8) of the same model as dense matrices, from filterpy."""
+    from filterpy.common import kinematic_kf
+
     model = kinematic_kf(dim=4, order=1, dt=dt, order_by_dim=False)
     return model.F, model.H
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from tracker.tracking.assignment import solve
 
 _TREND = 12
 """Frames at a tracklet's end from which its velocity there is taken."""
@@ -88,7 +89,7 @@ def stitch(tracklets: list[Tracklet], fps: float, s: Smoothing) -> list[Tracklet
         return tracklets
     cost = np.array([[_meeting(a, b, fps, s) for b in tracklets] for a in tracklets])
     feasible = np.isfinite(cost)
-    ends, starts = linear_sum_assignment(np.where(feasible, cost - 1, 0))
+    ends, starts = solve(np.where(feasible, cost - 1, 0))
     follower = {int(a): int(b) for a, b in zip(ends, starts, strict=True) if feasible[a, b]}
     joined, later = [], set(follower.values())
     for first in range(len(tracklets)):

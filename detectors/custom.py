@@ -1,0 +1,117 @@
+"""Detectors that are not ours: any callable `(image) -> Detections`, given as it is or by an installed package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import numpy as np
+
+from tracker.core.classes import wanted_classes
+from tracker.core.types import Detections, Frame
+from tracker.errors import BackendMissingError, DetectorError, first_line
+
+GROUP = "tracker.detectors"
+"""Entry points of this group name a function without parameters that returns such a callable."""
+
+Look = Callable[[np.ndarray], Detections | None]
+
+
+class CustomDetector:
+    """A callable as a detector.
+
+    Parameters
+    ----------
+    look : Callable
+        Takes a uint8 (H,W,3) BGR picture, which it must not change, and returns its boxes; None: it did not look. Its
+        attribute `class_names`, where it has one, names the class ids; `close`, where it has one, is called at the end.
+    name : str, optional
+        For the summary; by default the callable's own.
+    confidence : float, optional
+        Drop boxes that score lower.
+    classes : sequence of str, optional
+        Names to keep; `look` must have `class_names`.
+
+    Raises
+    ------
+    DetectorError
+        A class is unknown.
+    """
+
+    path = ""
+    runtime = "python"
+
+    def __init__(
+        self,
+        look: Look,
+        *,
+        name: str | None = None,
+        confidence: float | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self._look, self._confidence = look, confidence
+        self.name: str = name or getattr(look, "__name__", type(look).__name__)
+        self.class_names: tuple[str, ...] = tuple(getattr(look, "class_names", ("object",)))
+        self._wanted = wanted_classes(classes, self.class_names, self.name)
+        self.warnings: list[str] = []
+
+    def __call__(self, frame: Frame) -> Detections | None:
+        """Boxes of a frame.
+
+        Raises
+        ------
+        DetectorError
+            The frame has no pixels, or something else than `Detections` came back.
+        """
+        if frame.image is None:
+            raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; expected a source that has")
+        found = self._look(frame.image)
+        if found is None:
+            return None
+        if not isinstance(found, Detections):
+            raise DetectorError(
+                f"detector {self.name} returned {type(found).__module__}.{type(found).__name__}; expected "
+                "tracker.Detections (see Detections.from_supervision and from_ultralytics), or None: did not look"
+            )
+        keep = np.ones(len(found), bool)
+        if self._confidence is not None:
+            keep &= found.score >= self._confidence
+        if self._wanted is not None:
+            keep &= np.isin(found.class_id, self._wanted)
+        return found if keep.all() else found[keep]
+
+    def close(self) -> None:
+        close = getattr(self._look, "close", None)
+        if callable(close):
+            close()
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Detectors that installed packages bring, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def open_plugin(entry: EntryPoint, **options: Any) -> CustomDetector:
+    """A detector from an installed package; `options` as for `CustomDetector`.
+
+    Raises
+    ------
+    BackendMissingError
+        The plug-in cannot be imported.
+    DetectorError
+        It does not return a callable.
+    """
+    try:
+        opener = entry.load()
+    except (ImportError, AttributeError) as e:
+        raise BackendMissingError(
+            f"detector {entry.name} ({entry.value}) cannot be imported ({first_line(e)}); install what it needs"
+        ) from None
+    look = opener()
+    if not callable(look):
+        raise DetectorError(
+            f"detector {entry.name} ({entry.value}) returned {type(look).__name__}; expected a callable "
+            "(image) -> tracker.Detections"
+        )
+    return CustomDetector(look, name=entry.name, **options)
