@@ -27,7 +27,7 @@ from tracker.core.types import Frame
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import SourceError, TrackerError
 from tracker.tracking.config import TrackerConfig
-from tracker.video.files import Window, open_sequence
+from tracker.video.files import FrameRange, open_sequence
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 PEOPLE, VEHICLES = ("person",), NAMES[1:]
@@ -80,7 +80,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
     asked = [name for name in args.only.split(",") if name]
     encoder = open_encoder(args.encoder)
     for folder in sequences(args.data):
-        with open_sequence(folder, Window()) as source:
+        with open_sequence(folder, FrameRange()) as source:
             first = next(iter(source), None)
         pixels = first is not None and first.image is not None
         files = sorted((folder / "det").glob("*.txt"), key=lambda p: ("FRCNN" not in p.name, p.name))
@@ -115,7 +115,7 @@ def prepare(label: str, folder: Path, spec: str, public: bool, encoder: FrozenEn
     classes = (PEOPLE if people else VEHICLES) if spec == "coco" else None
     detector = open_detector(spec, frames=first, classes=classes, faint=True)
     frames, features, size = [], [], info.size
-    with open_sequence(folder, Window()) as source:
+    with open_sequence(folder, FrameRange()) as source:
         for frame in source:
             found = detector(frame) or Detections.empty()
             frames.append(found)

@@ -200,7 +200,7 @@ class _Scripted:
     def __init__(self, detector: Any, objects: int) -> None:
         self._detector, self._objects = detector, objects
         self.class_names, self.runtime = ("person",), getattr(detector, "runtime", "none")
-        self.abreast = getattr(detector, "abreast", 1)
+        self.concurrency = getattr(detector, "concurrency", 1)
         generator = np.random.default_rng(7)
         self._place, self._speed = generator.random((objects, 2)), generator.normal(0, 0.002, (objects, 2))
 

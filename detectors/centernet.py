@@ -72,7 +72,7 @@ class CenterNet(Network):
         needed = None if self._wanted is None else np.flatnonzero(np.isin(self._kind, self._kind[self._wanted]))
         self._classes = np.arange(len(COCO)) if needed is None else needed
         self._run = open_runner(_cut_beside(path, needed), INPUT, (PEAKS, EXTENTS), options)
-        self.runtime, self.abreast = self._run.name, self._run.abreast
+        self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         peaks, extents = self._run(batch_of(images, SIZE))

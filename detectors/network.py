@@ -87,7 +87,7 @@ class Network:
         self._grid, self._size = parse_tiles(options.tiles), size
         self.tiled = True
         """False: the whole frame alone, whatever the tiles; may be changed between frames."""
-        self.abreast = 1
+        self.concurrency = 1
         """Threads that may and should call it at the same time."""
         self._rects: tuple[tuple[int, int, bool], np.ndarray] | None = None
 

@@ -64,7 +64,7 @@ class TFObjectDetector(Network):
         else:
             _check_whole(path)
             self._run = open_runner(path, "image_tensor", _WHOLE, options, runtime="tensorflow")
-        self.runtime, self.abreast = self._run.name, self._run.abreast
+        self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
         if self._cut is None:

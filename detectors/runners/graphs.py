@@ -21,7 +21,7 @@ class Runner(Protocol):
 
     name: str
     """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
-    abreast: int
+    concurrency: int
     """How many threads gain by calling it at the same time."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]: ...
@@ -116,7 +116,7 @@ def read_graph(path: Path) -> Any:
 class TFRunner:
     """A graph in a session of its own, placed on the CPU or one GPU (memory growth on), called without feed dicts."""
 
-    abreast = 1
+    concurrency = 1
 
     def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
         tf = import_tensorflow()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from detectors.runners.eight_bit import eight_bit as copy_in_eight_bits
-from tracker.core.autotune import compare, remembered
+from tracker.core.autotune import cached, compare
 from tracker.core.files import model_bytes
 from tracker.core.tensorflow import processor
 from tracker.errors import BackendMissingError, DetectorError, first_line
@@ -57,11 +57,11 @@ class OpenVINORunner:
             if (copy := self._eight_bit()) is None:
                 raise DetectorError(f"{path}: no ReLU6 bounds its activations; use precision auto, f32 or bf16")
             self._model = copy
-        self.abreast = 1
+        self.concurrency = 1
         if threads > 1:
             measure = partial(self._sharing, rest, threads)
-            self.abreast = int(self._measured("abreast", measure, threads, precision)["abreast"])
-        self._options = _options(rest, threads, self.abreast)
+            self.concurrency = int(self._measured("concurrency", measure, threads, precision)["concurrency"])
+        self._options = _options(rest, threads, self.concurrency)
         self.name = f"openvino cpu {precision}"
 
     def _read(self, path: Path) -> Any:
@@ -81,7 +81,7 @@ class OpenVINORunner:
     def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
         """The outcome of a measurement, which is made once per machine, version and graph."""
         digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
-        return remembered("openvino", f"{what} {given}, {processor()}, openvino {self._version}, {digest}", measure)
+        return cached("openvino", f"{what} {given}, {processor()}, openvino {self._version}, {digest}", measure)
 
     def _rest(self) -> dict[str, Any]:
         """bf16 where the processor knows it and it saves time: without matrix units it may cost more."""
@@ -108,12 +108,12 @@ class OpenVINORunner:
         """How many pictures to look at at the same time with so many threads: one, or one a thread."""
         batch = self._trial()
 
-        def look(abreast: int) -> Callable[[], None]:
-            compiled = self._compile(self._model, batch.shape, _options(precision, threads, abreast))
-            requests = [compiled.create_infer_request() for _ in range(abreast)]
+        def look(concurrency: int) -> Callable[[], None]:
+            compiled = self._compile(self._model, batch.shape, _options(precision, threads, concurrency))
+            requests = [compiled.create_infer_request() for _ in range(concurrency)]
 
             def work() -> None:
-                for _ in range(threads // abreast):
+                for _ in range(threads // concurrency):
                     for request in requests:
                         request.start_async([batch])
                     for request in requests:
@@ -122,7 +122,7 @@ class OpenVINORunner:
             return work
 
         seconds = compare({"1": look(1), str(threads): look(threads)}, busy=False)
-        return {"abreast": int(min(seconds, key=lambda k: seconds[k])), "seconds": seconds}
+        return {"concurrency": int(min(seconds, key=lambda k: seconds[k])), "seconds": seconds}
 
     def _trial(self) -> np.ndarray:
         """One picture of noise, as the graph takes it."""
@@ -159,9 +159,9 @@ class OpenVINORunner:
         self._mine = threading.local()
 
 
-def _options(precision: str, threads: int, abreast: int) -> dict[str, Any]:
+def _options(precision: str, threads: int, concurrency: int) -> dict[str, Any]:
     """OpenVINO's. A single stream works in the caller's thread; several stay off fixed cores, as others work too."""
     common = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
-    if abreast == 1:
+    if concurrency == 1:
         return {**common, "PERFORMANCE_HINT": "LATENCY"}
-    return {**common, "NUM_STREAMS": abreast, "ENABLE_CPU_PINNING": False}
+    return {**common, "NUM_STREAMS": concurrency, "ENABLE_CPU_PINNING": False}

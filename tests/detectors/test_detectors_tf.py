@@ -144,11 +144,13 @@ def test_two_threads_at_a_time_see_what_one_sees(monkeypatch):
     # Which way is faster depends on the machine: take both.
     found = []
     frames = [Frame(i, 0.0, np.roll(scene(), 20 * i, axis=1), (300, 300)) for i in range(1, 9)]
-    for abreast in (1, 2):
-        monkeypatch.setattr(openvino, "remembered", lambda kind, key, measure, n=abreast: {**measure(), "abreast": n})
+    for concurrency in (1, 2):
+        monkeypatch.setattr(
+            openvino, "cached", lambda kind, key, measure, n=concurrency: {**measure(), "concurrency": n}
+        )
         detector = open_detector("ssdlite", tiles="off", confidence=0.01, device="cpu", threads=2, precision="f32")
-        assert detector.abreast == abreast
-        with ThreadPoolExecutor(abreast) as pool:
+        assert detector.concurrency == concurrency
+        with ThreadPoolExecutor(concurrency) as pool:
             found.append(list(pool.map(detector, frames)))
         detector.close()
     for one, two in zip(*found, strict=True):

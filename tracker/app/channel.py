@@ -99,7 +99,7 @@ class Channel(Generic[T]):
             return sum(len(queue) for queue in self._lanes)
 
 
-class Turns(Generic[T]):
+class OrderedWorkers(Generic[T]):
     """Lets several workers take from one channel and pass on in the order in which they took.
 
     Parameters

@@ -15,7 +15,7 @@ from tracker.app.options import build_config, parser
 from tracker.errors import ConfigError, TrackerError
 
 if TYPE_CHECKING:
-    from tracker.app.session import Run
+    from tracker.app.session import Session
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -53,21 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(config: RunConfig, given: dict[str, Any]) -> int:
     from tracker.app.pipeline import Pipeline
-    from tracker.app.rate_controller import Governor
+    from tracker.app.rate_controller import RateController
     from tracker.app.report import Progress, reader_gone
-    from tracker.app.session import Run
+    from tracker.app.session import Session
     from tracker.core.tensorflow import cores
 
     quiet = given.get("quiet", False)
-    run = Run(config, given.get("output"), overwrite=given.get("overwrite", False),
+    run = Session(config, given.get("output"), overwrite=given.get("overwrite", False),
               say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)))  # fmt: skip
     pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
     for text, error in run.failed:
         print(f"error: {text} is left out: {error}", file=sys.stderr)
-    governor = None
+    controller = None
     if config.target_fps is not None:
-        governor = Governor(
-            config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.abreast
+        controller = RateController(
+            config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.concurrency
         )
     signals = _Signals(pipeline)
     progress = Progress(run.streams, quiet=quiet)
@@ -78,8 +78,8 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
             pipeline.stop()
             return
         progress.update()
-        if governor is not None:
-            governor.watch()
+        if controller is not None:
+            controller.watch()
 
     with signals:
         pipeline.run(watch)
@@ -92,7 +92,7 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
     return code
 
 
-def _finish(run: Run, pipeline: Any, signals: _Signals, *, quiet: bool, verbose: bool) -> int:
+def _finish(run: Session, pipeline: Any, signals: _Signals, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
     from tracker.app.report import as_json, summary, table
     from tracker.core.files import write_whole
@@ -124,7 +124,7 @@ def _finish(run: Run, pipeline: Any, signals: _Signals, *, quiet: bool, verbose:
         if verbose:
             print(
                 *(
-                    f"{k:10} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"
+                    f"{k:13} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"
                     for k, v in run.timing.summary().items()
                 ),
                 sep="\n",

@@ -2,7 +2,7 @@
 
 Decoders (one thread per stream) put frames into the first channel; each group of steps takes from one channel and puts
 into the next; every stream has a thread that draws and writes. All channels are bounded, and first in, first out within
-a stream. Where all detectors allow it, several threads detect, each on a frame of its own, and pass on in turn. A
+a stream. Where all detectors allow it, several threads detect, each on a frame of its own, and pass on in order. A
 stream ends by an item without a frame, which carries the error where there was one.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 
-from tracker.app.channel import Channel, Closed, Turns
+from tracker.app.channel import Channel, Closed, OrderedWorkers
 from tracker.app.steps import Item, Steps, Stream
 from tracker.core.types import Frame
 from tracker.errors import TrackerError
@@ -41,13 +41,13 @@ class Pipeline:
     Attributes
     ----------
     warnings : stages that stalled.
-    abreast : threads that detect: as many frames as every detector takes at a time (its attribute `abreast`, else 1).
+    concurrency : threads that detect: as many frames as every detector takes at a time.
     """
 
     def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
         self.streams, self.steps, self.threaded = list(streams), steps, threads
         self.warnings: list[str] = []
-        self.abreast = min((getattr(s.detector, "abreast", 1) for s in streams), default=1) if threads else 1
+        self.concurrency = min((getattr(s.detector, "concurrency", 1) for s in streams), default=1) if threads else 1
         self._stop = threading.Event()
         self._abort = threading.Event()
         self._idle = threading.Condition()
@@ -76,10 +76,11 @@ class Pipeline:
         threads = []
         for number, group in enumerate(groups):
             plan = {"admit": self.steps.plan} if number == 0 else {}
-            turns = Turns(self._channels[number], count=self._counts(number), **plan)
-            for _ in range(self.abreast if number == 0 else 1):
+            workers = OrderedWorkers(self._channels[number], count=self._counts(number), **plan)
+            for _ in range(self.concurrency if number == 0 else 1):
                 name = "steps " + "-".join(step.__name__ for step in group)
-                threads.append(threading.Thread(target=self._work, args=(number, group, turns), name=name, daemon=True))
+                arguments = (number, group, workers)
+                threads.append(threading.Thread(target=self._work, args=arguments, name=name, daemon=True))
         return threads
 
     def _counts(self, group: int) -> int:
@@ -90,7 +91,8 @@ class Pipeline:
         """Stages, by the names they are timed under, that share a thread."""
         names = {
             "detect": ("detect",),
-            "camera": ("motion",),
+            "optical_flow": ("optical_flow",),
+            "camera_motion": ("camera_motion",),
             "encode": ("crop", "encode"),
             "associate": ("associate",),
         }
@@ -102,8 +104,8 @@ class Pipeline:
         """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
         s = self.steps
         if s.encoder is not None and s.appearance == "auto":
-            return [(s.detect,), (s.fill, s.camera, s.select, s.encode, s.associate)]
-        return [(s.detect,), (s.fill, s.camera, s.select, s.encode), (s.associate,)]
+            return [(s.detect,), (s.optical_flow, s.camera_motion, s.select, s.encode, s.associate)]
+        return [(s.detect,), (s.optical_flow, s.camera_motion, s.select, s.encode), (s.associate,)]
 
     # ---- from outside ---------------------------------------------------------------------------
 
@@ -179,16 +181,16 @@ class Pipeline:
             error = e
         inlet.end(stream.number, Item(stream, None, error=error))
 
-    def _work(self, number: int, group: tuple[Step, ...], turns: Turns[Item]) -> None:
+    def _work(self, number: int, group: tuple[Step, ...], workers: OrderedWorkers[Item]) -> None:
         following = self._channels[number + 1] if number + 1 < len(self._channels) else None
         while True:
             try:
-                turn, items = turns.take()
+                turn, items = workers.take()
             except Closed:
                 return
             for step in group:
                 step(items)
-            with turns.turn(turn):
+            with workers.turn(turn):
                 for item in items:
                     with suppress(Closed):
                         self._pass_on(item, following)

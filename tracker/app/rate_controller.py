@@ -31,7 +31,7 @@ def efforts(detect_every: int) -> list[Effort]:
     return first + [Effort(detect_every + n, 3, tiles=False) for n in range(1, 10)]
 
 
-class Governor:
+class RateController:
     """Watches what the stages cost and sets the effort; call `watch` often from one thread.
 
     What could be done per second follows from the stages' times, not from the frames finished: a camera that sends 10
@@ -42,7 +42,7 @@ class Governor:
     target_fps : frames per second to hold, all streams together.
     groups : stages that share a thread; one frame's time is that of the slowest group.
     cores : processors; all groups together cannot do more than these.
-    abreast : frames that are detected at the same time.
+    concurrency : frames that are detected at the same time.
     detectors : those with an attribute `tiled` are told.
     """
 
@@ -53,12 +53,12 @@ class Governor:
         groups: Sequence[Sequence[str]],
         cores: int,
         detectors: Sequence[Any] = (),
-        abreast: int = 1,
+        concurrency: int = 1,
     ) -> None:
         self.target_fps, self.changes = target_fps, 0
         self._steps, self._groups, self._cores, self._detectors = steps, groups, cores, detectors
-        self._abreast = abreast
-        self._efforts, self._level, self._calm = efforts(steps.detect_every), 0, 0
+        self._concurrency = concurrency
+        self._efforts, self._level, self._ample = efforts(steps.detect_every), 0, 0
         self._looked, self._before = time.perf_counter(), _totals(steps.timing)
 
     @property
@@ -80,17 +80,17 @@ class Governor:
 
     def _seconds(self, spent: dict[str, float]) -> float:
         """Seconds a frame takes when frames follow each other without a gap."""
-        in_turn = {**spent, "detect": spent.get("detect", 0.0) / self._abreast}
+        in_turn = {**spent, "detect": spent.get("detect", 0.0) / self._concurrency}
         slowest = max(sum(in_turn.get(stage, 0.0) for stage in group) for group in self._groups)
-        return max(slowest, sum(spent.values()) / min(self._cores, len(self._groups) + self._abreast - 1))
+        return max(slowest, sum(spent.values()) / min(self._cores, len(self._groups) + self._concurrency - 1))
 
     def _decide(self, possible_fps: float) -> None:
-        self._calm = self._calm + 1 if possible_fps > SPARE * self.target_fps else 0
+        self._ample = self._ample + 1 if possible_fps > SPARE * self.target_fps else 0
         level = self._level
         if possible_fps < self.target_fps:
             level = min(level + 1, len(self._efforts) - 1)
-        elif self._calm >= 3:
-            level, self._calm = max(level - 1, 0), 0
+        elif self._ample >= 3:
+            level, self._ample = max(level - 1, 0), 0
         if level != self._level:
             self._level = level
             self.changes += 1

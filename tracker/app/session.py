@@ -23,8 +23,8 @@ from tracker.tracking.config import TrackerConfig
 from tracker.tracking.smooth import Smoothing
 from tracker.tracking.tracker import DeepSort
 from tracker.video.camera_motion import CameraMotion
-from tracker.video.files import Window
-from tracker.video.optical_flow import Flow
+from tracker.video.files import FrameRange
+from tracker.video.optical_flow import OpticalFlow
 from tracker.video.sources import open_source, sample
 
 Say = Callable[[str], None]
@@ -32,7 +32,7 @@ TOGETHER = 4
 """Frames of a file whose crops share a batch where all are encoded: 24 crops take 0.86 of the time of 4 times 6."""
 
 
-class Run:
+class Session:
     """Everything opened for a run; `close` gives it back.
 
     Attributes
@@ -75,7 +75,7 @@ class Run:
         c, opened = self.config, []
         for text in c.sources:
             try:
-                source = open_source(text, Window(c.start, c.max_frames, c.stride), reconnect_s=c.reconnect)
+                source = open_source(text, FrameRange(c.start, c.max_frames, c.stride), reconnect_s=c.reconnect)
             except SourceError as e:
                 self.failed.append((text, e))
                 continue
@@ -196,7 +196,7 @@ class Run:
         output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show)
         tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
-        flow = Flow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
+        flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
         looks: dict[int, np.ndarray] | None = {} if c.smooth else None
         return Stream(number, source, detector, tracker, output, camera, flow, text=text, looks=looks)
 

@@ -46,8 +46,8 @@ class Stream:
     detector: Detector
     tracker: DeepSort
     output: StreamOutput
-    camera: Camera | None = None
-    flow: Flow | None = None
+    camera_motion: Camera | None = None
+    optical_flow: Flow | None = None
     """Fills frames that the detector leaves out."""
     text: str = ""
     """The source as it was given."""
@@ -150,28 +150,28 @@ class Steps:
         with self.timing.measure("detect"):
             item.detections = item.stream.detector(item.frame)  # type: ignore[arg-type]
 
-    def fill(self, items: list[Item]) -> None:
+    def optical_flow(self, items: list[Item]) -> None:
         """Where detection is left out on some frames, boxes for these from the frames before."""
         for item in items:
-            if item.stream.flow is None:
+            if item.stream.optical_flow is None:
                 continue
             if self.detect_every > 1:
-                self._guarded(item, self._fill)
+                self._guarded(item, self._carry)
             else:
-                item.stream.flow.forget()
+                item.stream.optical_flow.forget()
 
-    def _fill(self, item: Item) -> None:
-        with self.timing.measure("motion"):
-            item.detections = item.stream.flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
+    def _carry(self, item: Item) -> None:
+        with self.timing.measure("optical_flow"):
+            item.detections = item.stream.optical_flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
 
-    def camera(self, items: list[Item]) -> None:
+    def camera_motion(self, items: list[Item]) -> None:
         for item in items:
-            if item.stream.camera is not None:
-                self._guarded(item, self._camera)
+            if item.stream.camera_motion is not None:
+                self._guarded(item, self._estimate_motion)
 
-    def _camera(self, item: Item) -> None:
-        with self.timing.measure("motion"):
-            item.warp = item.stream.camera(item.frame, item.detections)  # type: ignore[misc, arg-type]
+    def _estimate_motion(self, item: Item) -> None:
+        with self.timing.measure("camera_motion"):
+            item.warp = item.stream.camera_motion(item.frame, item.detections)  # type: ignore[misc, arg-type]
 
     def select(self, items: list[Item]) -> None:
         for item in items:

@@ -10,8 +10,8 @@ from math import log
 
 import numpy as np
 
-STAGES = ("decode", "detect", "motion", "crop", "encode", "associate", "draw", "write")
-"""A frame's way, in order; `motion` is the estimate of the camera's."""
+STAGES = ("decode", "detect", "optical_flow", "camera_motion", "crop", "encode", "associate", "draw", "write")
+"""A frame's way, in order; `optical_flow` carries boxes through frames that the detector leaves out."""
 NETWORKS = ("detect", "encode")
 
 

@@ -1,4 +1,4 @@
-"""Choices made by measuring, remembered per machine: which arithmetic or runtime is fastest for a graph here."""
+"""Choices made by measuring, cached per machine: which arithmetic or runtime is fastest for a graph here."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ THREADS = (1, 2, 4)
 """Numbers of threads that are tried; a network for crops gains nothing from more."""
 
 
-def remembered(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The outcome of `measure` for a key, from the cache where it was measured before.
 
     `key` names everything the outcome depends on: processor, versions, the graph's hash. A cache that cannot be read or
     written costs a measurement, nothing more.
     """
     try:
-        path: Path | None = cache_folder("choices") / f"{kind}.json"
+        path: Path | None = cache_folder("autotune") / f"{kind}.json"
     except OutputError:
         path = None
     known = _read(path)
@@ -81,7 +81,7 @@ def choose_threads(graph: Path, key: str, most: int) -> int:
         near = 1.1 * min(seconds.values())
         return {"threads": next(n for n in numbers if seconds[str(n)] <= near), "seconds": seconds}
 
-    return int(remembered("threads", key, measure)["threads"])
+    return int(cached("threads", key, measure)["threads"])
 
 
 def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: bool = True) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.core.autotune import choose_threads, compare, remembered
+from tracker.core.autotune import cached, choose_threads, compare
 from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
 from tracker.encoder.contract import Contract, ContractError
 from tracker.encoder.crops import CropBuffer
@@ -306,7 +306,7 @@ def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: s
 
     tf = import_tensorflow()
     key = f"{processor()} {place} {threads} threads, tensorflow {tf.__version__}, {contract.graph_sha256}"
-    return str(remembered("encoder", key, measure)["precision"])
+    return str(cached("encoder", key, measure)["precision"])
 
 
 def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:

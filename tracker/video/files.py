@@ -21,7 +21,7 @@ VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts
 
 
 @dataclass(frozen=True)
-class Window:
+class FrameRange:
     """Which frames of a source are wanted: every `stride`-th from frame `start` (1-based), at most `max_frames`."""
 
     start: int = 1
@@ -94,11 +94,11 @@ class FrameSource:
 class VideoFile(FrameSource):
     """A video file through PyAV: container timestamps, rotation applied, broken packets skipped and counted."""
 
-    def __init__(self, path: str, name: str, window: Window, container: Any = None) -> None:
+    def __init__(self, path: str, name: str, span: FrameRange, container: Any = None) -> None:
         super().__init__()
         import av
 
-        self._path, self._window, self._av = path, window, av
+        self._path, self._span, self._av = path, span, av
         self._broken, self._first_broken = 0, 0
         try:
             self._container = container or av.open(path, metadata_errors="replace")
@@ -123,7 +123,11 @@ class VideoFile(FrameSource):
         head = self._image(self._head)
         self._expected = self._count()
         self.info = SourceInfo(
-            name, (head.shape[1], head.shape[0]), self._rate / window.stride, window.count(self._expected), live=False
+            name,
+            (head.shape[1], head.shape[0]),
+            self._rate / span.stride,
+            span.count(self._expected),
+            live=False,
         )
 
     def _count(self) -> int | None:
@@ -179,10 +183,10 @@ class VideoFile(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         while self._head is not None:
             self._index += 1
-            if self._window.over(self._index):
+            if self._span.over(self._index):
                 break
             time_s = self._time(self._head)
-            if self._window.wants(self._index):
+            if self._span.wants(self._index):
                 yield Frame(self._index, time_s, self.fit(self._image(self._head), self._index), self.info.size)
             self._head = next(self._decoded, None)
         else:
@@ -200,8 +204,8 @@ class VideoFile(FrameSource):
             self.warnings.append(
                 f"{self._path} breaks off after frame {self._index} of {self._expected}: everything before was tracked"
             )
-        if self._index < self._window.start:
-            self.warnings.append(f"{self._path} has {self._index} frames, fewer than --start {self._window.start}")
+        if self._index < self._span.start:
+            self.warnings.append(f"{self._path} has {self._index} frames, fewer than --start {self._span.start}")
 
     def close(self) -> None:
         self._head = None
@@ -214,10 +218,17 @@ class ImageFiles(FrameSource):
     """Images as frames, in order; one that cannot be read is counted and skipped, its number stays free."""
 
     def __init__(
-        self, paths: list[Path], name: str, window: Window, *, where: str, fps: float = 25.0, length: int | None = None
+        self,
+        paths: list[Path],
+        name: str,
+        span: FrameRange,
+        *,
+        where: str,
+        fps: float = 25.0,
+        length: int | None = None,
     ) -> None:
         super().__init__()
-        self._paths, self._window, self._fps, self._where = paths, window, fps, where
+        self._paths, self._span, self._fps, self._where = paths, span, fps, where
         self._bad: list[Path] = []
         first = next((image for p in paths if (image := cv2.imread(str(p))) is not None), None)
         if first is None:
@@ -228,14 +239,14 @@ class ImageFiles(FrameSource):
         if length is not None and length != len(paths):
             self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")
         self.info = SourceInfo(
-            name, (first.shape[1], first.shape[0]), fps / window.stride, window.count(len(paths)), live=False
+            name, (first.shape[1], first.shape[0]), fps / span.stride, span.count(len(paths)), live=False
         )
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths, 1):
-            if self._window.over(index):
+            if self._span.over(index):
                 break
-            if not self._window.wants(index):
+            if not self._span.wants(index):
                 continue
             image = cv2.imread(str(path))
             if image is None:
@@ -256,37 +267,37 @@ class ImageFiles(FrameSource):
 class BareSequence(FrameSource):
     """A MOT sequence whose pixels are missing: frames with a size and a time, for detections from a file."""
 
-    def __init__(self, sequence: SequenceInfo, window: Window) -> None:
+    def __init__(self, sequence: SequenceInfo, span: FrameRange) -> None:
         super().__init__()
-        self._sequence, self._window = sequence, window
+        self._sequence, self._span = sequence, span
         self.info = SourceInfo(
             sequence.name,
             sequence.size,
-            sequence.fps / window.stride,
-            window.count(sequence.frames),
+            sequence.fps / span.stride,
+            span.count(sequence.frames),
             live=False,
             pixels=False,
         )
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(1, self._sequence.frames + 1):
-            if self._window.over(index):
+            if self._span.over(index):
                 return
-            if self._window.wants(index):
+            if self._span.wants(index):
                 yield Frame(index, (index - 1) / self._sequence.fps, None, self._sequence.size)
 
 
-def open_sequence(folder: Path, window: Window) -> Source:
+def open_sequence(folder: Path, span: FrameRange) -> Source:
     """A MOT sequence: its images, else the one video in its folder, else frames without pixels."""
     info = read_seqinfo(folder)
     images = folder / info.images
     paths = sorted_images(images.iterdir()) if images.is_dir() else []
     if paths:
-        return ImageFiles(paths, info.name, window, where=f"sequence {folder}", fps=info.fps, length=info.frames)
+        return ImageFiles(paths, info.name, span, where=f"sequence {folder}", fps=info.fps, length=info.frames)
     videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEOS]
     if len(videos) == 1:
-        return VideoFile(str(videos[0]), info.name, window)
-    return BareSequence(info, window)
+        return VideoFile(str(videos[0]), info.name, span)
+    return BareSequence(info, span)
 
 
 def _reason(error: Exception) -> str:

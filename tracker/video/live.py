@@ -14,7 +14,7 @@ import numpy as np
 from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
-from tracker.video.files import FrameSource, VideoFile, Window
+from tracker.video.files import FrameRange, FrameSource, VideoFile
 
 OPEN_S, READ_S = 10.0, 12.0
 """Seconds to wait for a connection, and for the next frame of one."""
@@ -101,9 +101,9 @@ class LiveSource(FrameSource):
     Frames are numbered as they are received; those that the pipeline has no time for are dropped by its channel.
     """
 
-    def __init__(self, text: str, window: Window, *, reconnect_s: float, feed: Feed | None = None) -> None:
+    def __init__(self, text: str, span: FrameRange, *, reconnect_s: float, feed: Feed | None = None) -> None:
         super().__init__()
-        self._text, self._window, self._reconnect_s = text, window, reconnect_s
+        self._text, self._span, self._reconnect_s = text, span, reconnect_s
         self._stop = threading.Event()
         self._feed: Feed | None = feed or self._open()
         self._head = self._feed.read()
@@ -112,10 +112,8 @@ class LiveSource(FrameSource):
             raise SourceError(f"{hide_password(text)}: opened, but no frame came; check that it is sending")
         self.reconnects = 0
         size = (self._head.shape[1], self._head.shape[0])
-        frames = (
-            window.count(window.start - 1 + (window.max_frames or 0) * window.stride) if window.max_frames else None
-        )
-        self.info = SourceInfo(stem(text), size, self._feed.fps / window.stride, frames, live=True)
+        frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
+        self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
 
     def _open(self) -> Feed:
         return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(self._text)
@@ -125,9 +123,9 @@ class LiveSource(FrameSource):
         image = self._head
         while image is not None and not self._stop.is_set():
             index += 1
-            if self._window.over(index):
+            if self._span.over(index):
                 break
-            if self._window.wants(index):
+            if self._span.wants(index):
                 yield Frame(index, time.monotonic() - start, self.fit(image, index), self.info.size)
             image = self._feed.read() if self._feed is not None else None
             if image is None and not self._stop.is_set():
@@ -182,14 +180,14 @@ class LiveSource(FrameSource):
         super().close()
 
 
-def open_live(text: str, window: Window, *, reconnect_s: float) -> Source:
+def open_live(text: str, span: FrameRange, *, reconnect_s: float) -> Source:
     """A camera or an address; a file behind http with a known length is read like a file, no frame dropped."""
     if text.isdecimal():
-        return LiveSource(text, window, reconnect_s=reconnect_s)
+        return LiveSource(text, span, reconnect_s=reconnect_s)
     container = connect(text)
     if text.lower().startswith(("http://", "https://")) and container.duration and container.size > 0:
-        return VideoFile(hide_password(text), stem(text), window, container)
-    return LiveSource(text, window, reconnect_s=reconnect_s, feed=AddressFeed(text, container))
+        return VideoFile(hide_password(text), stem(text), span, container)
+    return LiveSource(text, span, reconnect_s=reconnect_s, feed=AddressFeed(text, container))
 
 
 def hide_password(address: str) -> str:

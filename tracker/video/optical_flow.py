@@ -27,7 +27,7 @@ _SPREAD = 1.5
 """Pixels of the reduced frame by which most points of a box may differ from their median."""
 
 
-class Flow:
+class OpticalFlow:
     """Remembers the boxes of the last frame and carries them on."""
 
     def __init__(self) -> None:

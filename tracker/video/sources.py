@@ -10,13 +10,13 @@ from pathlib import Path
 from tracker.core.interfaces import Source
 from tracker.core.types import Frame
 from tracker.errors import SourceError
-from tracker.video.files import IMAGES, ImageFiles, VideoFile, Window, open_sequence, sorted_images
+from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
 from tracker.video.live import LiveSource, open_live
 
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def open_source(text: str, window: Window | None = None, *, reconnect_s: float = 30.0) -> Source:
+def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0) -> Source:
     """Open a video file, a camera index, an address, an image folder or glob, or a MOT sequence folder.
 
     Raises
@@ -24,22 +24,22 @@ def open_source(text: str, window: Window | None = None, *, reconnect_s: float =
     SourceError
         Nothing there, or nothing that can be read.
     """
-    window = window or Window()
+    span = span or FrameRange()
     path = Path(text).expanduser()
     if path.is_dir():
         if (path / "seqinfo.ini").exists():
-            return open_sequence(path, window)
-        return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, window, where=f"folder {path}")
+            return open_sequence(path, span)
+        return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, span, where=f"folder {path}")
     if path.exists():
         if path.suffix.lower() in IMAGES:
-            return ImageFiles([path], path.stem, window, where=str(path))
-        return VideoFile(str(path), path.stem, window)
+            return ImageFiles([path], path.stem, span, where=str(path))
+        return VideoFile(str(path), path.stem, span)
     if text.isdecimal() or ADDRESS.match(text):
-        return open_live(text, window, reconnect_s=reconnect_s)
+        return open_live(text, span, reconnect_s=reconnect_s)
     if glob.has_magic(text):
         found = [Path(p) for p in glob.glob(str(path), recursive=True)]
         stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ") or path.parent.resolve().name
-        return ImageFiles(sorted_images(found), stem, window, where=f"pattern {text}")
+        return ImageFiles(sorted_images(found), stem, span, where=f"pattern {text}")
     raise SourceError(
         f"{text}: no such file or folder; expected a video file, a camera index, an rtsp:// or http:// address, "
         "a folder or pattern of images, or a MOT sequence folder"
@@ -54,12 +54,12 @@ def sample(text: str, source: Source, count: int = 8, seconds: float = 4.0) -> l
     if isinstance(source, LiveSource):
         return source.look(count, 2.0)
     fps = source.info.fps
-    span = max(1, round(seconds * fps))
+    count_of_seconds = max(1, round(seconds * fps))
     if source.info.frames:
-        span = min(span, source.info.frames)
+        count_of_seconds = min(count_of_seconds, source.info.frames)
     started = time.monotonic()
     frames = []
-    with open_source(text, Window(1, count, max(1, span // count))) as probe:
+    with open_source(text, FrameRange(1, count, max(1, count_of_seconds // count))) as probe:
         for frame in probe:
             frames.append(frame)
             if time.monotonic() - started > 10:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from tracker.app.channel import Channel, Closed, Turns
+from tracker.app.channel import Channel, Closed, OrderedWorkers
 from tracker.app.timing import Histogram, Timing
 
 
@@ -167,7 +167,7 @@ def test_workers_beside_each_other_pass_on_in_the_order_they_took():
     for item in range(40):
         inlet.put(item)
     inlet.end()
-    turns = Turns(inlet, admitted.extend)
+    turns = OrderedWorkers(inlet, admitted.extend)
     seconds = np.random.default_rng(0).uniform(0, 0.01, 40)
     at_once, most = [0], [0]
 

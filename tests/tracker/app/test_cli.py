@@ -92,7 +92,7 @@ def test_quiet_prints_nothing(footage, tmp_path, capsys):
 
 def test_verbose_prints_the_stages(footage, tmp_path, capsys):
     assert run(footage, tmp_path / "out", "-v", "--no-video") == 0
-    assert "associate  p50" in capsys.readouterr().out
+    assert "associate     p50" in capsys.readouterr().out
 
 
 def test_the_written_configuration_repeats_the_run(footage, tmp_path):

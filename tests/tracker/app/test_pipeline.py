@@ -33,7 +33,7 @@ def test_threads_change_nothing(tmp_path, appearance, detect_every):
 class AbreastDetector(SceneDetector):
     """May be called by three threads at a time, and takes longer for some frames than for others."""
 
-    abreast = 3
+    concurrency = 3
 
     def __call__(self, frame):
         time.sleep(0.01 * (frame.index % 3 == 0))
@@ -49,7 +49,7 @@ def test_detection_abreast_changes_nothing(tmp_path, detect_every):
             folder, [SceneSource(), SceneSource(17, "other")], detectors=[AbreastDetector(seen.append)] * 2,
             threads=threads, detect_every=detect_every, video=False,
         )  # fmt: skip
-        assert pipeline.abreast == (3 if threads else 1)
+        assert pipeline.concurrency == (3 if threads else 1)
         pipeline.run()
         written.append([(folder / name / "tracks.txt").read_bytes() for name in ("scene", "other")])
         assert sorted(seen) == sorted([*range(1, 31, detect_every), *range(1, 18, detect_every)])

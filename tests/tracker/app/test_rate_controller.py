@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
-from tracker.app.rate_controller import Governor, efforts
+from tracker.app.rate_controller import RateController, efforts
 from tracker.app.steps import Steps
 from tracker.app.timing import Timing
 
@@ -24,11 +24,11 @@ def spend(timing, frames=10, **seconds):
         timing.add("write", 0.001)
 
 
-def governed(target):
+def controlled(target):
     timing = Timing()
     steps = Steps(ColourMean(), timing)
     detector = Tiled()
-    return timing, steps, detector, Governor(target, steps, GROUPS, 2, [detector])
+    return timing, steps, detector, RateController(target, steps, GROUPS, 2, [detector])
 
 
 def test_efforts_fall():
@@ -39,44 +39,44 @@ def test_efforts_fall():
 
 
 def test_too_slow_does_less_and_fast_enough_stays():
-    timing, steps, detector, governor = governed(20)
+    timing, steps, detector, controller = controlled(20)
     now = time.perf_counter()
     for second in range(1, 5):
         spend(timing, detect=0.1, encode=0.02)
-        governor.watch(now + 1.5 * second)
-    assert steps.embed_every == 3 and steps.detect_every == 3 and not detector.tiled and governor.changes == 4
+        controller.watch(now + 1.5 * second)
+    assert steps.embed_every == 3 and steps.detect_every == 3 and not detector.tiled and controller.changes == 4
     for second in range(5, 12):
         spend(timing, detect=0.04, encode=0.02)  # 22 FPS: enough, but nothing to spare
-        governor.watch(now + 1.5 * second)
-    assert governor.changes == 4
+        controller.watch(now + 1.5 * second)
+    assert controller.changes == 4
 
 
 def test_does_more_again_when_there_is_time_to_spare():
-    timing, steps, detector, governor = governed(20)
+    timing, steps, detector, controller = controlled(20)
     now = time.perf_counter()
     for second in range(1, 4):
         spend(timing, detect=0.1)
-        governor.watch(now + 1.5 * second)
-    assert governor.changes == 3
+        controller.watch(now + 1.5 * second)
+    assert controller.changes == 3
     for second in range(4, 20):
         spend(timing, detect=0.01)
-        governor.watch(now + 1.5 * second)
-    assert governor.effort == efforts(1)[0] and steps.embed_every == 1 and detector.tiled
+        controller.watch(now + 1.5 * second)
+    assert controller.effort == efforts(1)[0] and steps.embed_every == 1 and detector.tiled
 
 
 def test_all_stages_together_cannot_use_more_than_the_processors():
-    timing, _, _, governor = governed(20)
+    timing, _, _, controller = controlled(20)
     spend(timing, detect=0.045, encode=0.045, draw=0.044)  # each fits alone, on two processors they do not
-    governor.watch(time.perf_counter() + 2)
-    assert governor.changes == 1
+    controller.watch(time.perf_counter() + 2)
+    assert controller.changes == 1
 
 
 def test_looks_only_once_in_a_while_and_never_at_nothing():
-    timing, _, _, governor = governed(20)
-    governor.watch(time.perf_counter() + 9)
+    timing, _, _, controller = controlled(20)
+    controller.watch(time.perf_counter() + 9)
     spend(timing, detect=0.5)
-    governor.watch(time.perf_counter() + 0.1)
-    assert governor.changes == 0
+    controller.watch(time.perf_counter() + 0.1)
+    assert controller.changes == 0
 
 
 @pytest.mark.parametrize("threads", [True, False])
@@ -90,7 +90,7 @@ def test_a_slow_run_reaches_the_target(tmp_path, threads, monkeypatch):
 
     source = SceneSource(frames=150)
     pipeline = make_pipeline(tmp_path, [source], detectors=[SceneDetector(slow)], threads=threads, video=False)
-    governor = Governor(40, pipeline.steps, pipeline.stage_groups(), 2)
-    pipeline.run(governor.watch, every_s=0.05)
+    controller = RateController(40, pipeline.steps, pipeline.stage_groups(), 2)
+    pipeline.run(controller.watch, every_s=0.05)
     assert pipeline.streams[0].frames == 150
-    assert governor.changes >= 3 and len(calls) < 90
+    assert controller.changes >= 3 and len(calls) < 90

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.encoders import SHAPE, write_encoder
-from tracker.core.autotune import compare, remembered
+from tracker.core.autotune import cached, compare
 from tracker.encoder.precision import lowered
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.encoder.runtime import trial_crops as crops_for
@@ -111,7 +111,7 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
     path = write_encoder(tmp_path / "e.pb")
     with FrozenEncoder.open(path, device="cpu") as encoder:
         first = encoder.precision
-    file = tmp_path / "cache" / "choices" / "encoder.json"
+    file = tmp_path / "cache" / "autotune" / "encoder.json"
     known = json.loads(file.read_text())
     (key,) = known
     assert encoder.sha256 in key and known[key]["precision"] == first
@@ -125,18 +125,18 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["", "no json", "[1]", '{"k": 3}'])
 def test_a_broken_memory_costs_a_measurement(tmp_path, monkeypatch, text):
     monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
-    (tmp_path / "choices").mkdir()
-    (tmp_path / "choices" / "x.json").write_text(text)
+    (tmp_path / "autotune").mkdir()
+    (tmp_path / "autotune" / "x.json").write_text(text)
     calls = []
     for _ in range(2):
-        assert remembered("x", "k", lambda: calls.append(1) or {"a": 1}) == {"a": 1}
+        assert cached("x", "k", lambda: calls.append(1) or {"a": 1}) == {"a": 1}
     assert calls == [1]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "file"))
-    assert remembered("x", "k", lambda: {"a": 2}) == {"a": 2}
+    assert cached("x", "k", lambda: {"a": 2}) == {"a": 2}
 
 
 def test_compare_finds_the_slower():

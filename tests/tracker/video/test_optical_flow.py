@@ -7,7 +7,7 @@ import pytest
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Detections, Frame
-from tracker.video.optical_flow import Flow
+from tracker.video.optical_flow import OpticalFlow
 
 SIZE = (480, 360)
 BOXES = np.array([[40, 60, 100, 200], [300, 100, 360, 240]], np.float32)
@@ -37,7 +37,7 @@ def seen(scale=1):
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_boxes_follow_what_moves(scale):
-    flow = Flow()
+    flow = OpticalFlow()
     found = seen(scale)
     assert flow(frame(0, scale=scale), found) is found
     for index in range(1, 5):
@@ -48,7 +48,7 @@ def test_boxes_follow_what_moves(scale):
 
 
 def test_what_vanishes_is_given_up_until_it_is_detected_again():
-    flow = Flow()
+    flow = OpticalFlow()
     flow(frame(0), seen())
     assert len(flow(frame(1, hidden=(1,)), None)) == 1
     assert len(flow(frame(2), None)) == 1
@@ -57,16 +57,16 @@ def test_what_vanishes_is_given_up_until_it_is_detected_again():
 
 
 def test_what_was_forgotten_is_not_carried():
-    flow = Flow()
+    flow = OpticalFlow()
     flow(frame(0), seen())
     flow.forget()
     assert flow(frame(1), None) is None
 
 
-def test_a_governor_that_lets_frames_out_again_begins_anew(tmp_path):
+def test_a_rate_controller_that_lets_frames_out_again_begins_anew(tmp_path):
     source, calls = TexturedSource(frames=9), []
 
-    class Watched(Flow):
+    class Watched(OpticalFlow):
         def __call__(self, frame, found):
             calls.append((frame.index, found is None, self._grey is None))
             return super().__call__(frame, found)
@@ -74,7 +74,7 @@ def test_a_governor_that_lets_frames_out_again_begins_anew(tmp_path):
     source.info = SourceInfo("scene", SIZE, 25.0, 9, live=False)
     pipeline = make_pipeline(tmp_path, [source], detectors=[TexturedDetector()], threads=False, video=False)
     stream, steps = pipeline.streams[0], pipeline.steps
-    stream.flow = Watched()
+    stream.optical_flow = Watched()
     every = {1: 2, 3: 1, 6: 2}
     plan = steps.plan
 
@@ -90,7 +90,7 @@ def test_a_governor_that_lets_frames_out_again_begins_anew(tmp_path):
 
 
 def test_nothing_to_carry():
-    flow = Flow()
+    flow = OpticalFlow()
     assert flow(frame(0), None) is None
     assert flow(frame(1), None) is None
     assert len(flow(frame(2), Detections.empty())) == 0
@@ -99,13 +99,13 @@ def test_nothing_to_carry():
 
 
 def test_a_frame_of_another_size_carries_nothing():
-    flow = Flow()
+    flow = OpticalFlow()
     flow(frame(0), seen())
     assert flow(frame(1, scale=1.5), None) is None
 
 
 def test_without_texture_nothing_is_carried():
-    flow, grey = Flow(), np.full((*SIZE[::-1], 3), 90, np.uint8)
+    flow, grey = OpticalFlow(), np.full((*SIZE[::-1], 3), 90, np.uint8)
     flow(Frame(1, 0.0, grey, SIZE), seen())
     assert flow(Frame(2, 0.04, grey, SIZE), None) is None
 
@@ -130,7 +130,7 @@ def test_in_the_pipeline_with_and_without_threads(tmp_path, appearance):
         pipeline = make_pipeline(folder, [source], detectors=[TexturedDetector()], encoder=encoder, threads=threads,
                                  appearance=appearance, detect_every=3, video=False)  # fmt: skip
         stream = pipeline.streams[0]
-        stream.flow = Flow()
+        stream.optical_flow = OpticalFlow()
         pipeline.run()
         assert stream.error is None and stream.objects == 16  # eight frames of two
         written.append((folder / "scene" / "tracks.txt").read_text())

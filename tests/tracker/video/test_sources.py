@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.errors import SourceError
-from tracker.video.files import Window, sorted_images
+from tracker.video.files import FrameRange, sorted_images
 from tracker.video.sources import open_source, sample
 
 
@@ -31,11 +31,11 @@ def test_video_file(tmp_path, suffix):
 @pytest.mark.parametrize(
     "window, expected",
     [
-        (Window(3, 4, 1), [3, 4, 5, 6]),
-        (Window(2, None, 5), [2, 7, 12]),
-        (Window(1, 2, 3), [1, 4]),
-        (Window(12, 9, 1), [12]),
-        (Window(50), []),
+        (FrameRange(3, 4, 1), [3, 4, 5, 6]),
+        (FrameRange(2, None, 5), [2, 7, 12]),
+        (FrameRange(1, 2, 3), [1, 4]),
+        (FrameRange(12, 9, 1), [12]),
+        (FrameRange(50), []),
     ],
 )
 def test_window(tmp_path, window, expected):
@@ -47,7 +47,7 @@ def test_window(tmp_path, window, expected):
 
 
 def test_start_beyond_the_end_is_told(tmp_path):
-    source, _ = read(write_video(tmp_path / "clip.mp4", 5), Window(9))
+    source, _ = read(write_video(tmp_path / "clip.mp4", 5), FrameRange(9))
     assert "fewer than --start 9" in source.warnings[-1]
 
 
