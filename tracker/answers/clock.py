@@ -1,0 +1,130 @@
+"""What time it is in a video: where it starts, which moments divide it into intervals, how they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tracker.errors import ConfigError
+
+DAY_S = 86400.0
+SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
+
+
+def parse_interval(text: str) -> float:
+    """`15min`, `1h`, `30s` or `1d` in seconds.
+
+    Raises
+    ------
+    ConfigError : no number with a unit, or not from a second to a day.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    seconds = float(match[1]) * SECONDS.get(match[2], 0.0) if match else 0.0
+    if not 1 <= seconds <= DAY_S:
+        raise ConfigError(f"interval is {text!r}; expected a length from 1s to 1d, such as 30s, 15min or 1h")
+    return seconds
+
+
+def parse_start(text: str) -> tuple[datetime, tzinfo | None]:
+    """A moment and its time zone: `2026-11-27T08:00+01:00`, `2026-11-27T08:00 Europe/Paris`, or local time without one.
+
+    The zone is None for local time, which `astimezone` takes as such.
+
+    Raises
+    ------
+    ConfigError : no such text.
+    """
+    match = re.fullmatch(r"\s*(\S+?(?:[ T]\d\d:\d\d\S*?)?)(?:\s*\[?([A-Z][A-Za-z]+(?:/[\w+-]+)*)\]?)?\s*", text)
+    try:
+        when = datetime.fromisoformat(match[1] if match else text)
+        zone = ZoneInfo(match[2]) if match and match[2] else when.tzinfo
+        return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(zone), zone
+    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+        raise ConfigError(
+            f"start time is {text!r}; expected such as 2026-11-27T08:00+01:00, or with a time zone: "
+            "2026-11-27T08:00 Europe/Paris"
+        ) from None
+
+
+NAMED = re.compile(
+    r"(?<!\d)(20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])[-_.T ]{0,3}"
+    r"([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?(?!\d)"
+)
+"""Date and time as cameras and phones put them into file names, such as VID_20261127_080000."""
+
+
+def start_in_name(name: str) -> datetime | None:
+    """The moment that a file's name tells, in local time; None where it tells none."""
+    if not (match := NAMED.search(name)):
+        return None
+    try:
+        return datetime(*(int(g or 0) for g in match.groups())).astimezone()  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The moment of a video's first frame, where it is known, and how it is known.
+
+    Attributes
+    ----------
+    start : with its offset to UTC; None: only seconds since the first frame are known.
+    zone : in which times are told; None: that of this machine.
+    source : such as `--start-time`, `file name`, `creation time of the file`, `wall clock`.
+    guessed : nobody said so.
+    """
+
+    start: datetime | None = None
+    zone: tzinfo | None = None
+    source: str = ""
+    guessed: bool = False
+
+    def at(self, time_s: float) -> datetime | None:
+        """The local time at a moment of the video."""
+        if self.start is None:
+            return None
+        return (self.start.astimezone(UTC) + timedelta(seconds=time_s)).astimezone(self.zone)
+
+    def text(self, time_s: float, digits: int = 3) -> str:
+        """ISO 8601 with the offset to UTC; empty where the clock is not known."""
+        when = self.at(time_s)
+        return when.isoformat(timespec="milliseconds" if digits else "seconds") if when else ""
+
+    def label(self, time_s: float) -> str:
+        """A moment as a reader wants it: 08:15:00, or 0:15:00 into the video."""
+        if (when := self.at(time_s)) is not None:
+            return when.strftime("%H:%M:%S")
+        seconds = round(time_s)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def interval(self, time_s: float, length_s: float) -> tuple[float, float]:
+        """The interval around a moment: seconds of its start and end.
+
+        Intervals count from the first frame, or, where the clock is known, from local midnight, whatever daylight
+        saving does that day; the last one of a day ends at midnight.
+        """
+        when = self.at(time_s)
+        if when is None:
+            number = time_s // length_s
+            return number * length_s, (number + 1) * length_s
+        day = when.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=self.zone, fold=0)
+        first, last = (time_s + _seconds(when, day + timedelta(days=d)) for d in (0, 1))
+        start = first + (time_s - first) // length_s * length_s
+        return start, min(start + length_s, last)
+
+    def intervals(self, first_s: float, last_s: float, length_s: float) -> Iterator[tuple[float, float]]:
+        """All intervals that share time with [first_s, last_s], in order."""
+        start, end = self.interval(first_s, length_s)
+        yield start, end
+        while end < last_s:
+            start, end = self.interval(end + 1e-6, length_s)
+            yield start, end
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    """From one moment to another, whatever offsets they are told in."""
+    return (end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()

@@ -1,0 +1,180 @@
+"""Tracks in, answers out: crossings, visits and objects, frame by frame, with counts by interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from tracker.answers.clock import Clock
+from tracker.answers.counts import Counts
+from tracker.answers.events import Crossing, Events, ZoneVisit
+from tracker.answers.ground import GroundPlane
+from tracker.answers.lines import LineCounter, Passage
+from tracker.answers.memory import GONE_S, Memory
+from tracker.answers.objects import ObjectLog
+from tracker.answers.scene import UNITS, Scene, Size
+from tracker.answers.zones import Visit, ZoneWatch
+
+if TYPE_CHECKING:
+    from tracker.core.types import Tracks
+
+INTERVAL_S = 900.0
+"""Traffic is counted by the quarter of an hour."""
+SWEEP_S = 5.0
+"""Seconds between two looks for tracks that are gone."""
+
+
+class Answers:
+    """The answers to what a scene asks.
+
+    Rows are rounded as `tracks.csv` holds them, so that a run and its file give the same answers. Boxes that the
+    detector missed (score 0) answer nothing: a track crosses where it is seen on the other side.
+
+    Parameters
+    ----------
+    scene : what was drawn.
+    size : (width, height) of the frames, pixels.
+    class_names : names by class id.
+    clock, interval_s : how moments are told, and by which lengths of time is counted.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        size: Size,
+        class_names: Sequence[str],
+        *,
+        clock: Clock | None = None,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
+        self.scene, self.size, self._names = scene, size, tuple(class_names)
+        self.counts = Counts(scene, clock or Clock(), interval_s)
+        self._lines = LineCounter(np.array([line.points for line in scene.lines]).reshape(-1, 2, 2) * size)
+        self._zones = ZoneWatch([zone.points * size for zone in scene.zones])
+        self._ignored = shapely.union_all([shapely.Polygon(zone.points * size) for zone in scene.ignored])
+        shapely.prepare(self._ignored)
+        self.ground = GroundPlane(scene.ground, size) if scene.ground else None
+        self._objects = ObjectLog()
+        self._memory = Memory(
+            {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), "foot": ((2,), 0.0)}
+            | (dict(self.ground.columns()) if self.ground else {})
+        )  # fmt: skip
+        self._numbers: dict[int, int] = {}
+        self._next_sweep_s = -np.inf
+
+    @property
+    def remembered(self) -> int:
+        """Tracks that something is kept of."""
+        return len(self._memory)
+
+    def update(self, tracks: Tracks, time_s: float, frame_index: int) -> Events:
+        """One more frame with its written tracks.
+
+        Parameters
+        ----------
+        tracks : rows that are written: id (N,), xyxy (N,4) pixels, score (N,), class_id (N,).
+        time_s : seconds since the clip's first frame.
+        frame_index : from 1; frames that were left out count as not seen.
+        """
+        time_s = round(time_s, 3)
+        self.counts.reach(time_s)
+        events = Events(self._crossings(self._lines.lost(self._memory, time_s)))
+        events.extend(self._sweep(time_s))
+        tlwh = np.round(np.column_stack([tracks.xyxy[:, :2], tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]]), 2)
+        score = np.round(tracks.score.astype(np.float64), 4)
+        foot = np.column_stack([tlwh[:, 0] + tlwh[:, 2] / 2, tlwh[:, 1] + tlwh[:, 3]])
+        good = (score > 0) & (tlwh[:, 3] > 0)
+        if self.scene.ignored:
+            good &= ~shapely.contains_xy(self._ignored, foot[:, 0], foot[:, 1])
+        if good.any():
+            xyxy = np.column_stack([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]])
+            classes = self._classes(tracks.class_id[good])
+            events.extend(
+                self._seen(tracks.id[good], foot[good], xyxy[good], score[good], classes, time_s, frame_index)
+            )
+        self.counts.add(events)
+        return events
+
+    def _seen(
+        self,
+        ids: np.ndarray,
+        foot: np.ndarray,
+        xyxy: np.ndarray,
+        score: np.ndarray,
+        classes: np.ndarray,
+        time_s: float,
+        frame_index: int,
+    ) -> Events:
+        memory = self._memory
+        rows, new = memory.rows(ids, time_s)
+        memory["last_s"][rows[new]] = time_s
+        before = np.where(new[:, None], foot, memory["foot"][rows])
+        height = xyxy[:, 3] - xyxy[:, 1]
+        self._objects.update(memory, rows, new, foot, xyxy, score, classes, frame_index, time_s)
+        if self.ground is not None:
+            self.ground.update(memory, rows, foot, xyxy, time_s)
+        events = Events()
+        events.crossings += self._crossings(self._lines.update(memory, rows, before, foot, height, time_s))
+        visits = self._zones.update(memory, rows, before, foot, height, new, time_s)
+        memory["foot"][rows], memory["last_s"][rows] = foot, time_s
+        events.visits += [self._visit(v) for v in visits]
+        if self.scene.zones:
+            self.counts.see_occupancy(time_s, self._zones.occupancy(memory, time_s))
+        return events
+
+    def _classes(self, class_id: np.ndarray) -> np.ndarray:
+        """Numbers of the object log for class ids."""
+        for c in class_id.tolist():
+            if c not in self._numbers:
+                name = self._names[c] if 0 <= c < len(self._names) else f"class {c}"
+                self._numbers[c] = self._objects.number(name)
+        return np.array([self._numbers[c] for c in class_id.tolist()])
+
+    def _crossings(self, passages: list[Passage]) -> list[Crossing]:
+        return [self._crossing(p) for p in passages]
+
+    def _crossing(self, p: Passage) -> Crossing:
+        line, row = self.scene.lines[p.line], int(np.searchsorted(self._memory.id, p.track))
+        speed = self.ground.speed(self._memory, row, p.time_s, p.x, p.y) if self.ground is not None else None
+        direction = line.directions[0 if p.to_right else 1]
+        class_name = self._objects.class_of(self._memory, row)
+        return Crossing(round(p.time_s, 3), line.name, direction, class_name, p.track, p.x, p.y, speed)
+
+    def _visit(self, v: Visit) -> ZoneVisit:
+        row = int(np.searchsorted(self._memory.id, v.track))
+        name, class_name = self.scene.zones[v.zone].name, self._objects.class_of(self._memory, row)
+        return ZoneVisit(name, v.track, class_name, round(v.entered_s, 3), round(v.left_s, 3), v.begun, v.ended)
+
+    def _sweep(self, time_s: float) -> Events:
+        """Close what belongs to tracks that will not be seen again.
+
+        Every few seconds of the clip's own time, so that frames without rows change nothing.
+        """
+        if time_s < self._next_sweep_s:
+            return Events()
+        now = time_s // SWEEP_S * SWEEP_S
+        self._next_sweep_s = now + SWEEP_S
+        gone = np.flatnonzero(self._memory["last_s"] < now - GONE_S)
+        events = self._close(gone)
+        self._memory.forget(gone)
+        return events
+
+    def _close(self, rows: np.ndarray) -> Events:
+        rows = rows[np.argsort(self._memory["last_s"][rows], kind="stable")]
+        visits = [self._visit(v) for v in self._zones.close(self._memory, rows)]
+        per_second = UNITS[self.ground.unit] if self.ground else 0.0
+        objects = self._objects.rows(self._memory, rows, metres=self.ground is not None, per_second=per_second)
+        return Events([], visits, objects)
+
+    def finish(self, last_s: float | None = None) -> Events:
+        """Everything that is still open when the video ends, at `last_s` seconds."""
+        if last_s is not None:
+            self.counts.reach(round(last_s, 3))
+        events = Events(self._crossings(self._lines.lost(self._memory, np.inf)))
+        events.extend(self._close(np.arange(len(self._memory))))
+        self._memory.forget(np.arange(len(self._memory)))
+        self.counts.add(events)
+        return events

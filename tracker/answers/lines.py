@@ -1,0 +1,137 @@
+"""Which objects cross which line, when and in which direction.
+
+An object crosses where the way of its foot point between two frames that show it cuts the line's segment. It counts
+once it has gone on for a share of its height, or ends beyond the line: one that flickers, waits on it or turns back
+there does not. Once it counted, it must go back as far on the other side to count again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.answers.memory import Columns, Memory
+
+MARGIN = 0.25
+"""Share of its box's height that an object must be away from a line to have left it. The foot point of one that stands
+moves by less: see `benchmarks/NOTES.md`."""
+LOST_S = 2.0
+"""An object on its way over a line that is not seen for so long has ended there."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """A foot point's way over a line, between two frames.
+
+    Attributes
+    ----------
+    track, line : id of the track, number of the line.
+    to_right : from the left hand to the right hand of one who looks along the line.
+    time_s, x, y : when and where the way cuts the line; pixels.
+    """
+
+    track: int
+    line: int
+    to_right: bool
+    time_s: float
+    x: float
+    y: float
+
+
+class LineCounter:
+    """Passages over lines, frame by frame.
+
+    Parameters
+    ----------
+    points : (L,2,2) float64, the lines' ends in pixels.
+    """
+
+    def __init__(self, points: np.ndarray) -> None:
+        self._start, along = points[:, 0], points[:, 1] - points[:, 0]
+        self._length = np.linalg.norm(along, axis=1) if len(points) else np.zeros(0)
+        self._along = along / self._length[:, None]
+        # Unit vector to the right hand of one who looks along the line; y points down.
+        self._right = np.stack([-self._along[:, 1], self._along[:, 0]], axis=1)
+        self._offset = (self._start * self._right).sum(axis=1)
+        self._pending: dict[tuple[int, int], Passage] = {}
+
+    def columns(self) -> Columns:
+        """What must be remembered of each track by line: the side it is on (1 right, -1 left, 0 not known yet), the
+        side it comes from, how far it has been on that side and how far it is beyond, in shares of its height."""
+        count = len(self._length)
+        return {"side": ((count,), 0), "origin": ((count,), 0), "reach": ((count,), 0.0), "beyond": ((count,), 0.0)}
+
+    def update(
+        self, memory: Memory, rows: np.ndarray, before: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float
+    ) -> list[Passage]:
+        """Passages that count from this frame on.
+
+        Parameters
+        ----------
+        memory : of the tracks; `last_s` is when they were seen before this frame.
+        rows : (N,) of the tracks seen now.
+        before, foot : (N,2) foot points when last seen and now, pixels; the same where a track is new.
+        height : (N,) of the boxes, pixels.
+        """
+        if not len(self._length):
+            return []
+        away = foot @ self._right.T - self._offset
+        was, origin = memory["side"][rows], memory["origin"][rows]
+        side = np.where(away == 0, was, np.sign(away)).astype(was.dtype)
+        memory["side"][rows] = side
+        for n, line in np.argwhere((side != was) & (was != 0)).tolist():
+            self._turn(memory, int(rows[n]), line, before[n], foot[n], time_s)
+        origin = memory["origin"][rows]
+        origin = np.where(origin == 0, side, origin)
+        memory["origin"][rows] = origin
+        share = away * origin / height[:, None]
+        memory["reach"][rows] = np.maximum(memory["reach"][rows], share)
+        memory["beyond"][rows] = -share
+        counted = [
+            self._settle(memory, int(rows[n]), line, float(-share[n, line]))
+            for n, line in np.argwhere(share <= -MARGIN).tolist()
+        ]
+        return [p for p in counted if p is not None]
+
+    def _turn(self, memory: Memory, row: int, line: int, before: np.ndarray, foot: np.ndarray, time_s: float) -> None:
+        """A track is on the other side of a line than before: through its segment, around its end, or back again."""
+        side, key = int(memory["side"][row, line]), (int(memory.id[row]), line)
+        self._pending.pop(key, None)
+        if side == memory["origin"][row, line]:
+            return
+        d0, d1 = (float(p @ self._right[line] - self._offset[line]) for p in (before, foot))
+        part = d0 / (d0 - d1)
+        x, y = (before + part * (foot - before)).tolist()
+        along = float((np.array([x, y]) - self._start[line]) @ self._along[line])
+        if 0 <= along <= self._length[line]:
+            last_s = float(memory["last_s"][row])
+            self._pending[key] = Passage(*key, side > 0, last_s + part * (time_s - last_s), x, y)
+        else:
+            self._arrive(memory, row, line, 0.0)
+
+    def _settle(self, memory: Memory, row: int, line: int, beyond: float) -> Passage | None:
+        """The passage of a track that has left the line behind."""
+        passage = self._pending.pop((int(memory.id[row]), line), None)
+        self._arrive(memory, row, line, beyond)
+        return passage
+
+    def _arrive(self, memory: Memory, row: int, line: int, reach: float) -> None:
+        memory["origin"][row, line], memory["reach"][row, line] = memory["side"][row, line], reach
+
+    def lost(self, memory: Memory, time_s: float) -> list[Passage]:
+        """Passages of tracks that ended beyond a line, near it; none of one that only trembled there.
+
+        To be asked before each frame, and at the end with a time of infinity.
+        """
+        found = []
+        for (track, line), passage in list(self._pending.items()):
+            row = int(np.searchsorted(memory.id, track))
+            if memory["last_s"][row] >= time_s - LOST_S:
+                continue
+            del self._pending[track, line]
+            beyond = float(memory["beyond"][row, line])
+            if memory["reach"][row, line] + beyond >= MARGIN:
+                found.append((float(memory["last_s"][row]), passage))
+                self._arrive(memory, row, line, beyond)
+        return [p for _, p in sorted(found, key=lambda f: (f[0], f[1].track, f[1].line))]

@@ -1,0 +1,103 @@
+"""What is known of each object when its track ends: class, life, whether it stood, and whether it counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.answers.events import ObjectRow
+from tracker.answers.memory import Columns, Memory
+
+LEAST_LIFE_S = 0.5
+LEAST_SEEN = 0.5
+"""A track counts as an object that lived for so long and was seen in this share of the frames of its life."""
+STANDING = 0.5
+"""An object stands whose foot point, smoothed, stays within this share of its height."""
+SMOOTH_S = 0.5
+"""Time constant of that smoothing: one jump of a box moves nothing."""
+
+
+class ObjectLog:
+    """Keeps what `ObjectRow` needs."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._number: dict[str, int] = {}
+
+    def columns(self) -> Columns:
+        return {
+            "votes": ((8,), 0.0), "boxes": ((), 0), "first_frame": ((), 0), "last_frame": ((), 0),
+            "xyxy": ((4,), 0.0), "start": ((2,), 0.0), "height_sum": ((), 0.0),
+            "calm": ((2,), 0.0), "low": ((2,), np.inf), "high": ((2,), -np.inf),
+        }  # fmt: skip
+
+    def number(self, name: str) -> int:
+        """Of a class, in the order in which they were met."""
+        if name not in self._number:
+            self._number[name] = len(self.names)
+            self.names.append(name)
+        return self._number[name]
+
+    def update(
+        self,
+        memory: Memory,
+        rows: np.ndarray,
+        new: np.ndarray,
+        foot: np.ndarray,
+        xyxy: np.ndarray,
+        score: np.ndarray,
+        classes: np.ndarray,
+        frame_index: int,
+        time_s: float,
+    ) -> None:
+        """Add a frame's boxes; `classes` (N,) are numbers of `number`, `last_s` still that of the frame before."""
+        memory.widen("votes", len(self.names))
+        memory["votes"][rows, classes] += score
+        memory["boxes"][rows] += 1
+        memory["last_frame"][rows], memory["xyxy"][rows] = frame_index, xyxy
+        memory["height_sum"][rows] += xyxy[:, 3] - xyxy[:, 1]
+        fresh = rows[new]
+        memory["first_frame"][fresh], memory["start"][fresh], memory["calm"][fresh] = frame_index, foot[new], foot[new]
+        gain = 1 - np.exp(-(time_s - memory["last_s"][rows]) / SMOOTH_S)
+        calm = memory["calm"][rows]
+        calm += gain[:, None] * (foot - calm)
+        memory["calm"][rows] = calm
+        memory["low"][rows] = np.minimum(memory["low"][rows], calm)
+        memory["high"][rows] = np.maximum(memory["high"][rows], calm)
+
+    def class_of(self, memory: Memory, row: int) -> str:
+        return self.names[int(memory["votes"][row].argmax())]
+
+    def standing(self, memory: Memory, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool: tracks that have not left their place so far."""
+        extent: np.ndarray = np.linalg.norm(memory["high"][rows] - memory["low"][rows], axis=1)
+        still: np.ndarray = extent < STANDING * memory["height_sum"][rows] / memory["boxes"][rows]
+        return still
+
+    def lived(self, memory: Memory, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool: tracks that have lived and were seen for long enough so far."""
+        life = memory["last_s"][rows] - memory["first_s"][rows]
+        frames = memory["last_frame"][rows] - memory["first_frame"][rows] + 1
+        enough: np.ndarray = (life >= LEAST_LIFE_S) & (memory["boxes"][rows] >= LEAST_SEEN * frames)
+        return enough
+
+    def rows(self, memory: Memory, rows: np.ndarray, *, metres: bool, per_second: float) -> list[ObjectRow]:
+        """Tracks that are over; `per_second` makes metres a second the unit of speeds."""
+        standing, lived = self.standing(memory, rows), self.lived(memory, rows)
+        found = []
+        for n, row in enumerate(rows.tolist()):
+            frames = memory["last_frame"][row] - memory["first_frame"][row] + 1
+            x1, y1, x2, y2 = memory["xyxy"][row].tolist()
+            way = float(memory["metres"][row]) if metres and memory["samples"][row] else None
+            took = float(memory["measured_s"][row]) if metres else 0.0
+            moved = bool(lived[n] and not standing[n])
+            stood = bool(standing[n] and memory["last_s"][row] - memory["first_s"][row] >= LEAST_LIFE_S)
+            found.append(
+                ObjectRow(
+                    int(memory.id[row]), self.class_of(memory, row),
+                    float(memory["first_s"][row]), float(memory["last_s"][row]), float(memory["boxes"][row] / frames),
+                    stood, moved,
+                    tuple(memory["start"][row].tolist()), ((x1 + x2) / 2, y2), (x1, y1, x2, y2),
+                    way, way / took * per_second if way and took else None,
+                )
+            )  # fmt: skip
+        return found
