@@ -16,7 +16,7 @@ from benchmarks.fps import about_machine, common_task, machine, write_json
 from benchmarks.fps_worker import Ours
 from tracker.app.timing import Timing
 from tracker.core.interfaces import SourceInfo
-from tracker.video.files import FrameSource, VideoFile, Window
+from tracker.video.files import FrameRange, FrameSource, VideoFile
 
 LOOKS = 20
 """Times at which memory is looked at."""
@@ -28,14 +28,14 @@ class Looped(FrameSource):
     def __init__(self, path: str, frames: int) -> None:
         super().__init__()
         self._path, self._frames = path, frames
-        with VideoFile(path, "loop", Window()) as video:
+        with VideoFile(path, "loop", FrameRange()) as video:
             size, fps = video.info.size, video.info.fps
         self.info = SourceInfo("loop", size, fps, frames, live=False)
 
     def __iter__(self) -> Iterator[Any]:
         index = 0
         while index < self._frames:
-            with VideoFile(self._path, "loop", Window(max_frames=self._frames - index)) as video:
+            with VideoFile(self._path, "loop", FrameRange(max_frames=self._frames - index)) as video:
                 for frame in video:
                     index += 1
                     yield replace(frame, index=index, time_s=(index - 1) / self.info.fps)

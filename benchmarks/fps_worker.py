@@ -66,11 +66,11 @@ class Ours:
         from tracker.app.steps import Steps, Stream
         from tracker.tracking.tracker import DeepSort
         from tracker.video.camera_motion import CameraMotion
-        from tracker.video.files import Window
+        from tracker.video.files import FrameRange
         from tracker.video.sources import open_source
 
         task = self._task
-        source = source or open_source(task["video"], Window(max_frames=task["frames"]))
+        source = source or open_source(task["video"], FrameRange(max_frames=task["frames"]))
         output = StreamOutput(folder, source.info, self.detector.class_names, video=True, show=False)
         tracker = DeepSort(class_names=self.detector.class_names)
         stream = Stream(0, source, self.detector, tracker, output, CameraMotion())
@@ -144,12 +144,12 @@ class Realtime:
         from tracker.core.boxes import xyxy_to_tlwh
         from tracker.core.types import Detections, Tracks
         from tracker.video.draw import Painter
-        from tracker.video.files import Window
+        from tracker.video.files import FrameRange
         from tracker.video.sources import open_source
         from tracker.video.writer import VideoSink
 
         peer = self._peer()
-        source = open_source(self._task["video"], Window(max_frames=self._task["frames"]))
+        source = open_source(self._task["video"], FrameRange(max_frames=self._task["frames"]))
         painter, ids, objects, frames = Painter(self._detector.class_names), set(), 0, 0
         with source, VideoSink(folder / "tracks.mp4", source.info.size, source.info.fps) as sink:
             (folder / "tracks.txt").touch()
