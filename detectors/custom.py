@@ -51,7 +51,7 @@ class CustomDetector:
         classes: Sequence[str] | None = None,
     ) -> None:
         self._look, self._confidence = look, confidence
-        self.name: str = name or getattr(look, "__name__", type(look).__name__)
+        self.name = name or str(getattr(look, "__name__", type(look).__name__))
         self.class_names: tuple[str, ...] = tuple(getattr(look, "class_names", ("object",)))
         self._wanted = wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
