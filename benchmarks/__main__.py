@@ -18,6 +18,7 @@ BENCHMARKS = {
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     listing = "\n".join(f"  {name:12} {text}" for name, text in BENCHMARKS.items())
     raw = argparse.RawDescriptionHelpFormatter

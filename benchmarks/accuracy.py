@@ -34,6 +34,7 @@ PEOPLE, VEHICLES = ("person",), NAMES[1:]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options on a parser."""
     parser.add_argument("--data", type=Path, required=True, help="folder of MOT sequence folders with ground truth")
     parser.add_argument("--only", default="", help="run only cases whose name contains one of these (A,B)")
     parser.add_argument("--detectors", default="ssdlite,coco,motion", help="ours, where there are pixels (%(default)s)")
@@ -67,6 +68,7 @@ class Case:
 
 
 def sequences(data: Path) -> list[Path]:
+    """Sequence folders with ground truth."""
     found = sorted(p.parent for p in data.glob("*/seqinfo.ini") if (p.parent / "gt" / "gt.txt").exists())
     if not found:
         raise SourceError(f"{data} holds no sequence folders with seqinfo.ini and gt/gt.txt; expected MOT sequences")
@@ -98,6 +100,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 
 
 def open_encoder(name: str) -> FrozenEncoder | None:
+    """The encoder of that name or file; None for `none`."""
     if name == "none":
         return None
     from freeze.api import frozen_default
@@ -129,6 +132,7 @@ def prepare(label: str, folder: Path, spec: str, public: bool, encoder: FrozenEn
 
 
 def embed(encoder: FrozenEncoder, frame: Frame, found: Detections) -> np.ndarray:
+    """Features of a frame's detections, (N,D); none where the frame has no pixels."""
     if frame.image is None or len(found) == 0:
         return np.zeros((0, encoder.dimension), np.float32)
     return encoder.embed(frame.image, found.xyxy)
@@ -192,6 +196,7 @@ def table(title: str, results: dict[str, dict[str, Any]]) -> dict[str, dict[str,
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     settings = parse(args.set)
     TrackerConfig.preset("default", **settings)
     report: dict[str, dict[str, Any]] = {}

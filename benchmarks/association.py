@@ -32,6 +32,7 @@ COVERAGE = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options on a parser."""
     parser.add_argument("--objects", default="10,50,100,300,1000", help="numbers of objects (%(default)s)")
     parser.add_argument("--frames", type=int, default=60, help="frames measured per number of objects (%(default)s)")
     parser.add_argument("--warm", type=int, default=110, help="frames before those, to fill galleries (%(default)s)")
@@ -57,6 +58,7 @@ class Runner:
     spent: float = 0.0
 
     def run(self, frame: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], measured: bool) -> None:
+        """Take one frame; its time counts unless it warms up."""
         start, work = time.perf_counter(), time.process_time()
         self.step(*frame)
         work, taken = time.process_time() - work, time.perf_counter() - start
@@ -90,6 +92,7 @@ def walk(objects: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, 
 
 
 def ours(preset: str, appearance: bool) -> Runner:
+    """A runner of our tracker with a preset."""
     tracker = DeepSort.from_preset(preset)
 
     def step(boxes: np.ndarray, score: np.ndarray, class_id: np.ndarray, features: np.ndarray) -> object:
@@ -99,6 +102,7 @@ def ours(preset: str, appearance: bool) -> Runner:
 
 
 def theirs(entry: peers.Entry, appearance: bool) -> Runner:
+    """A runner of a peer."""
     peer = entry.start(peers.Sequence(size=(WIDTH, HEIGHT)), features=appearance)
 
     def step(boxes: np.ndarray, score: np.ndarray, class_id: np.ndarray, features: np.ndarray) -> object:
@@ -109,6 +113,7 @@ def theirs(entry: peers.Entry, appearance: bool) -> Runner:
 
 
 def runners(with_peers: bool) -> list[Runner]:
+    """Everything that takes turns."""
     found = [ours("default", True), ours("default", False), ours("paper", True), ours("paper", False)]
     for entry in peers.installed() if with_peers else []:
         if not entry.needs_features and entry.name != "deep-sort-realtime":
@@ -135,6 +140,7 @@ def measure(objects: int, frames: int, warm: int, seconds: float, with_peers: bo
 
 
 def row(objects: int, runner: Runner, base: float) -> dict[str, Any]:
+    """The figures of one runner at one number of objects."""
     median, p95 = np.percentile(runner.ms, [50, 95])
     cpu = float(np.median(runner.cpu_ms))
     return {
@@ -145,6 +151,7 @@ def row(objects: int, runner: Runner, base: float) -> dict[str, Any]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
+    """Print the figures as a table, quickest first."""
     for objects in dict.fromkeys(r["objects"] for r in rows):
         print(f"\n{f'{objects} objects':32}   median     p95     cpu ms   x default   frames")
         for r in sorted((r for r in rows if r["objects"] == objects), key=lambda r: r["cpu_ms"]):
@@ -182,6 +189,7 @@ def soak(frames: int, objects: int = 20) -> dict[str, Any]:
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     if args.soak:
         result: dict[str, Any] = soak(args.soak)
     else:

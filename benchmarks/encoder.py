@@ -28,6 +28,7 @@ PER_TRACK = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options on a parser."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with reid/, anchors/ and mot/")
     parser.add_argument(
         "--encoders", nargs="+", default=[*OURS, *ANCHORS], metavar="NAME|PATH.pb", help="(default: %(default)s)"
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     encoders = [open_encoder(name, args.data) for name in args.encoders]
     crops = held_out_crops(args.data, args.identities)
     results: dict[str, Any] = {e.name: {} for e in encoders}

@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options on a parser."""
     parser.add_argument("video", nargs="?", metavar="VIDEO", help="default: the crossing scene, drawn")
     parser.add_argument("--frames", type=int, default=150, metavar="N", help="frames of a round (default: 150)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, for the medians (default: 3)")
@@ -63,6 +64,7 @@ class Worker:
         self.about = self._ask(json.dumps(task))
 
     def run(self) -> dict[str, Any]:
+        """Run one round and return its figures."""
         self.rounds.append(self._ask("go"))
         return self.rounds[-1]
 
@@ -82,12 +84,14 @@ class Worker:
         return result
 
     def close(self) -> None:
+        """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(30)
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
     if args.sweep:
         from benchmarks.fps_sweep import sweep
 
@@ -181,12 +185,16 @@ def summary(worker: Worker, first: Worker) -> dict[str, Any]:
 
 
 def per_frame(round_: dict[str, Any], key: str) -> float:
+    """A figure of a round divided by its frames."""
     return float(round_[key] / round_["frames"])
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """Speed of the variants. `outside` is the share of wall time in which neither detector nor encoder is at work,
-    `others` that of the other stages in the time of all stages, added up as if they ran one after the other."""
+    """Speed of the variants.
+
+    `outside` is the share of wall time in which neither detector nor encoder is at work, `others` that of the other
+    stages in the time of all stages, added up as if they ran one after the other.
+    """
     first = next(iter(found))
     lines = [f"{'':18} {'FPS':>7} {'x ' + first:>9} {'CPU ms/fr':>10} {'x ' + first:>9} {'objects':>8} {'embedded':>9} "
              f"{'ids':>4} {'outside':>8} {'others':>7} {'peak MB':>8}"]  # fmt: skip
@@ -220,6 +228,7 @@ def setting_table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def machine() -> dict[str, Any]:
+    """Processor and versions that figures depend on."""
     from importlib.metadata import PackageNotFoundError, version
 
     packages: dict[str, str | None] = {}
@@ -232,12 +241,14 @@ def machine() -> dict[str, Any]:
 
 
 def about_machine() -> str:
+    """The same in one line."""
     m = machine()
     packages = ", ".join(f"{name} {version}" for name, version in m["packages"].items() if version)
     return f"{m['processor']}; Python {m['python']}, {packages}"
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write the figures, or say why that failed."""
     try:
         path.write_text(json.dumps(data, indent=1) + "\n")
     except OSError as e:

@@ -47,6 +47,7 @@ def sweep(args: argparse.Namespace) -> int:
 
 
 def line(row: dict[str, Any]) -> str:
+    """One row of the sweep as text."""
     return (
         f"{row['size']:>6} {row['objects']:4d} objects  {row['appearance']:6}  {row['fps']:6.1f} FPS  "
         f"{row['cpu_ms_per_frame']:7.1f} CPU ms/frame  {row['share_embedded']:4.0%} embedded  {row['peak_mb']:5.0f} MB"

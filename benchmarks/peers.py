@@ -63,6 +63,7 @@ class Roboflow:
         self._tracker = getattr(trackers, kind)(frame_rate=sequence.fps, **options)
 
     def update(self, xyxy, score, class_id, features=None, image=None) -> Rows:  # type: ignore[no-untyped-def]
+        """One frame: boxes, scores and classes in, rows of numbered boxes out."""
         rows: dict[str, np.ndarray | list[Any]] = {"row": np.arange(len(xyxy))}
         given = self._box(xyxy=np.asarray(xyxy, float).reshape(-1, 4), confidence=score, class_id=class_id, data=rows)
         out = self._tracker.update(given, image) if self._compensates else self._tracker.update(given)
@@ -82,6 +83,7 @@ class DeepSortRealtime:
         self._tracker = DeepSort(embedder=None, **{"nn_budget": 100, **options})
 
     def update(self, xyxy, score, class_id, features=None, image=None) -> Rows:  # type: ignore[no-untyped-def]
+        """One frame: boxes, scores and classes in, rows of numbered boxes out."""
         tlwh = np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]])
         raw = [(box, float(s), int(c)) for box, s, c in zip(tlwh.tolist(), score, class_id, strict=True)]
         looks = list(np.ones((len(raw), 2), np.float32) if features is None else features)
@@ -109,6 +111,7 @@ class BoxMot:
         self._frame = 0
 
     def update(self, xyxy, score, class_id, features=None, image=None) -> Rows:  # type: ignore[no-untyped-def]
+        """One frame: boxes, scores and classes in, rows of numbered boxes out."""
         import torch
         from boxmot.structures import Boxes, Detections
 

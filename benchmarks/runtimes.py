@@ -1,4 +1,4 @@
-"""The frozen encoder's graph in other runtimes, on one thread: how far is a TensorFlow session from the best?"""
+"""The frozen encoder's graph in other runtimes, on one thread: how far a TensorFlow session is from the best."""
 
 from __future__ import annotations
 

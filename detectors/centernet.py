@@ -22,7 +22,9 @@ _SCORE_WEIGHTS = ("CenternetHead/centernet_cls_output/pointwise_weights", "Cente
 
 
 def cut_centernet(graph: Any, classes: np.ndarray | None = None) -> Any:
-    """GraphDef from `image` uint8 (N,512,512,3) RGB to `peaks` (N,128,128,K), scores where they are the greatest of
+    """A GraphDef whose outputs are peaks and extents.
+
+    It takes `image` uint8 (N,512,512,3) RGB and gives `peaks` (N,128,128,K), scores where they are the greatest of
     their 3x3 neighbourhood and else 0, and `extents` (N,128,128,4), distances to left, top, right, bottom in pixels.
 
     TopK over a million scores, most of them 0, costs more than comparing them with a threshold afterwards.
@@ -75,11 +77,13 @@ class CenterNet(Network):
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+        """Candidates of every picture, uint8 (H,W,3) BGR."""
         peaks, extents = self._run(batch_of(images, SIZE))
         seen = [decode(p, e, confidence) for p, e in zip(peaks, extents, strict=True)]
         return [replace(s, class_id=self._classes[s.class_id].astype(np.int32)) for s in seen]
 
     def close(self) -> None:
+        """Free the network."""
         self._run.close()
 
 

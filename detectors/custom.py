@@ -82,6 +82,7 @@ class CustomDetector:
         return found if keep.all() else found[keep]
 
     def close(self) -> None:
+        """Close what was given, where it can be closed."""
         close = getattr(self._look, "close", None)
         if callable(close):
             close()

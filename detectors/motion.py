@@ -66,6 +66,7 @@ class MotionDetector:
         self._seen, self._frames, self._changed, self._share = 0, 0, 0, 0.0
 
     def __call__(self, frame: Frame) -> Detections | None:
+        """Boxes of what moves in the frame; nothing while the background is being learnt."""
         if frame.image is None:
             raise DetectorError(f"detector motion: frame {frame.index} has no pixels; give detections by file")
         if self._size != frame.size:
@@ -134,6 +135,7 @@ class MotionDetector:
         return float(np.clip(np.median(then[usable] / np.maximum(now[usable], 1)), 0.7, 1.4)) if usable.any() else 1.0
 
     def close(self) -> None:
+        """Forget the background."""
         self._size = None
 
     def _start(self, size: tuple[int, int]) -> None:

@@ -96,6 +96,7 @@ class Network:
         raise NotImplementedError
 
     def __call__(self, frame: Frame) -> Detections:
+        """Boxes of all tiles of the frame, merged."""
         if frame.image is None:
             raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; give detections by file")
         width, height = frame.size

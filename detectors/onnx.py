@@ -59,6 +59,7 @@ class ONNXDetector(Network):
         self.runtime = "opencv cpu"
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+        """Candidates of every picture, uint8 (H,W,3) BGR."""
         return [self._look(image, confidence) for image in images]
 
     def _look(self, image: np.ndarray, confidence: float) -> Candidates:

@@ -58,9 +58,11 @@ class Precomputed:
             self.warnings.append(f"{path}: holds no usable detections; every frame counts as empty")
 
     def __call__(self, frame: Frame) -> Detections:
+        """The boxes that the file holds for this frame."""
         return self._by_frame.get(frame.index, _NONE)
 
     def close(self) -> None:
+        """Free the rows."""
         self._by_frame.clear()
 
 

@@ -27,8 +27,11 @@ class OpenDetector(Protocol):
     class_names: tuple[str, ...]
     warnings: list[str]
 
-    def __call__(self, frame: Frame) -> Detections | None: ...
-    def close(self) -> None: ...
+    def __call__(self, frame: Frame) -> Detections | None:
+        """Boxes of a frame; None: did not run on this frame."""
+
+    def close(self) -> None:
+        """Free what the detector holds."""
 
 
 def open_detector(

@@ -67,6 +67,7 @@ class TFObjectDetector(Network):
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
     def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+        """Candidates of every picture, uint8 (H,W,3) BGR."""
         if self._cut is None:
             return [self._look_whole(image, confidence) for image in images]
         encodings, scores = self._run(batch_of(images, self._cut.size))
@@ -83,6 +84,7 @@ class TFObjectDetector(Network):
         return Candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, rows], classes[0, rows].astype(np.int32) - 1)
 
     def close(self) -> None:
+        """Free the network."""
         self._run.close()
 
 

@@ -111,6 +111,7 @@ class FrozenElsewhereError(FreezeError):
         super().__init__(text.split(":", 1)[0], text, "")
 
     def text(self) -> str:
+        """The whole message, as the other process wrote it."""
         return self.whole
 
 

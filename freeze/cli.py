@@ -20,6 +20,7 @@ why and what to do, and no file is left. 2: wrong usage. `python -m freeze inspe
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of `python -m freeze`."""
     p = argparse.ArgumentParser(
         prog="python -m freeze", description="Freeze a trained encoder into one proved graph.", epilog=EPILOG
     )

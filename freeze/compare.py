@@ -78,8 +78,9 @@ def _beside(checkpoint: Path | None) -> Path | None:
 
 
 def _difference(job: Job, proof: Proof, meta: Path, output: str) -> float | None:
-    """Maximum difference between the features and what the .meta computes; None where it cannot be run, or is another
-    size.
+    """Maximum difference between the features and what the .meta computes.
+
+    None where it cannot be run, or is another size.
     """
     from freeze import pipeline
     from freeze.load import metagraph

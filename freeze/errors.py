@@ -33,6 +33,7 @@ class FreezeError(TrackerError):
         super().__init__(self.text())
 
     def text(self) -> str:
+        """The whole message: code and cause, places, remedy."""
         lines = [f"{self.code}: {self.cause}"]
         if self.places:
             lines.append(f"  where:  {listed(self.places)}")
@@ -54,6 +55,7 @@ class Finding:
     kind: str = "repair"
 
     def as_dict(self) -> dict[str, Any]:
+        """As it stands in contract and report."""
         return {**asdict(self), "nodes": list(self.nodes)}
 
 
@@ -76,6 +78,7 @@ class Log:
         self.findings.append(Finding(code, why, tuple(nodes), "warning"))
 
     def codes(self) -> set[str]:
+        """The codes of all findings."""
         return {f.code for f in self.findings}
 
 

@@ -29,8 +29,9 @@ HARMLESS = (
 
 
 def finished(job: Job) -> GraphDef:
-    """One placeholder `images`, one output `features`, nothing but what computes it, in an order that names and edges
-    decide.
+    """One placeholder `images`, one output `features`, and nothing but what computes it.
+
+    Names and edges decide the order of the nodes.
     """
     new = copied(job.graph)
     head = _free_output_name(new, job.head)
@@ -95,8 +96,9 @@ def staged(out: Path, data: bytes) -> Iterator[Path]:
 
 
 def publish(staged_graph: Path, contract_json: str, out: Path) -> None:
-    """Moves graph and contract to their names. The old contract goes first, so that no moment shows a pair that does
-    not belong together.
+    """Moves graph and contract to their names.
+
+    The old contract goes first, so that no moment shows a pair that does not belong together.
     """
     out = Path(out)
     side = contract_path(staged_graph)

@@ -11,8 +11,9 @@ SOURCES = ("meta", "builder", "network", "keras", "saved_model", "graphdef")
 
 @dataclass(frozen=True)
 class Request:
-    """One freeze. Exactly one of `meta` (alone), `builder`, `network`, `keras`, `saved_model`, `graphdef` is the
-    source.
+    """One freeze.
+
+    Exactly one of `meta` (alone), `builder`, `network`, `keras`, `saved_model`, `graphdef` is the source.
 
     Attributes
     ----------

@@ -15,8 +15,16 @@ LIMIT = 2**31 - 1  # protocol buffers hold no more than this
 
 @dataclass(frozen=True)
 class Kind:
-    """`name`: short constant; `text`: for people; `option`: the freeze option it belongs to, or None if nothing reads
-    it.
+    """What a file is.
+
+    Attributes
+    ----------
+    name : str
+        Short constant.
+    text : str
+        For people.
+    option : str or None
+        The freeze option it belongs to; None if nothing reads it.
     """
 
     name: str

@@ -74,8 +74,11 @@ class Row:
 
 
 def cast(seed: int) -> list[Actor]:
-    """The actors of a scene: two far walkers who meet, three near ones of whom one overtakes, one who crosses the
-    road, and two cars on each lane."""
+    """The actors of a scene.
+
+    Two far walkers who meet, three near ones of whom one overtakes, one who crosses the road, and two cars on each
+    lane.
+    """
     rng = np.random.default_rng(seed)
     hues = rng.permutation(np.arange(0, 180, 18))
 

@@ -24,8 +24,11 @@ class Runner(Protocol):
     concurrency: int
     """How many threads gain by calling it at the same time."""
 
-    def __call__(self, batch: np.ndarray) -> list[np.ndarray]: ...
-    def close(self) -> None: ...
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for a batch, in the order asked for."""
+
+    def close(self) -> None:
+        """Free the network."""
 
 
 def open_runner(
@@ -69,6 +72,7 @@ def open_runner(
 
 
 def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
     from importlib.util import find_spec
 
     return find_spec("openvino") is not None
@@ -140,10 +144,12 @@ class TFRunner:
         self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for a batch, in the order asked for."""
         try:
             return list(self._call(batch))
         except self._error as error:
             raise DetectorError(f"{self._path}: TensorFlow failed on {batch.shape}: {first_line(error)}") from None
 
     def close(self) -> None:
+        """Free the session."""
         self._session.close()

@@ -132,6 +132,7 @@ class OpenVINORunner:
         return np.random.default_rng(0).integers(0, 256, shape).astype(given.element_type.to_dtype())
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for a batch, in the order asked for."""
         try:
             request = self._request_for(batch.shape)
             request.infer([np.ascontiguousarray(batch)], share_inputs=True)
@@ -140,7 +141,7 @@ class OpenVINORunner:
             raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {first_line(error)}") from None
 
     def _request_for(self, shape: tuple[int, ...]) -> Any:
-        """This thread's request for a shape."""
+        """The request of the calling thread for a shape."""
         requests = self._mine.__dict__.setdefault("requests", {})
         if shape not in requests:
             with self._compiling:
@@ -155,6 +156,7 @@ class OpenVINORunner:
         return self._core.compile_model(model, "CPU", options)
 
     def close(self) -> None:
+        """Free the compiled network."""
         self._compiled.clear()
         self._mine = threading.local()
 

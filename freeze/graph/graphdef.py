@@ -67,10 +67,12 @@ def tensor_name(ref: str) -> str:
 
 
 def node_name(ref: str) -> str:
+    """Name of the node that a tensor or control reference points to."""
     return split(ref)[0]
 
 
 def same_tensor(a: str, b: str) -> bool:
+    """Whether two references point to one tensor (`x` and `x:0` do)."""
     return split(a) == split(b)
 
 
@@ -89,6 +91,7 @@ class Graph:
         return node_name(ref) in self.nodes
 
     def producer(self, ref: str) -> NodeDef:
+        """The node that computes a tensor."""
         return self.nodes[node_name(ref)]
 
     def data(self, node: NodeDef) -> list[NodeDef]:
@@ -179,6 +182,7 @@ def computes_in_half(graph_def: GraphDef) -> bool:
 
 
 def copied(graph_def: GraphDef) -> GraphDef:
+    """A copy that can be edited without touching the original."""
     new = type(graph_def)()
     new.CopyFrom(graph_def)
     return new

@@ -61,6 +61,7 @@ class Runner:
         return self.session.run(names, {tensor_name(k): v for k, v in (feeds or {}).items()})
 
     def close(self) -> None:
+        """Free the session."""
         self.session.close()
 
     def __enter__(self) -> Runner:

@@ -217,6 +217,7 @@ class Checkpoint:
 
 
 def too_large(total: int, places: list[str]) -> FreezeError:
+    """The diagnosis of variables that no frozen graph can hold."""
     return FreezeError(
         "TOO_LARGE",
         f"the variables hold {total / 2**30:.2f} GiB; a frozen graph is one protocol buffer and holds "

@@ -260,8 +260,9 @@ def _features(result: Any, asked: str | None) -> Any:
 
 
 def with_variables(function: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """A concrete function's GraphDef with its captured variables as VarHandleOp nodes, named as they are, and their
-    values.
+    """A concrete function's GraphDef with its captured variables as VarHandleOp nodes, and their values.
+
+    The nodes are named as the variables are.
     """
     tf = import_tensorflow()
     graph_def = function.graph.as_graph_def()

@@ -67,6 +67,7 @@ def objects(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def name_of(layer: dict[str, Any]) -> str:
+    """Name of a layer in a Keras configuration, wherever its version keeps it."""
     inner = layer.get("config")
     name: str = (inner.get("name") if isinstance(inner, dict) else None) or layer.get("name") or layer["class_name"]
     return name
@@ -131,8 +132,9 @@ def in_inference(config: Any) -> list[str]:
 
 
 def _call_arguments(node: Any) -> Iterator[dict[str, Any]]:
-    """Every dictionary in a layer's inbound nodes that holds `training` (Keras 3: kwargs; Keras 2: fourth of a
-    quadruple).
+    """Every dictionary in a layer's inbound nodes that holds `training`.
+
+    In Keras 3 that is kwargs, in Keras 2 the fourth of a quadruple.
     """
     if isinstance(node, dict):
         if "training" in node:

@@ -87,6 +87,7 @@ def wanted(node: Any, saved: dict[str, tuple[str, str]], local: set[str]) -> Wan
 
 
 def local_names(meta: Any) -> set[str]:
+    """Names of the local variables, which savers leave out."""
     from tensorflow.core.framework import variable_pb2
 
     names = set()

@@ -211,8 +211,9 @@ def batch_normalization(
     fused: Any = None,
     **_: Any,
 ) -> Any:
-    """tf.layers.batch_normalization: NAME/{gamma,beta,moving_mean,moving_variance}; with training=True the updates go
-    to UPDATE_OPS.
+    """tf.layers.batch_normalization: NAME/{gamma,beta,moving_mean,moving_variance}.
+
+    With training=True the updates go to UPDATE_OPS.
     """
     tf = import_tensorflow()
     v1 = tf.compat.v1

@@ -84,8 +84,9 @@ def _full(w: Wanted) -> tuple[int, ...]:
 
 
 def _slice(value: np.ndarray, part: str) -> np.ndarray:
-    """The piece of a partitioned variable: `part` lists the full shape, then `start,length` (or `-`) per axis, by
-    colons.
+    """The piece of a partitioned variable.
+
+    `part` lists the full shape, then `start,length` (or `-`) per axis, by colons.
     """
     if not part:
         return value

@@ -1,5 +1,6 @@
-"""The DeepSORT network as cosine_metric_learning trains it: pool SAME, pixels 0..1, features without the `ball` batch
-norm.
+"""The DeepSORT network as cosine_metric_learning trains it.
+
+Pool SAME, pixels 0..1, features without the `ball` batch norm.
 
 Wojke, Bewley, "Deep Cosine Metric Learning for Person Re-Identification" (1812.00442).
 """

@@ -129,6 +129,7 @@ class Inference:
     def conv(
         self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
     ) -> tf.Tensor:
+        """Convolution, batch norm, shortcut and ReLU: (N,H,W,C) to (N,H/stride,W/stride,filters)."""
         import tensorflow as tf
 
         weights = self._variable(f"{name}/weights", [kernel, kernel, x.shape[-1], filters])
@@ -137,6 +138,7 @@ class Inference:
         return tf.nn.relu(x if shortcut is None else x + shortcut)
 
     def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        """A convolution whose first half of the channels is normalised by image, the second by batch; then ReLU."""
         import tensorflow as tf
 
         half = filters // 2
@@ -155,11 +157,13 @@ class Inference:
         return tf.nn.relu(x * scales + (tf.concat([beta, shift], 0) - mean * scales))
 
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
+        """A matrix without bias: (N,C) to (N,units)."""
         import tensorflow as tf
 
         return tf.matmul(x, self._variable(f"{name}/weights", [x.shape[-1], units]))
 
     def norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """Batch norm of vectors (N,C)."""
         scale, shift = self._scale_and_shift(name, x.shape[-1])
         return x * scale + shift
 

@@ -57,8 +57,9 @@ def convolution(
 
 
 def residual(x: Any, scope: str, filters: int, first: bool = False, widen: bool = False) -> Any:
-    """A pre-activation block: [bn, elu], 3x3 conv + bn + elu, 3x3 conv + bias, plus the input (projected where it is
-    widened).
+    """A pre-activation block: [bn, elu], 3x3 conv + bn + elu, 3x3 conv + bias, plus the input.
+
+    The input is projected where it is widened.
     """
     tf = import_tensorflow()
     inner = x if first else tf.nn.elu(batch_norm(x, f"{scope}/bn"))

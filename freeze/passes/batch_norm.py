@@ -1,5 +1,6 @@
-"""Batch norm in training mode: rewired to the moving statistics, which are found through the update operations, then
-by scope.
+"""Batch norm in training mode is rewired to the moving statistics.
+
+They are found through the update operations, then by scope.
 """
 
 from __future__ import annotations
@@ -232,8 +233,9 @@ def _over_batch(graph: Graph, node: Any) -> bool:
 
 
 def _moments(graph: Graph) -> list[tuple[str, str]]:
-    """(mean, variance) nodes of every batch norm: variance = mean of squared differences, or mean of squares less the
-    mean's square.
+    """(mean, variance) nodes of every batch norm.
+
+    variance = mean of squared differences, or mean of squares less the mean's square.
     """
     found = []
     means = [n.name for n in graph.nodes.values() if _over_batch(graph, n)]

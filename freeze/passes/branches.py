@@ -1,5 +1,6 @@
-"""Takes the branch that inference takes, where the condition does not depend on the images (tf.cond as Switch and
-Merge).
+"""Takes the branch that inference takes, where the condition does not depend on the images.
+
+That is tf.cond as Switch and Merge.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ MERGES = ("Merge", "RefMerge")
 
 
 def folded(graph_def: GraphDef, job: Job) -> GraphDef:
-    """Switch and Merge, and scalar Select, with a constant condition are gone; the branch not taken falls away when
-    pruned.
+    """Switch and Merge, and scalar Select, with a constant condition are gone.
+
+    The branch not taken falls away when pruned.
     """
     new, merged = fold(graph_def)
     if merged:

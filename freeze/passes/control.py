@@ -9,8 +9,9 @@ FRAMES = {"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Loop
 
 
 def without_updates(graph_def: GraphDef, job: Job) -> GraphDef:
-    """Control inputs stay only where they place a node in a branch or loop; assignments read as values give the
-    variable.
+    """Control inputs stay only where they place a node in a branch or loop.
+
+    Assignments read as values give the variable.
     """
     new = copied(graph_def)
     graph = Graph(graph_def)

@@ -56,4 +56,5 @@ def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
 
 
 def set_perm(node: object) -> None:
+    """Give a Transpose node the type of its permutation."""
     node.attr["Tperm"].type = import_tensorflow().int32.as_datatype_enum  # type: ignore[attr-defined]

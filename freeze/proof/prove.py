@@ -1,5 +1,6 @@
-"""The proof: the frozen bytes give what the live model gives, row by row, in every batch, in this process and in a
-fresh one.
+"""The proof: the frozen bytes give what the live model gives.
+
+Row by row, in every batch, in this process and in a fresh one.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ better, nothing is written. Use the result with `python -m tracker run VIDEO --c
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of `python -m freeze adapt`."""
     p = argparse.ArgumentParser(
         prog="python -m freeze adapt", description="Fit the encoder to your own footage.", epilog=EPILOG
     )

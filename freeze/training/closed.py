@@ -1,5 +1,6 @@
-"""Fits the encoder's last, linear layers to crops of known tracks in closed form: no steps, nothing to choose, and
-little that few tracks could spoil.
+"""Fits the encoder's last, linear layers to crops of known tracks in closed form.
+
+No steps, nothing to choose, and little that few tracks could spoil.
 
 Within-class covariance normalisation (Hatch et al., "Within-class covariance normalization for SVM-based speaker
 recognition", Interspeech 2006): what changes along a track (pose, light, a box that is off) counts less, what stays

@@ -33,18 +33,24 @@ MOST_PAIRS = 15
 
 @dataclass(frozen=True)
 class Judged:
-    """How tracklets not learnt from are told apart, part by part: each by an encoder of its own, so distances of two
-    parts do not compare, and the measures are means over the parts that have them."""
+    """How tracklets not learnt from are told apart, part by part.
+
+    Each part is judged by an encoder of its own, so distances of two parts do not compare, and the measures are means
+    over the parts that have them.
+    """
 
     parts: list[Separation]
 
     def area(self) -> float:
+        """Mean of the parts' areas."""
         return _mean([p.area() for p in self.parts])
 
     def decidability(self) -> float:
+        """Mean of the parts' decidabilities."""
         return _mean([p.decidability() for p in self.parts])
 
     def threshold(self) -> float:
+        """Mean of the parts' thresholds."""
         return _mean([p.threshold() for p in self.parts])
 
 

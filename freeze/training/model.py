@@ -47,10 +47,12 @@ class TrainLayers:
     def conv(
         self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int, shortcut: tf.Tensor | None = None
     ) -> tf.Tensor:
+        """Convolution, batch norm, shortcut and ReLU: (N,H,W,C) to (N,H/stride,W/stride,filters)."""
         x = self._batch_norm(name, tf.nn.conv2d(x, self.weights[f"{name}/weights"], stride, "SAME"))
         return tf.nn.relu(x if shortcut is None else x + shortcut)
 
     def mixed(self, name: str, x: tf.Tensor, filters: int, kernel: int, stride: int) -> tf.Tensor:
+        """A convolution whose first half of the channels is normalised by image, the second by batch; then ReLU."""
         w, half = self.weights, filters // 2
         x = tf.nn.conv2d(x, w[f"{name}/weights"], stride, "SAME")
         own, shared = x[..., :half], self._batch_norm(name, x[..., half:])
@@ -60,9 +62,11 @@ class TrainLayers:
         return tf.nn.relu(tf.concat([own, shared], -1))
 
     def dense(self, name: str, x: tf.Tensor, units: int) -> tf.Tensor:
+        """A matrix without bias: (N,C) to (N,units)."""
         return tf.matmul(x, self.weights[f"{name}/weights"])
 
     def norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """Batch norm of vectors (N,C)."""
         return self._batch_norm(name, x[:, None, None, :])[:, 0, 0, :]
 
 

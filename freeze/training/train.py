@@ -20,6 +20,7 @@ MOT sequences and tracklets. Interrupt at any time: the same command goes on whe
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of `python -m freeze train`."""
     default = {f.name: f.default for f in fields(TrainConfig)}
     p = argparse.ArgumentParser(
         prog="python -m freeze train", epilog=EPILOG, description="Train the appearance encoder on labelled crops."

@@ -81,6 +81,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def failed(path: Path, error: Exception) -> OutputError:
+    """The error that says a path cannot be written, why, and what to do."""
     return OutputError(
         f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); "
         "free space or choose another --output folder"

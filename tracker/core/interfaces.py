@@ -36,7 +36,9 @@ class Source(Protocol):
     warnings: list[str]
 
     def __iter__(self) -> Iterator[Frame]: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free the file, camera or connection; may be called twice."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
@@ -52,8 +54,11 @@ class Detector(Protocol):
     class_names: tuple[str, ...]
     """Names by class id."""
 
-    def __call__(self, frame: Frame) -> Detections | None: ...
-    def close(self) -> None: ...
+    def __call__(self, frame: Frame) -> Detections | None:
+        """Boxes of a frame."""
+
+    def close(self) -> None:
+        """Free what the detector holds."""
 
 
 class Encoder(Protocol):
@@ -65,11 +70,15 @@ class Encoder(Protocol):
         """uint8 (H,W,3) BGR and (N,4) pixels to (N, dimension) float32 unit vectors."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the encoder holds."""
 
 
 class Sink(Protocol):
     """Takes every frame with its tracks, in order; a context manager whose output is whole after an interruption."""
 
-    def write(self, frame: Frame, tracks: Tracks) -> None: ...
-    def close(self) -> None: ...
+    def write(self, frame: Frame, tracks: Tracks) -> None:
+        """Take the next frame and the tracks to write for it."""
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""

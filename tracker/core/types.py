@@ -87,10 +87,12 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Detections:
+        """No boxes at all: the detector ran and saw nothing."""
         return cls(np.zeros((0, 4), np.float32))
 
     @classmethod
     def concatenate(cls, parts: Iterable[Detections]) -> Detections:
+        """The rows of several, in order."""
         parts = list(parts) or [cls.empty()]
         return cls(
             np.concatenate([p.xyxy for p in parts]),
@@ -230,6 +232,7 @@ class Tracks:
 
     @classmethod
     def empty(cls) -> Tracks:
+        """No tracks."""
         return cls(
             np.zeros(0, np.int64),
             np.zeros((0, 4)),

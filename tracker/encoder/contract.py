@@ -69,6 +69,7 @@ class Contract:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
+        """The contract as the text of its file, keys sorted."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod

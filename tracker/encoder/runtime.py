@@ -268,6 +268,7 @@ class FrozenEncoder:
         return scaled if (low, high) == (0.0, 255.0) else scaled * ((high - low) / 255) + low
 
     def close(self) -> None:
+        """Free the session."""
         self._session.close()
 
     def __enter__(self) -> FrozenEncoder:
@@ -320,6 +321,7 @@ def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def unit(features: np.ndarray) -> np.ndarray:
+    """Features (N,D), each brought to length 1; rows of zeros stay zeros."""
     unit_vectors: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     return unit_vectors
 

@@ -47,6 +47,7 @@ class Painter:
         self._count = 0
 
     def name(self, class_id: int) -> str:
+        """What a class is called on the picture."""
         return self._names[class_id] if 0 <= class_id < len(self._names) else f"class {class_id}"
 
     def draw(self, frame: Frame, tracks: Tracks) -> np.ndarray:

@@ -29,6 +29,7 @@ class FrameRange:
     stride: int = 1
 
     def wants(self, index: int) -> bool:
+        """Whether the frame of this 1-based number is wanted."""
         return index >= self.start and (index - self.start) % self.stride == 0
 
     def over(self, index: int) -> bool:
@@ -73,6 +74,7 @@ class FrameSource:
         return cv2.resize(image, self.info.size, interpolation=cv2.INTER_LINEAR)
 
     def report(self) -> None:
+        """Turn what was counted on the way into warnings."""
         if self._resized:
             width, height = self.info.size
             self.warnings.append(
@@ -82,6 +84,7 @@ class FrameSource:
             self._resized = 0
 
     def close(self) -> None:
+        """Free the file and report what was counted."""
         self.report()
 
     def __enter__(self) -> Self:
@@ -208,6 +211,7 @@ class VideoFile(FrameSource):
             self.warnings.append(f"{self._path} has {self._index} frames, fewer than --start {self._span.start}")
 
     def close(self) -> None:
+        """Free decoder and file, and report what was counted."""
         self._head = None
         self._decoded.close()  # type: ignore[attr-defined]
         self._container.close()
@@ -256,6 +260,7 @@ class ImageFiles(FrameSource):
         self.report()
 
     def report(self) -> None:
+        """Turn what was counted on the way, unreadable images too, into warnings."""
         if self._bad:
             self.warnings.append(
                 f"{self._where}: {len(self._bad)} images cannot be read, the first is {self._bad[0].name}"

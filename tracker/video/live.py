@@ -25,8 +25,11 @@ class Feed(Protocol):
 
     fps: float
 
-    def read(self) -> np.ndarray | None: ...
-    def release(self) -> None: ...
+    def read(self) -> np.ndarray | None:
+        """The next picture, uint8 (H,W,3) BGR; None when the feed has ended or failed."""
+
+    def release(self) -> None:
+        """Free the camera or connection."""
 
 
 class CameraFeed:
@@ -43,12 +46,14 @@ class CameraFeed:
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
 
     def read(self) -> np.ndarray | None:
+        """The next picture, uint8 (H,W,3) BGR; None when the camera gives none."""
         try:
             return self._capture.read()[1]
         except cv2.error:
             return None
 
     def release(self) -> None:
+        """Free the camera."""
         self._capture.release()
 
 
@@ -70,6 +75,7 @@ class AddressFeed:
         self.fps = rate if 0 < rate <= 240 else 25.0
 
     def read(self) -> np.ndarray | None:
+        """The next picture, uint8 (H,W,3) BGR; None when the stream has ended or failed."""
         try:
             image: np.ndarray = next(self._frames).to_ndarray(format="bgr24")
             return image
@@ -77,6 +83,7 @@ class AddressFeed:
             return None
 
     def release(self) -> None:
+        """Close the connection."""
         self._container.close()
 
 
@@ -175,6 +182,7 @@ class LiveSource(FrameSource):
         self._stop.set()
 
     def close(self) -> None:
+        """Stop reading and free the camera or connection."""
         self._stop.set()
         self._release()
         super().close()

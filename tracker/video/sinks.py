@@ -23,6 +23,7 @@ class MotSink(FileSink):
     """`tracks.txt`: MOT rows, a frame's rows written together."""
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
+        """Append a MOT row a track."""
         if len(tracks):
             self.append(format_rows(frame.index, tracks).encode())
 
@@ -36,6 +37,7 @@ class CsvSink(FileSink):
         self.append(CSV_HEADER.encode())
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
+        """Append a line a track."""
         boxes = xyxy_to_tlwh(tracks.xyxy)
         lines = [
             f"{frame.index},{frame.time_s:.3f},{i},{quoted(class_name(self._names, c))},"
@@ -66,6 +68,7 @@ class WindowSink:
             self.warning = "--show: no display here; the run goes on without a window"
 
     def show(self, image: np.ndarray) -> None:
+        """Show a picture; without a screen, warn once and go on."""
         if self.warning:
             return
         try:
@@ -75,6 +78,7 @@ class WindowSink:
             self.warning = f"--show: no window can be opened ({str(e).splitlines()[0]}); the run goes on without"
 
     def close(self) -> None:
+        """Close the window."""
         if not self.warning:
             with suppress(cv2.error):
                 cv2.destroyWindow(self._title)
