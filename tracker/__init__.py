@@ -8,12 +8,23 @@ tracks = tracker.update(Detections(xyxy, score, class_id), features)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracker.app.library import TrackedFrame, track
     from tracker.core.types import Detections, Frame, Tracks
     from tracker.encoder.runtime import FrozenEncoder
     from tracker.errors import DetectionsError, TrackerError
     from tracker.tracking.tracker import DeepSort
 
-__all__ = ["DeepSort", "Detections", "DetectionsError", "Frame", "FrozenEncoder", "TrackerError", "Tracks"]
+__all__ = [
+    "DeepSort",
+    "Detections",
+    "DetectionsError",
+    "Frame",
+    "FrozenEncoder",
+    "TrackedFrame",
+    "TrackerError",
+    "Tracks",
+    "track",
+]
 __version__ = "0.1.0"
 
 _HOME = {
@@ -22,8 +33,10 @@ _HOME = {
     "DetectionsError": "errors",
     "Frame": "core.types",
     "FrozenEncoder": "encoder.runtime",
+    "TrackedFrame": "app.library",
     "TrackerError": "errors",
     "Tracks": "core.types",
+    "track": "app.library",
 }
 
 

@@ -6,7 +6,9 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -59,23 +61,46 @@ def release_folder(folder: Path) -> None:
         folder.rmdir()
 
 
+class Viewer(Protocol):
+    """Is shown the frames of a stream, in order, by the thread that writes; a slow one slows the stream."""
+
+    draws: bool
+    """It asks for the next frame with the tracks drawn on it."""
+    keeps: bool
+    """It asks for frames that nothing was drawn on."""
+
+    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None) -> None: ...
+    def close(self) -> None: ...
+
+
 class StreamOutput:
     """Rows, video and window of one stream; opened by the first frame, closed once, from whichever thread comes first.
 
     Parameters
     ----------
-    folder : claimed before.
+    folder : claimed before; None: no files are written.
     info : of the source.
     class_names : names by class id.
     video, show : whether to write tracks.mp4 and to open a window.
+    viewers : who else is shown each frame.
     """
 
-    def __init__(self, folder: Path, info: SourceInfo, class_names: Sequence[str], *, video: bool, show: bool) -> None:
-        self.folder, self._info, self._names = folder, info, tuple(class_names)
+    def __init__(
+        self,
+        folder: Path | None,
+        info: SourceInfo,
+        class_names: Sequence[str],
+        *,
+        video: bool,
+        show: bool,
+        viewers: Sequence[Viewer] = (),
+    ) -> None:
+        self._folder, self._info, self._names = folder, info, tuple(class_names)
+        self._viewers = tuple(viewers)
         self.painter = Painter(class_names)
         self.warnings: list[str] = []
-        self._video_wanted = video and info.pixels
-        if video and not info.pixels:
+        self._video_wanted = video and info.pixels and folder is not None
+        if video and folder is not None and not info.pixels:
             self.warnings.append("the sequence has no pixels: no video is written")
         self._window = WindowSink(info.name) if show and info.pixels else None
         self._rows: list[MotSink | CsvSink] = []
@@ -84,13 +109,26 @@ class StreamOutput:
         self._lock = threading.Lock()
 
     @property
+    def folder(self) -> Path:
+        """Where the files are; raises OutputError where none are written."""
+        if self._folder is None:
+            raise OutputError("no files are written; give an output folder")
+        return self._folder
+
+    @property
     def stop_wanted(self) -> bool:
         """Someone pressed Esc or q in the window."""
         return self._window is not None and self._window.stop_wanted
 
     @property
     def draws(self) -> bool:
-        return self._video_wanted or self._window is not None
+        return self._video_wanted or self._window is not None or any(v.draws for v in self._viewers)
+
+    def draw(self, frame: Frame, tracks: Tracks) -> np.ndarray:
+        """The frame's picture with its tracks; on a copy where somebody wants the picture as it was."""
+        if frame.image is not None and any(v.keeps for v in self._viewers):
+            frame = replace(frame, image=frame.image.copy())
+        return self.painter.draw(frame, tracks)
 
     def write(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
         """Write a frame's rows and, where it was drawn, its picture; nothing once closed."""
@@ -106,8 +144,15 @@ class StreamOutput:
             if image is not None and self._window is not None:
                 self._window.show(image)
 
+    def show(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
+        """Show the viewers a frame that was written; unlike `write`, this may wait for whoever looks."""
+        for viewer in self._viewers:
+            viewer.view(frame, tracks, image)
+
     def _open(self) -> None:
         self._opened = True
+        if self._folder is None:
+            return
         self._rows.append(MotSink(self.folder / "tracks.txt"))
         self._rows.append(CsvSink(self.folder / "tracks.csv", self._names))
         if self._video_wanted:
@@ -129,7 +174,7 @@ class StreamOutput:
                 return
             self._closed = True
             errors: list[TrackerError] = []
-            for sink in (*self._rows, self._video, self._window):
+            for sink in (*self._rows, self._video, self._window, *self._viewers):
                 try:
                     if sink is not None:
                         sink.close()
@@ -137,7 +182,7 @@ class StreamOutput:
                     errors.append(e)
             if self._window is not None and self._window.warning:
                 self.warnings.append(self._window.warning)
-            if self._opened and self._video is None:
+            if self._opened and self._video is None and self._folder is not None:
                 with suppress(OSError):
                     (self.folder / "tracks.mp4").unlink(missing_ok=True)
             if errors:
@@ -147,6 +192,8 @@ class StreamOutput:
 
     def discard(self) -> None:
         """Forget what is unfinished and give the folder back where it is empty."""
+        if self._folder is None:
+            return
         for name in FILES:
             with suppress(OSError):
                 part_of(self.folder / name).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from tracker.app.config import RunConfig
-from tracker.app.outputs import StreamOutput, claim_folder, release_folder
+from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Steps, Stream
 from tracker.app.timing import Timing
-from tracker.core.interfaces import Detector, Source
+from tracker.core.interfaces import Detector, Source, SourceInfo
 from tracker.core.tensorflow import cores
+from tracker.core.types import Detections
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.smooth import Smoothing
@@ -28,6 +29,8 @@ from tracker.video.optical_flow import OpticalFlow
 from tracker.video.sources import open_source, sample
 
 Say = Callable[[str], None]
+Look = Callable[[np.ndarray], Detections | None]
+MakeViewers = Callable[[SourceInfo, Sequence[str]], Sequence[Viewer]]
 TOGETHER = 4
 """Frames of a file whose crops share a batch where all are encoded: 24 crops take 0.86 of the time of 4 times 6."""
 
@@ -39,10 +42,28 @@ class Session:
     ----------
     streams : those whose source could be opened.
     failed : (source, error) of the others.
+
+    Parameters
+    ----------
+    config, output, overwrite, say : what to run, the folder for results, whether it may hold some, who is told.
+    files : whether results are written at all.
+    detector : a callable to use in place of the configuration's detector.
+    viewers : makes those who are shown a stream's frames, from what is known of the source and its classes.
     """
 
-    def __init__(self, config: RunConfig, output: Path | None, *, overwrite: bool, say: Say) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        output: Path | None,
+        *,
+        overwrite: bool,
+        say: Say,
+        files: bool = True,
+        detector: Look | None = None,
+        viewers: MakeViewers | None = None,
+    ) -> None:
         self.config, self._say = config, say
+        self._files, self._custom, self._viewers = files, detector, viewers
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
         self.encoder_name = config.encoder
@@ -87,7 +108,7 @@ class Session:
 
     def _check_pixels(self, sources: list[tuple[str, Source]]) -> None:
         bare = [text for text, s in sources if not s.info.pixels]
-        if bare and not self.config.detector.endswith(".txt"):
+        if bare and (self._custom is not None or not self.config.detector.endswith(".txt")):
             raise SourceError(
                 f"{bare[0]}: the sequence's images are missing; give its detections: --detector FILE.txt --encoder none"
             )
@@ -96,7 +117,9 @@ class Session:
                 f"{bare[0]}: the sequence's images are missing, nothing can be encoded; add --encoder none"
             )
 
-    def _folders(self, sources: list[Source], output: Path | None, overwrite: bool) -> list[Path]:
+    def _folders(self, sources: list[Source], output: Path | None, overwrite: bool) -> Sequence[Path | None]:
+        if not self._files:
+            return [None] * len(sources)
         folders: list[Path] = []
         for source in sources:
             name = source.info.name or "run"
@@ -115,7 +138,7 @@ class Session:
         from detectors.registry import open_detector
 
         c, name = self.config, self.config.detector
-        if name == "auto":
+        if name == "auto" and self._custom is None:
             from detectors.auto import choose_auto
 
             name, why = choose_auto(sample(text, source), classes=c.classes or None, device=c.device, offline=c.offline)
@@ -123,7 +146,7 @@ class Session:
         if name in self._detectors and name != "motion":
             return self._detectors[name]
         detector = open_detector(
-            name,
+            self._custom or name,
             confidence=c.confidence,
             nms=c.nms,
             tiles=c.tiles,
@@ -191,9 +214,10 @@ class Session:
             return replace(config, max_cosine_distance=self.encoder.contract.max_cosine_distance)
         return config
 
-    def _stream(self, number: int, source: Source, detector: Detector, folder: Path, text: str) -> Stream:
+    def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
-        output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show)
+        viewers = self._viewers(source.info, detector.class_names) if self._viewers is not None else ()
+        output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers)
         tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
         flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None

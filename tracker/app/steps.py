@@ -255,9 +255,10 @@ class Steps:
         image = None
         if stream.output.draws:
             with self.timing.measure("draw"):
-                image = stream.output.painter.draw(frame, tracks)
+                image = stream.output.draw(frame, tracks)
         with self.timing.measure("write"):
             stream.output.write(frame, tracks, image)
+        stream.output.show(frame, tracks, image)
         stream.first_time_s = stream.first_time_s if stream.frames else frame.time_s
         stream.last_time_s = frame.time_s
         stream.frames += 1
