@@ -70,7 +70,8 @@ class Worker:
 
     def _ask(self, line: str) -> dict[str, Any]:
         process = self._process
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise TrackerError(f"variant {self.name!r} has no pipes")
         try:
             process.stdin.write(line + "\n")
             process.stdin.flush()
@@ -196,8 +197,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     stages in the time of all stages, added up as if they ran one after the other.
     """
     first = next(iter(found))
-    lines = [f"{'':18} {'FPS':>7} {'x ' + first:>9} {'CPU ms/fr':>10} {'x ' + first:>9} {'objects':>8} {'embedded':>9} "
-             f"{'ids':>4} {'outside':>8} {'others':>7} {'peak MB':>8}"]  # fmt: skip
+    head = f"{'':18} {'FPS':>7} {'x ' + first:>9} {'CPU ms/fr':>10} {'x ' + first:>9} {'objects':>8} {'embedded':>9} "
+    lines = [f"{head}{'ids':>4} {'outside':>8} {'others':>7} {'peak MB':>8}"]
     for name, v in found.items():
         lines.append(
             f"{name:18} {v['fps']:7.1f} {v['fps_ratio']:9.2f} {v['cpu_ms_per_frame']:10.1f} {v['cpu_ratio']:9.2f} "

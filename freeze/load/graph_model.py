@@ -55,7 +55,7 @@ def _wanted(node: Any, kept: dict[str, Any], local: set[str]) -> Wanted:
     variable = kept.get(node.name)
     shape = tf.TensorShape(node.attr["shape"].shape)
     info = (
-        variable._get_save_slice_info() if variable is not None and hasattr(variable, "_get_save_slice_info") else None
+        variable._get_save_slice_info() if variable is not None and hasattr(variable, "_get_save_slice_info") else None  # noqa: SLF001
     )
     key, part = (info.full_name, info.spec) if info else (node.attr["shared_name"].s.decode() or node.name, "")
     return Wanted(

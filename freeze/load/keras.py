@@ -186,7 +186,7 @@ def _one_way(model: Any, request: Request, log: Log) -> Any:
     import keras
 
     inputs = {t.name: t for t in model.inputs}
-    outputs = {t._keras_history.operation.name: t for t in model.outputs}
+    outputs = {t._keras_history.operation.name: t for t in model.outputs}  # noqa: SLF001  # the layer, public nowhere
     if isinstance(keyed := getattr(model, "_outputs_struct", None), dict):
         outputs = {k: t for k, t in keyed.items() if hasattr(t, "shape")}
     source = inputs[_choice(inputs, request.input, "input", log)]

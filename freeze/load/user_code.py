@@ -7,8 +7,7 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, TracebackType
 
 from freeze.errors import FreezeError
 from freeze.load import old_layers
@@ -28,7 +27,7 @@ def imported(path: Path) -> ModuleType:
     return module
 
 
-class explained:
+class explained:  # noqa: N801  # read as a word: `with explained(path)`
     """Turns whatever a builder raises into an error that names the line and, where known, the cure."""
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +36,9 @@ class explained:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None or isinstance(error, (FreezeError, KeyboardInterrupt)):
             return
         frames = [f for f in traceback.extract_tb(trace) if Path(f.filename) == self.path]

@@ -53,7 +53,7 @@ def _free(target: list[int], fixed: int | None, source: list[int | None] | None)
         ):
             return None
         return [-1, *target[1:]]
-    known = [d for d in (source or [])[1:]]
+    known = list((source or [])[1:])
     if source is None or any(d is None for d in known):
         return None
     rest = int(np.prod([d for d in target[1:] if d > 0]))

@@ -15,11 +15,12 @@ from tracker.core.tensorflow import import_tensorflow
 
 OPS = ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
 TRAINING = re.compile(
-    r"(is_?)?(in_?)?train(ing)?(_?(phase|mode|flag))?|learning_?phase|phase(_?train)?|dropout_?on|use_?dropout", re.I
+    r"(is_?)?(in_?)?train(ing)?(_?(phase|mode|flag))?|learning_?phase|phase(_?train)?|dropout_?on|use_?dropout",
+    re.IGNORECASE,
 )
-INFERENCE = re.compile(r"(is_?)?(infer(ence|ring)?|test(ing)?|eval(uation)?|deterministic|frozen)", re.I)
-KEEP = re.compile(r".*keep(_?prob(ability)?)?(_?\w{0,6})?$", re.I)
-RATE = re.compile(r".*(drop(out)?(_?(rate|prob(ability)?|p))?)$", re.I)
+INFERENCE = re.compile(r"(is_?)?(infer(ence|ring)?|test(ing)?|eval(uation)?|deterministic|frozen)", re.IGNORECASE)
+KEEP = re.compile(r".*keep(_?prob(ability)?)?(_?\w{0,6})?$", re.IGNORECASE)
+RATE = re.compile(r".*(drop(out)?(_?(rate|prob(ability)?|p))?)$", re.IGNORECASE)
 
 
 def bound(graph_def: GraphDef, job: Job) -> GraphDef:

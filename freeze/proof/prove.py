@@ -200,7 +200,9 @@ def _reloaded(path: Path, images: np.ndarray, expected: np.ndarray, job: Job) ->
                 os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
             ),
         }
-        run = subprocess.run(command, capture_output=True, text=True, timeout=RELOAD_SECONDS, env=environment)
+        run = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=RELOAD_SECONDS, env=environment
+        )
         if run.returncode or not result.exists():
             words = (run.stderr.strip().splitlines() or ["no output"])[-1]
             raise _failed(f"a fresh process cannot load it: {words[:300]}", job)

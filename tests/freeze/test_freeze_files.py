@@ -20,7 +20,7 @@ SAVED_MODEL = b"\x08\x01\x12\x20\n\x10\x12\x08"
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "kind", "word"),
+    "name, data, kind, word",
     [
         ("a.pb", b"", "empty", "0 bytes"),
         ("a.pb", b"  <!DOCTYPE html><html>", "html", "web page"),

@@ -55,6 +55,7 @@ class Counts:
         self.last_s = max(self.last_s, time_s)
 
     def add(self, events: Events) -> None:
+        """Count what happened."""
         for crossing in events.crossings:
             self._cross(crossing)
         for visit in events.visits:

@@ -79,6 +79,7 @@ class Events:
     objects: list[ObjectRow] = field(default_factory=list)
 
     def extend(self, other: Events) -> None:
+        """Append what happened later."""
         self.crossings += other.crossings
         self.visits += other.visits
         self.objects += other.objects

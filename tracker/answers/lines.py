@@ -57,8 +57,11 @@ class LineCounter:
         self._pending: dict[tuple[int, int], Passage] = {}
 
     def columns(self) -> Columns:
-        """What must be remembered of each track by line: the side it is on (1 right, -1 left, 0 not known yet), the
-        side it comes from, how far it has been on that side and how far it is beyond, in shares of its height."""
+        """What must be remembered of each track by line.
+
+        The side it is on (1 right, -1 left, 0 not known yet), the side it comes from, how far it has been on that side
+        and how far it is beyond, in shares of its height.
+        """
         count = len(self._length)
         return {"side": ((count,), 0), "origin": ((count,), 0), "reach": ((count,), 0.0), "beyond": ((count,), 0.0)}
 

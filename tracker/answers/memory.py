@@ -68,6 +68,7 @@ class Memory:
             self._columns[name] = np.concatenate([self._columns[name], more], axis=1)
 
     def forget(self, rows: np.ndarray) -> None:
+        """Drop rows (K,) of tracks that are over."""
         keep = np.ones(len(self), bool)
         keep[rows] = False
         self.id = self.id[keep]

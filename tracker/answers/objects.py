@@ -24,6 +24,7 @@ class ObjectLog:
         self._number: dict[str, int] = {}
 
     def columns(self) -> Columns:
+        """What must be remembered of each track."""
         return {
             "votes": ((8,), 0.0), "boxes": ((), 0), "first_frame": ((), 0), "last_frame": ((), 0),
             "xyxy": ((4,), 0.0), "start": ((2,), 0.0), "height_sum": ((), 0.0),
@@ -65,6 +66,7 @@ class ObjectLog:
         memory["high"][rows] = np.maximum(memory["high"][rows], calm)
 
     def class_of(self, memory: Memory, row: int) -> str:
+        """The class that most of the score was given to."""
         return self.names[int(memory["votes"][row].argmax())]
 
     def standing(self, memory: Memory, rows: np.ndarray) -> np.ndarray:

@@ -367,6 +367,7 @@ def as_data(scene: Scene) -> dict[str, Any]:
 
 
 def to_toml(scene: Scene) -> str:
+    """The scene as the text of its file."""
     import tomli_w
 
     return tomli_w.dumps(as_data(scene))

@@ -48,8 +48,10 @@ class ZoneWatch:
             shapely.prepare(shape)
 
     def columns(self) -> Columns:
-        """Of each zone: the state of the visit, when it began, when the border was cut last, and whether the entry
-        was seen."""
+        """What must be remembered of each track by zone.
+
+        The state of the visit, when it began, when the border was cut last, and whether the entry was seen.
+        """
         count = (len(self._polygons),)
         return {"visit": (count, OUTSIDE), "entered_s": (count, 0.0), "cut_s": (count, 0.0), "begun": (count, False)}
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818  # no error: it ends a loop
     """The channel was closed: nothing more can be put, or everything was taken."""
 
 

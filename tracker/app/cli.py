@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser
@@ -164,7 +164,7 @@ class _Signals:
         self._pipeline = pipeline
         self._old: dict[int, Any] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(ValueError):  # not in the main thread: the caller's handlers stay
                 self._old[number] = signal.signal(number, self._handle)

@@ -173,7 +173,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})
-    tracker_names = {f for f in TrackerConfig.__dataclass_fields__}
+    tracker_names = set(TrackerConfig.__dataclass_fields__)
     tracker |= {k: v for k, v in given.items() if k in tracker_names}
     run |= {
         k: tuple(v) if k == "sources" else v

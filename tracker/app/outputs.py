@@ -122,6 +122,7 @@ class StreamOutput:
 
     @property
     def draws(self) -> bool:
+        """Whether pictures are wanted, in a file or a window."""
         return self._video_wanted or self._window is not None or any(v.draws for v in self._viewers)
 
     def draw(self, frame: Frame, tracks: Tracks) -> np.ndarray:

@@ -149,6 +149,7 @@ class Pipeline:
 
     @property
     def stopped(self) -> bool:
+        """Whether an end was asked for."""
         return self._stop.is_set()
 
     @property

@@ -63,6 +63,7 @@ class RateController:
 
     @property
     def effort(self) -> Effort:
+        """What frames are given now."""
         return self._efforts[self._level]
 
     def watch(self, now: float | None = None) -> None:

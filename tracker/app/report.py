@@ -49,6 +49,7 @@ class Progress:
         return bar
 
     def update(self) -> None:
+        """Show how far the run is."""
         frames = sum(s.frames for s in self._streams)
         now = time.perf_counter()
         fps = frames / max(now - self._started, 1e-9)
@@ -61,6 +62,7 @@ class Progress:
             print(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects", file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """Show it a last time and free the terminal."""
         if self._bar is not None:
             self.update()
             self._bar.stop()
@@ -113,6 +115,7 @@ def summary(
 
 
 def as_json(data: dict[str, Any]) -> str:
+    """Text of a JSON file, readable by people too."""
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 

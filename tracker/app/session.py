@@ -241,9 +241,11 @@ class Session:
 
     @property
     def detectors(self) -> list[Detector]:
+        """The detectors in use, each once."""
         return list({id(s.detector): s.detector for s in self.streams}.values())
 
     def encoder_summary(self) -> dict[str, Any] | None:
+        """The encoder as `summary.json` tells of it; None without one."""
         e = self.encoder
         if e is None:
             return None
@@ -265,6 +267,7 @@ class Session:
         return found + list(self.encoder.warnings if self.encoder is not None else [])
 
     def close(self) -> None:
+        """Free sources, detectors and encoder."""
         with suppress(TrackerError):
             self._open.close()
 

@@ -22,15 +22,21 @@ class CropEncoder(Protocol):
 
     dimension: int
 
-    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray: ...
-    def encode(self, crops: np.ndarray) -> np.ndarray: ...
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Crops (N,H,W,C) uint8 of several frames' boxes."""
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        """Features (N,D) float32 of crops."""
 
 
 class Flow(Protocol):
     """Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
 
-    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None: ...
-    def forget(self) -> None: ...
+    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None:
+        """Boxes of a frame."""
+
+    def forget(self) -> None:
+        """Drop what was remembered of earlier frames."""
 
 
 Camera = Callable[[Frame, Detections | None], np.ndarray | None]
@@ -100,6 +106,7 @@ class Item:
         return self.frame is not None and self.frame.index < self.stream.fails_at
 
     def fail(self, error: BaseException) -> None:
+        """Mark the item with an error: later steps pass it by."""
         self.error = error
         if self.frame is not None:
             self.stream.fails_at = min(self.stream.fails_at, self.frame.index)
@@ -142,6 +149,7 @@ class Steps:
                 item.stream.since_detection, item.detect = 0, True
 
     def detect(self, items: list[Item]) -> None:
+        """Find boxes in the frames that are to be looked at."""
         for item in items:
             if item.detect:
                 self._guarded(item, self._detect)
@@ -165,6 +173,7 @@ class Steps:
             item.detections = item.stream.optical_flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
 
     def camera_motion(self, items: list[Item]) -> None:
+        """Measure how the camera moved since the frame before."""
         for item in items:
             if item.stream.camera_motion is not None:
                 self._guarded(item, self._estimate_motion)
@@ -174,6 +183,7 @@ class Steps:
             item.warp = item.stream.camera_motion(item.frame, item.detections)  # type: ignore[misc, arg-type]
 
     def select(self, items: list[Item]) -> None:
+        """Ask which detections need a feature."""
         for item in items:
             self._guarded(item, self._select)
 
@@ -228,6 +238,7 @@ class Steps:
             item.stream.embedded += len(part)
 
     def associate(self, items: list[Item]) -> None:
+        """Match detections with tracks."""
         for item in items:
             self._guarded(item, self._associate)
 
@@ -245,6 +256,7 @@ class Steps:
         stream.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:
+        """Draw, and write rows and video."""
         for item in items:
             self._guarded(item, self._write)
 

@@ -26,6 +26,7 @@ class Histogram:
         self.count = 0
 
     def add(self, seconds: float) -> None:
+        """Count one duration."""
         bin_ = int(log(max(seconds, self.LOW) / self.LOW) / log(self.GROWTH))
         self.counts[min(bin_, self.BINS - 1)] += 1
         self.total += seconds
@@ -81,6 +82,7 @@ class Timing:
             self._networks_since = now
 
     def add(self, stage: str, seconds: float, count: int = 1) -> None:
+        """Count `count` durations of a stage."""
         with self._lock:
             for _ in range(count):
                 self.stages[stage].add(seconds)

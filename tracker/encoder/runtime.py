@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -165,7 +165,7 @@ class FrozenEncoder:
             if not OLD_CONTROL_FLOW & {o.type for o in self._graph.get_operations()}:
                 config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
         self._session = self._tf.compat.v1.Session(graph=self._graph, config=config)
-        call: Callable[[np.ndarray], list[np.ndarray]] = self._session._make_callable_from_options(options)
+        call: Callable[[np.ndarray], list[np.ndarray]] = self._session._make_callable_from_options(options)  # noqa: SLF001
         return call
 
     def self_check(self) -> dict[str, Any]:
@@ -271,7 +271,7 @@ class FrozenEncoder:
         """Free the session."""
         self._session.close()
 
-    def __enter__(self) -> FrozenEncoder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -44,6 +44,7 @@ class Matches:
 
     @classmethod
     def empty(cls) -> Matches:
+        """No matches."""
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def __add__(self, other: Matches) -> Matches:

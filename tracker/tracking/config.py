@@ -106,6 +106,7 @@ class TrackerConfig:
 
     @classmethod
     def paper(cls, **overrides: Any) -> TrackerConfig:
+        """The published settings, some of them replaced."""
         published = dict(
             max_age=30,
             n_init=3,

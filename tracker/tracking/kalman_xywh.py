@@ -53,6 +53,7 @@ class SizeMotion(Motion):
         )
 
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """State of new tracks at their first measurements (N,4), at rest."""
         mean = np.hstack([measurement, np.zeros_like(measurement)])
         covariance = np.zeros((len(mean), 4, 3))
         squares = self._squares(measurement)
@@ -61,6 +62,7 @@ class SizeMotion(Motion):
         return mean, covariance
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """The state `dt` frames later; sizes stay at least a pixel."""
         moved, spread = super().predict(mean, covariance, dt)
         np.maximum(moved[..., 2:4], 1, out=moved[..., 2:4])
         return moved, spread

@@ -170,7 +170,7 @@ class OverlapSort:
         bank.keep(alive)
 
     def _check_coasting(self, matches: Matches, seen: Observation) -> None:
-        """How good were the boxes of the tracks that are found again?"""
+        """Count how good the boxes of the tracks were that are found again."""
         missed = self.bank.time_since_update[matches.track]
         again = np.flatnonzero(missed)
         if len(again):
