@@ -69,8 +69,11 @@ class Viewer(Protocol):
     keeps: bool
     """It asks for frames that nothing was drawn on."""
 
-    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None) -> None: ...
-    def close(self) -> None: ...
+    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None) -> None:
+        """Take the next frame with its tracks, and the picture drawn of it where `draws` asks."""
+
+    def close(self) -> None:
+        """The stream is over."""
 
 
 class StreamOutput:
