@@ -15,9 +15,13 @@ from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.mot import SequenceInfo, read_seqinfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
+from tracker.video.timeline import read_timeline
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
+
+SEEK_FROM = 100
+"""A first frame with a higher number is jumped to; reading up to a lower one takes no longer than looking for it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,9 @@ class VideoFile(FrameSource):
         self._index = 0
         self._first_pts: float | None = None
         self._last_time = 0.0
-        self._head = next(self._decoded, None)
+        self._head = self._seek() if span.start > SEEK_FROM and container is None else None
+        if self._head is None:
+            self._head = next(self._decoded, None)
         if self._head is None:
             self._container.close()
             raise SourceError(f"{path}: no frame can be read; the file is empty, broken or of an unknown codec")
@@ -132,6 +138,26 @@ class VideoFile(FrameSource):
             span.count(self._expected),
             live=False,
         )
+
+    def _seek(self) -> Any:
+        """The first frame after a jump to close before the first one wanted; None: read from the start."""
+        timeline = read_timeline(self._path)
+        point = timeline.before(self._span.start) if timeline is not None else None
+        if timeline is None or point is None:
+            return None
+        index, pts = point
+        self._container.seek(pts, stream=self._stream)
+        for frame in self._decoded:
+            if frame.pts == pts:
+                base = timeline.time_base
+                self._index, self._first_pts = index - 1, timeline.pts[0] * base
+                self._last_time = (timeline.pts[index - 2] - timeline.pts[0]) * base
+                return frame
+            if frame.pts is None or frame.pts > pts:
+                break
+        self._container.seek(timeline.pts[0], stream=self._stream)
+        self._decoded = self._decode()
+        return None
 
     def _count(self) -> int | None:
         """Frames that the header promises."""
