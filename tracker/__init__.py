@@ -25,7 +25,7 @@ __all__ = [
     "Tracks",
     "track",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "DeepSort": "tracking.tracker",
@@ -47,3 +47,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(f"tracker.{_HOME[name]}"), name)
     raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What `dir` and completion show: also names that have not been loaded yet."""
+    return [*__all__, "__version__"]
