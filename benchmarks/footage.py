@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.sources import open_source, sample
 
@@ -32,7 +33,7 @@ def frames(folder: Path) -> Iterator[np.ndarray]:
     capture.release()
 
 
-def primer(folder: Path) -> list[np.ndarray]:
-    """BGR images spread over a sequence's first seconds, as `tracker run` shows them to the `motion` detector."""
+def primer(folder: Path) -> list[Frame]:
+    """Frames spread over a sequence's first seconds, as `tracker run` shows them to the `motion` detector."""
     with open_source(str(folder)) as source:
-        return [f.image for f in sample(str(folder), source, 12) if f.image is not None]
+        return sample(str(folder), source, 12)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from detectors.network import Candidates, Network, NetworkOptions, batch_of
+from detectors.network import Candidates, Network, batch_of
+from detectors.options import NetworkOptions
 from detectors.runners.graphs import open_runner, read_graph
 from tracker.core.classes import COCO, ROAD_USERS
 from tracker.core.files import write_atomic

@@ -55,6 +55,7 @@ class CustomDetector:
         self.class_names: tuple[str, ...] = tuple(getattr(look, "class_names", ("object",)))
         self._wanted = wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
+        self.why = ""
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame.

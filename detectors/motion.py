@@ -56,6 +56,7 @@ class MotionDetector:
     ) -> None:
         wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
+        self.why = ""
         self._confidence = 0.0 if confidence is None else confidence
         self._size: tuple[int, int] | None = None
         self._primer = list(frames)

@@ -8,36 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from detectors.options import NetworkOptions
 from detectors.suppression import nms
 from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
 from tracker.core.boxes import clip
 from tracker.core.classes import wanted_classes
 from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """What a user can say of any detector network; None: the network's own default.
-
-    Attributes
-    ----------
-    confidence, nms : least score and most IoU between two boxes of a class, 0 to 1.
-    faint : weak boxes too, where no confidence is given.
-    tiles : off, auto or COLUMNSxROWS.
-    classes : names of the classes to keep.
-    device, runtime, precision, threads : see `detectors.runners.graphs.open_runner`.
-    """
-
-    confidence: float | None = None
-    nms: float | None = None
-    faint: bool = False
-    tiles: str = "auto"
-    classes: Sequence[str] | None = None
-    device: str = "auto"
-    runtime: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +53,7 @@ class Network:
         """`size`: side of the network's input in pixels, or None where it takes any."""
         self.name, self.path, self.class_names = name, path, tuple(class_names)
         self.warnings: list[str] = []
+        self.why = ""
         default = self.FAINT if options.faint else self.SURE
         self._confidence = default if options.confidence is None else options.confidence
         self._nms = self.NMS if options.nms is None else options.nms

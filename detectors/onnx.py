@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors.network import Candidates, Network, NetworkOptions
+from detectors.network import Candidates, Network
 from detectors.onnx_file import read_metadata
+from detectors.options import NetworkOptions
 from detectors.yolo import LAYOUTS, decode, recognise
 from tracker.core.classes import COCO, ROAD_USERS
 from tracker.core.files import model_bytes

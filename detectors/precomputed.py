@@ -38,6 +38,7 @@ class Precomputed:
         self.path, self.name = str(path), Path(path).name
         wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
+        self.why = ""
         rows = _read(Path(path))
         xyxy = np.hstack([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]])
         # NaN boxes are dropped here, and their frame numbers with them, so that rows and frames stay in step.

@@ -1,37 +1,168 @@
-"""Names and files to detectors: the one door through which the application gets them."""
+"""Names and files to detectors: the one door through which the application gets them, one row a family."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from detectors.custom import CustomDetector, Look, open_plugin, plugins
-from detectors.network import NetworkOptions
+from detectors.options import NetworkOptions
 from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
 
-NAMES = ("auto", "ssdlite", "coco", "motion")
-SUFFIXES = (".onnx", ".pb", ".txt")
-
 
 class OpenDetector(Protocol):
-    """What `open_detector` returns: `tracker.core.interfaces.Detector` and the warnings that gather while it runs."""
+    """What `open_detector` returns: `tracker.core.interfaces.Detector` and what it has to tell of itself."""
 
     name: str
     path: str
     runtime: str
     class_names: tuple[str, ...]
     warnings: list[str]
+    """Gather while it runs."""
+    why: str
+    """Why it was chosen, where nobody named it; else empty."""
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame; None: did not run on this frame."""
 
     def close(self) -> None:
         """Free what the detector holds."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a family's opener is given.
+
+    Attributes
+    ----------
+    spec : str
+        The name or path, as it was given.
+    options : NetworkOptions
+        What a user can say of any detector network; others take of it what they know.
+    offline : bool
+        Nothing may be fetched.
+    frames : sequence of Frame
+        Spread over the source's first seconds, where the source can give them.
+    """
+
+    spec: str
+    options: NetworkOptions
+    offline: bool = False
+    frames: Sequence[Frame] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of detector.
+
+    Attributes
+    ----------
+    key : str
+        Its name, or the suffix of its files.
+    open : Callable
+        Opens one; what it needs is imported there.
+    about : str
+        One line for lists.
+    needs_frames : bool
+        It looks at the source's first frames before it starts.
+    static_camera : bool
+        It is for cameras that stand still, and of no use where there are no pixels.
+    """
+
+    key: str
+    open: Callable[[Request], OpenDetector]
+    about: str
+    needs_frames: bool = False
+    static_camera: bool = False
+
+
+def _auto(request: Request) -> OpenDetector:
+    from detectors.auto import open_auto
+
+    return open_auto(request, _open)
+
+
+def _ssdlite(request: Request) -> OpenDetector:
+    from detectors.tf_graph import TFObjectDetector, ssdlite_path
+
+    return TFObjectDetector(ssdlite_path(), request.options, name="ssdlite", class_names=("person",))
+
+
+def _coco(request: Request) -> OpenDetector:
+    from detectors import store
+    from detectors.centernet import CenterNet
+
+    if request.offline and not store.is_kept("coco"):
+        raise DetectorError("detector coco is not in the cache, and --offline forbids fetching it; run without it once")
+    return CenterNet(store.fetch("coco", say=lambda text: print(text, file=sys.stderr)), request.options)
+
+
+def _motion(request: Request) -> OpenDetector:
+    from detectors.motion import MotionDetector
+
+    images = [f.image for f in request.frames if f.image is not None]
+    return MotionDetector(confidence=request.options.confidence, classes=request.options.classes, frames=images)
+
+
+def _graph(request: Request) -> OpenDetector:
+    from detectors.tf_graph import TFObjectDetector
+
+    return TFObjectDetector(Path(request.spec), request.options)
+
+
+def _onnx(request: Request) -> OpenDetector:
+    from detectors.onnx import ONNXDetector
+
+    return ONNXDetector(Path(request.spec), request.options)
+
+
+def _file(request: Request) -> OpenDetector:
+    from detectors.precomputed import Precomputed
+
+    return Precomputed(request.spec, confidence=request.options.confidence, classes=request.options.classes)
+
+
+def _plugin(request: Request) -> OpenDetector:
+    options = request.options
+    return open_plugin(plugins()[request.spec], confidence=options.confidence, classes=options.classes)
+
+
+FAMILIES = (
+    Family("auto", _auto, "looks at the first seconds and picks one of those below", needs_frames=True),
+    Family("ssdlite", _ssdlite, "people"),
+    Family("coco", _coco, "people, vehicles and the other classes of COCO; fetched once"),
+    Family("motion", _motion, "whatever moves", needs_frames=True, static_camera=True),
+    Family(".onnx", _onnx, "a network of the YOLO family"),
+    Family(".pb", _graph, "a frozen graph of the TensorFlow Object Detection API"),
+    Family(".txt", _file, "detections as MOT rows"),
+)
+"""Every family, once: options, help and errors are made of these rows."""
+NAMES = tuple(f.key for f in FAMILIES if not f.key.startswith("."))
+SUFFIXES = tuple(f.key for f in FAMILIES if f.key.startswith("."))
+
+
+def family_of(spec: str | Path) -> Family:
+    """The row of a detector's name or file, or one for a plug-in of the entry-point group `tracker.detectors`.
+
+    Raises
+    ------
+    DetectorError
+        Neither a known name nor a known suffix.
+    """
+    text = str(spec)
+    key = text if text in NAMES else Path(text).suffix.lower()
+    for family in FAMILIES:
+        if family.key == key:
+            return family
+    installed = plugins()
+    if text in installed:
+        return Family(text, _plugin, f"plug-in {installed[text].value}")
+    known = ", ".join((*NAMES, *sorted(installed)))
+    raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {', '.join(SUFFIXES)}")
 
 
 def open_detector(
@@ -47,22 +178,30 @@ def open_detector(
     threads: int | None = None,
     offline: bool = False,
     faint: bool = False,
-    frames: Sequence[np.ndarray] = (),
+    frames: Sequence[Frame] = (),
 ) -> OpenDetector:
-    """Open a detector by name or by its file; `auto` is `detectors.auto.choose_auto`, which needs frames to look at.
+    """Open a detector by name or by its file.
 
     Parameters
     ----------
-    spec : a name, a file, an installed plug-in's name, or a callable (see `detectors.custom` for both).
-    confidence, nms : thresholds, 0 to 1; None: the detector's own.
-    tiles : off, auto or COLUMNSxROWS (networks only).
-    classes : names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
-    device : auto, cpu, gpu or gpu:N.
-    runtime, precision, threads : see `detectors.runners.graphs.open_runner`.
-    offline : nothing may be fetched.
-    faint : without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
-    frames : uint8 (H,W,3) pictures spread over the first seconds, where the source can give them (files can): `motion`
-        takes its first background from them.
+    spec : str, Path or Callable
+        A name or a file of `FAMILIES`, a plug-in's name, or a callable (see `detectors.custom`).
+    confidence, nms : float, optional
+        Thresholds, 0 to 1; None: the detector's own.
+    tiles : str
+        off, auto or COLUMNSxROWS (networks only).
+    classes : sequence of str, optional
+        Names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
+    device : str
+        auto, cpu, gpu or gpu:N.
+    runtime, precision, threads : str, str, int or None
+        See `detectors.runners.graphs.open_runner`.
+    offline : bool
+        Nothing may be fetched.
+    faint : bool
+        Without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
+    frames : sequence of Frame
+        Spread over the first seconds, where the source can give them (files can), for families that need them.
 
     Raises
     ------
@@ -73,65 +212,12 @@ def open_detector(
             raise DetectorError(f"{name} {value}; expected a number from 0 to 1")
     if callable(spec):
         return CustomDetector(spec, confidence=confidence, classes=classes)
-    text = str(spec)
-    family = text if text in NAMES else Path(text).suffix.lower()
-    if family not in _FAMILIES:
-        found = plugins()
-        if text in found:
-            return open_plugin(found[text], confidence=confidence, classes=classes)
-        known, files = ", ".join((*NAMES, *sorted(found))), ", ".join(SUFFIXES)
-        raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {files}")
     options = NetworkOptions(
         confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,
         precision=precision, threads=threads, faint=faint,
     )  # fmt: skip
-    return _FAMILIES[family](text, options, offline, frames)
+    return _open(Request(str(spec), options, offline, frames))
 
 
-def _ssdlite(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors.tf_graph import TFObjectDetector, ssdlite_path
-
-    return TFObjectDetector(ssdlite_path(), options, name="ssdlite", class_names=("person",))
-
-
-def _coco(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors import store
-    from detectors.centernet import CenterNet
-
-    if offline and not store.is_kept("coco"):
-        raise DetectorError("detector coco is not in the cache, and --offline forbids fetching it; run without it once")
-    return CenterNet(store.fetch("coco", say=lambda text: print(text, file=sys.stderr)), options)
-
-
-def _motion(_: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors.motion import MotionDetector
-
-    return MotionDetector(confidence=options.confidence, classes=options.classes, frames=frames)
-
-
-def _graph(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors.tf_graph import TFObjectDetector
-
-    return TFObjectDetector(Path(path), options)
-
-
-def _onnx(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors.onnx import ONNXDetector
-
-    return ONNXDetector(Path(path), options)
-
-
-def _file(path: str, options: NetworkOptions, offline: bool, frames: Sequence[np.ndarray]) -> OpenDetector:
-    from detectors.precomputed import Precomputed
-
-    return Precomputed(path, confidence=options.confidence, classes=options.classes)
-
-
-_FAMILIES: dict[str, Callable[[str, NetworkOptions, bool, Sequence[np.ndarray]], OpenDetector]] = {
-    "ssdlite": _ssdlite,
-    "coco": _coco,
-    "motion": _motion,
-    ".pb": _graph,
-    ".onnx": _onnx,
-    ".txt": _file,
-}
+def _open(request: Request) -> OpenDetector:
+    return family_of(request.spec).open(request)

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors.network import Candidates, Network, NetworkOptions, batch_of
+from detectors.network import Candidates, Network, batch_of
+from detectors.options import NetworkOptions
 from detectors.runners.graphs import open_runner, read_graph
 from detectors.ssd_cut import BOXES, INPUT, SCORES, cut_ssd
 from tracker.core.classes import coco_90

@@ -13,7 +13,7 @@ from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
 from tracker.errors import DetectorError, DeviceError, first_line
 
 if TYPE_CHECKING:
-    from detectors.network import NetworkOptions
+    from detectors.options import NetworkOptions
 
 
 class Runner(Protocol):

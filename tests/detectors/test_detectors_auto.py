@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from detectors import auto, store
-from detectors.auto import choose_auto
+from detectors.options import NetworkOptions
+from detectors.registry import Request, open_detector
 from tracker.core.types import Frame
 from tracker.errors import DetectorError
 from videos import crossing
@@ -29,6 +30,13 @@ def frames_of(path, count=8, step=12):
     return frames
 
 
+def choose(frames, **options):
+    """Name of the detector that `auto` opens, and why."""
+    detector = open_detector("auto", frames=frames, device="cpu", **options)
+    detector.close()
+    return detector.name, detector.why
+
+
 def drawn(count=8):
     for i, (image, _) in enumerate(crossing.scene(count * 8, seed=1)):
         if i % 8 == 0:
@@ -36,7 +44,7 @@ def drawn(count=8):
 
 
 def test_a_drawn_street_is_for_motion(nothing_fetched):
-    name, why = choose_auto(list(drawn()), device="cpu", offline=True)
+    name, why = choose(list(drawn()), offline=True)
     assert name == "motion"
     assert "moving objects a frame before a static camera" in why
     assert "ssdlite sees" in why and "nothing may be fetched" in why
@@ -46,37 +54,46 @@ def test_the_first_that_sees_something_is_picked(monkeypatch):
     """Which networks are there and what they see is given; the order and the reasons are what is held here."""
     seen = {"coco": 0.0, "ssdlite": 3.0}
     monkeypatch.setattr(auto, "_count", lambda detector, frames: seen[detector.name])
+    monkeypatch.setattr(auto, "_moving", lambda request, open_one: moving)
+    moving, closed = 4.0, []
 
-    class Detector:
+    class Opened:
         def __init__(self, name):
-            self.name = name
+            self.name, self.why = name, ""
 
         def close(self):
-            pass
+            closed.append(self.name)
 
-    monkeypatch.setattr(auto, "_moving", lambda frames: moving)
-    moving = 4.0
-    monkeypatch.setattr(auto, "open_detector", lambda name, **options: Detector(name))
     frames = [Frame(1, 0.0, np.zeros((48, 64, 3), np.uint8), (64, 48))]
-    assert choose_auto(frames) == ("ssdlite", "sees 3.0 objects a frame; coco sees 0.0 a frame")
+
+    def chosen(**options):
+        closed.clear()
+        request = Request("auto", NetworkOptions(**options), frames=frames)
+        detector = auto.open_auto(request, lambda request: Opened(request.spec))
+        return detector.name, detector.why
+
+    assert chosen() == ("ssdlite", "sees 3.0 objects a frame; coco sees 0.0 a frame")
+    assert closed == ["coco"]
     seen["coco"] = 2.0
-    assert choose_auto(frames) == ("coco", "sees 2.0 objects a frame")
+    assert chosen() == ("coco", "sees 2.0 objects a frame")
+    assert closed == []
     seen.update(coco=0.0, ssdlite=1.0)
-    assert choose_auto(frames)[0] == "motion"
-    assert choose_auto(frames, classes=["person"])[0] == "ssdlite"
+    assert chosen()[0] == "motion"
+    assert chosen(classes=["person"])[0] == "ssdlite"
     moving = None  # the camera moves
-    assert choose_auto(frames)[0] == "ssdlite"
+    assert chosen()[0] == "ssdlite"
     seen["ssdlite"] = 0.0
-    assert choose_auto(frames)[0] == "coco"
+    assert chosen()[0] == "coco"
+    assert closed == ["ssdlite"]
 
 
 def test_classes_nobody_knows(nothing_fetched):
     with pytest.raises(DetectorError, match=r"no detector at hand knows car.*not in the cache"):
-        choose_auto(list(drawn(3)), classes=["car"], device="cpu", offline=True)
+        choose(list(drawn(3)), classes=["car"], offline=True)
 
 
 def test_no_frames(nothing_fetched):
-    assert choose_auto([], device="cpu", offline=True)[0] == "ssdlite"
+    assert choose([], offline=True)[0] == "ssdlite"
 
 
 @pytest.mark.data
@@ -85,4 +102,4 @@ def test_no_frames(nothing_fetched):
     "clip, expected", [("mot/PETS09-S2L1/vtest.avi", "ssdlite"), ("videos/highway_720p.mp4", "motion")]
 )
 def test_real_clips_with_nothing_fetched(nothing_fetched, clip, expected):
-    assert choose_auto(frames_of(Path(DATA) / clip), device="cpu", offline=True)[0] == expected
+    assert choose(frames_of(Path(DATA) / clip), offline=True)[0] == expected

@@ -38,7 +38,7 @@ def moving(i):
 def test_one_box_for_each_object_from_the_first_frame_on():
     rng = np.random.default_rng(0)
     video = [street(rng, moving(i), shadow=True) for i in range(40)]
-    detector = open_detector("motion", frames=video[::3])
+    detector = open_detector("motion", frames=[frame(i + 1, image) for i, image in enumerate(video[::3])])
     for i, image in enumerate(video):
         found = detector(frame(i + 1, image))
         truth = np.array([[x, y, x + w, y + h] for x, y, w, h in moving(i)], float)

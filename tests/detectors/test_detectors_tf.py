@@ -78,7 +78,7 @@ def test_cut_and_whole_graph_in_both_runtimes_give_the_same_boxes():
 
     image = scene()
     frame = Frame(1, 0.0, image, (300, 300))
-    from detectors.network import NetworkOptions
+    from detectors.options import NetworkOptions
 
     common = {"tiles": "off", "confidence": 0.003, "device": "cpu"}
     # The graph has done its own suppression at IoU 0.6; ours stays out of it there.
@@ -119,7 +119,7 @@ def test_eight_bits_where_nothing_bounds_activations(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     import tensorflow as tf
 
-    from detectors.network import NetworkOptions
+    from detectors.options import NetworkOptions
     from detectors.runners.graphs import open_runner
 
     with tf.Graph().as_default() as graph:

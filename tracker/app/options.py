@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from detectors.registry import NAMES, SUFFIXES, family_of
 from tracker.app.config import RunConfig, read_toml
+from tracker.errors import DetectorError
 from tracker.tracking.config import TrackerConfig
 
 
@@ -53,9 +55,8 @@ def _output_options(group: Any) -> None:
 
 def _detector_options(group: Any) -> None:
     d = RunConfig()
-    group.add_argument("--detector", metavar="NAME|PATH", type=_detector,
-                       help="auto, ssdlite, coco, motion, or a file: .onnx, .pb, or .txt with MOT rows "
-                       f" (default: {d.detector})")  # fmt: skip
+    known = f"{', '.join(NAMES)}, or a file: {', '.join(SUFFIXES)}"
+    group.add_argument("--detector", metavar="NAME|PATH", type=_detector, help=f"{known} (default: {d.detector})")
     group.add_argument(
         "--confidence", metavar="F", type=float, help="smallest score of a detection (default: the detector's)"
     )
@@ -139,16 +140,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _detector(text: str) -> str:
-    if text in ("auto", "ssdlite", "coco", "motion") or text.lower().endswith((".onnx", ".pb", ".txt")):
-        return text
-    from detectors.custom import plugins
-
-    if text in (installed := plugins()):
-        return text
-    raise argparse.ArgumentTypeError(
-        f"{text!r}; expected {', '.join(('auto', 'ssdlite', 'coco', 'motion', *sorted(installed)))}, "
-        "or a file that ends in .onnx, .pb or .txt"
-    )
+    try:
+        family_of(text)
+    except DetectorError as e:
+        raise argparse.ArgumentTypeError(str(e).removeprefix("detector ")) from None
+    return text
 
 
 def _encoder(text: str) -> str:

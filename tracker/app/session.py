@@ -134,19 +134,15 @@ class Session:
         return folders
 
     def _detector(self, text: str, source: Source) -> Detector:
-        """A source's detector; streams share one, unless it remembers what it saw as background subtraction does."""
-        from detectors.registry import open_detector
+        """A source's detector; streams share one, unless it was made for what its source shows."""
+        from detectors.registry import family_of, open_detector
 
-        c, name = self.config, self.config.detector
-        if name == "auto" and self._custom is None:
-            from detectors.auto import choose_auto
-
-            name, why = choose_auto(sample(text, source), classes=c.classes or None, device=c.device, offline=c.offline)
-            self._say(f"detector: {name}: {why}")
-        if name in self._detectors and name != "motion":
-            return self._detectors[name]
+        c = self.config
+        needs_frames = self._custom is None and family_of(c.detector).needs_frames
+        if c.detector in self._detectors and not needs_frames:
+            return self._detectors[c.detector]
         detector = open_detector(
-            self._custom or name,
+            self._custom or c.detector,
             confidence=c.confidence,
             nms=c.nms,
             tiles=c.tiles,
@@ -154,12 +150,13 @@ class Session:
             device=c.device,
             offline=c.offline,
             faint=not getattr(c.tracker, "cascade", True),
-            frames=[f.image for f in sample(text, source, 12) if f.image is not None] if name == "motion" else (),
+            frames=sample(text, source, 12) if needs_frames else (),
         )
         self._open.callback(detector.close)
-        self._detectors[name] = detector
+        self._detectors[c.detector] = detector
+        why = f": {detector.why}" if detector.why else ""
         where = f", {detector.path}" if detector.path else ""
-        self._say(f"detector: {detector.name} ({detector.runtime}{where})")
+        self._say(f"detector: {detector.name} ({detector.runtime}{where}){why}")
         return detector
 
     def _encoder(self) -> Any:
