@@ -63,7 +63,7 @@ def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> 
         say(f"{target} is already there")
         return target
     refusals = []
-    for origin, get in ((clip.url, _download), (f"Debian package {clip.package}", _from_debian)):
+    for origin, get in ((clip.url, _download), (f"Debian package {clip.package}", from_debian)):
         say(f"fetching {clip.file} from {origin}")
         try:
             data = get(clip)
@@ -87,7 +87,7 @@ def _download(clip: Clip) -> bytes:
         raise SourceError(str(error.reason)) from None
 
 
-def _from_debian(clip: Clip) -> bytes:
+def from_debian(clip: Clip) -> bytes:
     """One member of a Debian package, fetched by the user's own apt into a temporary folder; needs no root."""
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):

@@ -51,7 +51,7 @@ class Batches:
         labels = rng.choice(self.classes, self.identities, replace=False, p=self._draw)
         ids = np.repeat(self._usable[labels], self.per_identity)
         camera = rng.choice(self.crops.camera) if rng.random() < ONE_CAMERA else None
-        rows = np.concatenate([self._crops_of(i, camera, rng) for i in self._usable[labels]])
+        rows = np.concatenate([self.crops_of(i, camera, rng) for i in self._usable[labels]])
         extra = min(len(self.unlabelled), int(UNLABELLED * len(rows)))
         if extra:
             rows = np.concatenate([rows, rng.choice(self.unlabelled, extra, replace=False)])
@@ -73,7 +73,7 @@ class Batches:
             "scene": self.crops.scene[rows].astype(np.int32),
         }
 
-    def _crops_of(self, identity: int, camera: int | None, rng: np.random.Generator) -> np.ndarray:
+    def crops_of(self, identity: int, camera: int | None, rng: np.random.Generator) -> np.ndarray:
         """Rows (K,) of an identity; where a camera is given, it goes first for half of them."""
         rows = rng.permutation(self._rows[identity])
         if camera is not None:

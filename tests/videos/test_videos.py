@@ -137,6 +137,6 @@ def test_a_member_comes_out_of_a_debian_package(tmp_path, monkeypatch):
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     clip = fetch.Clip("x.avi", "", 6, "", "clips", "./data/x.avi", "")
-    assert fetch._from_debian(clip) == b"frames"
+    assert fetch.from_debian(clip) == b"frames"
     with pytest.raises(SourceError, match="holds no"):
-        fetch._from_debian(fetch.Clip("x.avi", "", 6, "", "clips", "./data/y.avi", ""))
+        fetch.from_debian(fetch.Clip("x.avi", "", 6, "", "clips", "./data/y.avi", ""))

@@ -329,9 +329,9 @@ def test_half_of_a_crops_set_may_come_from_one_camera(folders):
     batches = Batches(crops, 0, 3, 2)
     identity = next(i for i in np.flatnonzero(~crops.held_out) if len(set(crops.camera[crops.identity == i])) == 2)
     for camera in (0, 1):
-        rows = batches._crops_of(identity, camera, np.random.default_rng(1))
+        rows = batches.crops_of(identity, camera, np.random.default_rng(1))
         assert len(set(rows)) == 2 and camera in crops.camera[rows] and set(crops.identity[rows]) == {identity}
-    assert len(Batches(crops, 0, 3, 9)._crops_of(identity, None, np.random.default_rng(1))) == 9
+    assert len(Batches(crops, 0, 3, 9).crops_of(identity, None, np.random.default_rng(1))) == 9
 
 
 def test_the_last_layers_are_fitted_to_the_identities_learnt_from(folders):

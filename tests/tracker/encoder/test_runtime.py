@@ -76,9 +76,7 @@ def test_contract_fields_are_followed(tmp_path):
 def test_input_range_scales(tmp_path):
     path = write_encoder(tmp_path / "e.pb", dtype="float32", input_range=(0.0, 1.0))
     with FrozenEncoder.open(path, device="cpu") as encoder:
-        np.testing.assert_allclose(
-            encoder._prepared(CROPS[:1]), CROPS[:1].astype(np.float32) / 255, rtol=1e-6
-        )  # the graph itself divides again
+        np.testing.assert_allclose(encoder.encode(CROPS[:4]), by_hand(CROPS[:4] / 255), atol=2e-5)  # divided twice
 
 
 def test_bare_graph_is_inferred(tmp_path):
@@ -146,20 +144,32 @@ def test_refuses_a_graph_that_is_cut_off(tmp_path):
         FrozenEncoder.open(path, device="cpu")
 
 
-def test_memory_that_runs_out_halves_the_batch(path):
-    with FrozenEncoder.open(path, device="cpu") as encoder:
-        run = encoder._call
+def test_memory_that_runs_out_halves_the_batch(path, monkeypatch):
+    import tensorflow as tf
 
-        def small_memory(batch):
-            if len(batch) > 6:
-                raise encoder._tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    session, largest = tf.compat.v1.Session, [99]
+    made = session._make_callable_from_options
+
+    def small_memory(self, options):
+        run = made(self, options)
+
+        def limited(batch):
+            if len(batch) > largest[0]:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
             return run(batch)
 
-        encoder._call = small_memory
+        return limited
+
+    monkeypatch.setattr(session, "_make_callable_from_options", small_memory)
+    with FrozenEncoder.open(path, device="cpu") as encoder:
+        largest[0] = 6
         np.testing.assert_allclose(encoder.encode(CROPS), by_hand(CROPS), atol=2e-5)
-        assert encoder._buckets == tuple(b for b in BUCKETS if b <= 6)
-        assert "no memory for a batch of 32" in encoder.warnings[0]
-        encoder._call = lambda batch: small_memory(np.zeros((99, *SHAPE)))
+        assert [w for w in encoder.warnings if "no memory for a batch of 32" in w]
+        told = len(encoder.warnings)
+        assert told == sum(b > 6 for b in BUCKETS)
+        np.testing.assert_allclose(encoder.encode(CROPS), by_hand(CROPS), atol=2e-5)
+        assert len(encoder.warnings) == told, "what does not fit is tried once"
+        largest[0] = 0
         with pytest.raises(EncoderError, match="no memory for a batch of 1"):
             encoder.encode(CROPS[:1])
 

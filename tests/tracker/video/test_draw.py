@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.scenes import SIZE, boxes, image
+from tests.scenes import SIZE
 from tracker.core.types import Frame, Tracks
 from tracker.video.draw import Painter, colour, ink
 
@@ -61,13 +61,19 @@ def test_labels_stay_inside_the_frame(box):
 
 
 def test_trails_follow_and_are_forgotten():
-    painter = Painter(("car",), trail=5)
+    painter, nothing = Painter(("car",), trail=5), tracks(np.zeros((0, 4)), [])
+
+    def drawn(index, shown):
+        return painter.draw(Frame(index, 0.0, np.zeros((200, 400, 3), np.uint8), (400, 200)), shown)
+
     for index in range(1, 12):
-        painter.draw(Frame(index, 0.0, image(index), SIZE), tracks(boxes(index), [1, 2, 3]))
-    assert [len(t) for t in painter._trails.values()] == [5, 5, 5]
+        way = drawn(index, tracks([[20 * index, 100, 20 * index + 40, 150]], [4]))[150, :, :].any(axis=1)
+    assert way[20 * 7 + 20 : 20 * 11 + 20].all(), "over the last five foot points"
+    assert not way[: 20 * 7 + 18].any()
     for index in range(12, 250):
-        painter.draw(Frame(index, 0.0, image(1), SIZE), tracks(np.zeros((0, 4)), []))
-    assert painter._trails == {} and painter._last == {}
+        drawn(index, nothing)
+    again = drawn(250, tracks([[300, 100, 340, 150]], [4]))
+    assert not again[150, :298].any()
 
 
 def test_frames_without_pixels_and_without_tracks():
