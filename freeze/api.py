@@ -13,7 +13,7 @@ from typing import Any
 
 from freeze import networks
 from freeze.errors import FreezeError, Log, UsageError
-from freeze.request import Request
+from freeze.request import Request, check_request
 from tracker.encoder.contract import Contract, contract_path
 
 LOADERS = {
@@ -47,10 +47,9 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     from freeze.report import record
 
     log = log if log is not None else Log()
-    if not request.source or request.out is None:
-        raise UsageError(
-            "give exactly one of --meta, --builder, --network, --keras, --saved-model, --graphdef, and --out"
-        )
+    check_request(request)
+    if request.out is None:
+        raise UsageError("say where the graph goes: --out X.pb")
     model = import_module(LOADERS[request.source]).load(request, log)
     job = pipeline.mended(request, model, log)
     graph_def = pipeline.frozen(job)
@@ -85,13 +84,13 @@ def freeze_cached(request: Request) -> Path:
     FreezeError, UsageError
         As from `freeze`; the message is the same.
     """
-    if not request.source:
-        raise UsageError("give exactly one of --meta, --builder, --network, --keras, --saved-model, --graphdef")
+    check_request(replace(request, out=None))
     out = cache_folder() / f"{request.source}-{fingerprint(request)[:20]}.pb"
     if out.exists() and contract_path(out).exists():
         return out
     run = subprocess.run(
-        [sys.executable, "-m", "freeze", *arguments(replace(request, out=out))],
+        [sys.executable, "-m", "freeze.worker"],
+        input=replace(request, out=out).to_json(),
         check=False,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,27 +130,6 @@ def frozen_default(name: str = "default") -> Path:
     """The frozen graph of an encoder that ships with the program (`default`, `colour`), made on the first call."""
     net = networks.network(DEFAULTS.get(name, name))
     return freeze_cached(Request(network=net.name))
-
-
-def arguments(request: Request) -> list[str]:
-    """The command line that asks for the same."""
-    argv: list[str] = []
-    for f in fields(request):
-        value = getattr(request, f.name)
-        if value is None or value == f.default or value == {}:
-            continue
-        option = "--" + f.name.replace("_", "-")
-        if f.name == "repair":
-            argv.append("--no-repair")
-        elif f.name == "unsafe":
-            argv.append(option)
-        elif f.name == "bind":
-            argv += [a for k, v in value.items() for a in (option, f"{k}={v}")]
-        elif f.name == "image_shape":
-            argv += [option, "x".join(map(str, value))]
-        else:
-            argv += [option, str(value)]
-    return argv
 
 
 def fingerprint(request: Request) -> str:

@@ -31,6 +31,8 @@ ALLOWED = {
         "tracker.answers",
         "detectors",
         "freeze",
+        "freeze.errors",
+        "freeze.request",
     },
     "detectors": {"tracker.core", "tracker.errors", "detectors.runners"},
     "detectors.runners": {"tracker.core", "tracker.errors"},

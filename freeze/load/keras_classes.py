@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from freeze.errors import FreezeError, Log
@@ -26,7 +27,7 @@ def own(cls: type, method: str) -> bool:
     return any(method in vars(c) for c in cls.__mro__ if not c.__module__.startswith("keras") and c is not object)
 
 
-def complete(config: Any, classes: dict[str, Any], bind: dict[str, float], log: Log) -> bool:
+def complete(config: Any, classes: dict[str, Any], bind: Mapping[str, float], log: Log) -> bool:
     """Compares every custom layer's stored configuration with its constructor; fills in what `bind` says, in place.
 
     Keras 3 stores the arguments itself where a class has no get_config: what is not stored was not given. A class with

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.registry import NAMES, SUFFIXES, family_of
+from freeze.request import options as freeze_options
 from tracker.app.config import RunConfig, read_toml
 from tracker.errors import DetectorError
 from tracker.tracking.config import TrackerConfig
@@ -76,31 +77,15 @@ def _detector_options(group: Any) -> None:
     )
 
 
-FREEZE = {
-    "checkpoint": "checkpoint: prefix, one of its files, or its folder",
-    "network": "a network known by name",
-    "meta": "MetaGraph of a TensorFlow 1 training run",
-    "builder": "FILE.py[:FUNCTION] with build(images) -> features",
-    "keras": "whole Keras model, .keras or .h5",
-    "saved-model": "SavedModel folder",
-    "graphdef": "a graph that is frozen already, to be proved",
-    "custom-objects": "Python file with the classes that a Keras model uses",
-    "signature": "signature of the SavedModel",
-    "image-shape": "size of a crop, HxWxC",
-    "dtype": "what the builder is given: uint8 or float32",
-    "scale": "factor on the pixels, such as 1/255",
-    "ema": "moving averages of the checkpoint: auto, yes or no",
-    "colour-order": "what the model is fed: bgr or rgb",
-    "input": "tensor that takes the images (option --freeze-input)",
-    "output": "tensor that holds the features (option --freeze-output)",
-}
+FREEZE = tuple(n for n, (_, o) in freeze_options().items() if o.group != "result" and o.kind != "flag")
 """Options of `python -m freeze` that a run passes on; two have other names here, where --output is the folder."""
 
 
 def _freeze_options(group: Any) -> None:
-    for name, text in FREEZE.items():
-        option = f"--freeze-{name}" if name in ("input", "output") else f"--{name}"
-        group.add_argument(option, dest=f"freeze:{name}", metavar=name.upper(), help=text.split(" (option")[0])
+    for name in FREEZE:
+        _, option = freeze_options()[name]
+        dashed = f"--freeze-{name}" if name in ("input", "output") else f"--{name}"
+        group.add_argument(dashed, dest=f"freeze:{name}", metavar=option.metavar, help=option.help)
 
 
 def _tracker_options(group: Any) -> None:

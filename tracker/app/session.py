@@ -183,16 +183,16 @@ class Session:
         """Name and frozen graph of the encoder; a checkpoint is frozen into the cache on its first use."""
         c = self.config
         if c.freeze:
-            from freeze import cli as freeze_cli
             from freeze.api import freeze_cached
+            from freeze.errors import UsageError
+            from freeze.request import Request
 
-            given = [part for name, value in c.freeze.items() for part in (f"--{name}", value)]
             try:
-                request = freeze_cli.request(freeze_cli.parser().parse_args([*given, "--out", "encoder.pb"]))
-            except SystemExit:
-                raise ConfigError(f"options to freeze: {' '.join(given)}; see python -m freeze --help") from None
-            self._say(f"freezing: {' '.join(given)}")
-            return c.freeze.get("network", request.source), Path(freeze_cached(request))
+                request = Request.from_options(c.freeze)
+            except UsageError as e:
+                raise ConfigError(f"options to freeze: {e}") from None
+            self._say("freezing: " + " ".join(f"--{name} {value}" for name, value in c.freeze.items()))
+            return request.network or request.source, Path(freeze_cached(request))
         if c.encoder in ("default", "colour"):
             from freeze.api import frozen_default
 
