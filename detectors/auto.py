@@ -36,8 +36,8 @@ def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> 
     ----------
     request : Request
         Its frames are what is looked at.
-    open_one : Callable
-        Opens a detector by the name in a request.
+    open_one : Callable[[Request], OpenDetector]
+        Callable Opens a detector by the name in a request.
 
     Raises
     ------

@@ -32,7 +32,8 @@ def cut_centernet(graph: Any, classes: np.ndarray | None = None) -> Any:
 
     Parameters
     ----------
-    classes : ids (K,) whose scores are computed; None: all 80.
+    classes : ndarray or None
+        Ids (K,) whose scores are computed; None: all 80.
     """
     tf = import_tensorflow()
     if classes is not None:

@@ -23,9 +23,10 @@ class CustomDetector:
 
     Parameters
     ----------
-    look : Callable
-        Takes a uint8 (H,W,3) BGR picture, which it must not change, and returns its boxes; None: it did not look. Its
-        attribute `class_names`, where it has one, names the class ids; `close`, where it has one, is called at the end.
+    look : Look
+        Callable Takes a uint8 (H,W,3) BGR picture, which it must not change, and returns its boxes; None: it did not
+        look. Its attribute `class_names`, where it has one, names the class ids; `close`, where it has one, is called
+        at the end.
     name : str, optional
         For the summary; by default the callable's own.
     confidence : float, optional

@@ -39,9 +39,11 @@ class MotionDetector:
 
     Parameters
     ----------
-    frames : pictures spread over the first seconds, where the source can give them: their median is the first
-        background, so that the very first frame has its objects and none leaves a ghost behind.
-    confidence : boxes with a lower score are left out; the score is how solidly the object fills its box.
+    frames : Sequence[ndarray]
+        Pictures spread over the first seconds, where the source can give them: their median is the first background, so
+        that the very first frame has its objects and none leaves a ghost behind.
+    confidence : float or None
+        Boxes with a lower score are left out; the score is how solidly the object fills its box.
     """
 
     name, path, runtime = "motion", "", "opencv"
@@ -193,12 +195,17 @@ def merge_fragments(xyxy: np.ndarray, pixels: np.ndarray, least: float) -> tuple
 
     Parameters
     ----------
-    xyxy, pixels : (N,4) boxes and (N,) foreground pixels of the pieces.
-    least : pieces with fewer pixels are dust and dropped.
+    xyxy, pixels : ndarray
+        (N,4) boxes and (N,) foreground pixels of the pieces.
+    least : float
+        Pieces with fewer pixels are dust and dropped.
 
     Returns
     -------
-    (M,4) and (M,) of the objects.
+    xyxy : (M,4) ndarray
+        Corners of the objects, pixels.
+    pixels : (M,) ndarray
+        How many moving pixels each has.
     """
     keep = pixels >= least
     xyxy, pixels = xyxy[keep].copy(), pixels[keep].copy()

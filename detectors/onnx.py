@@ -85,7 +85,10 @@ def letterbox(image: np.ndarray, size: tuple[int, int], *, centred: bool) -> tup
 
     Returns
     -------
-    The framed image, scale (2,) and offset (2,) as x, y: a point p of the image stands at p * scale + offset.
+    framed : ndarray
+        The picture in the network's frame.
+    scale, offset : (2,) ndarray
+        As x, y: a point p of the image stands in it at p * scale + offset.
     """
     height, width = image.shape[:2]
     ratio = min(size[0] / width, size[1] / height)

@@ -18,7 +18,8 @@ def read_metadata(data: bytes) -> tuple[dict[str, str], tuple[int | None, ...]]:
 
     Raises
     ------
-    DetectorError : the bytes are no ModelProto.
+    DetectorError
+        The bytes are no ModelProto.
     """
     metadata: dict[str, str] = {}
     shape: tuple[int | None, ...] = ()

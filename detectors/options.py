@@ -12,11 +12,16 @@ class NetworkOptions:
 
     Attributes
     ----------
-    confidence, nms : least score and most IoU between two boxes of a class, 0 to 1.
-    faint : weak boxes too, where no confidence is given.
-    tiles : off, auto or COLUMNSxROWS.
-    classes : names of the classes to keep.
-    device, runtime, precision, threads : see `detectors.runners.graphs.open_runner`.
+    confidence, nms : float or None
+        Least score and most IoU between two boxes of a class, 0 to 1.
+    faint : bool
+        Weak boxes too, where no confidence is given.
+    tiles : str
+        Off, auto or COLUMNSxROWS.
+    classes : Sequence[str] or None
+        Names of the classes to keep.
+    device, runtime, precision, threads : int or str or None
+        See `detectors.runners.graphs.open_runner`.
     """
 
     confidence: float | None = None

@@ -19,14 +19,19 @@ class Precomputed:
 
     Parameters
     ----------
-    path : the file; columns past the 7th are ignored, a missing 7th means score 1.
-    confidence : rows scoring lower are left out; None keeps all, since public detectors' scores have any scale.
-    classes : names to keep; a file of this format has no classes, so that only `object` is known.
+    path : str or Path
+        The file; columns past the 7th are ignored, a missing 7th means score 1.
+    confidence : float or None
+        Rows scoring lower are left out; None keeps all, since public detectors' scores have any scale.
+    classes : Sequence[str] or None
+        Names to keep; a file of this format has no classes, so that only `object` is known.
 
     Raises
     ------
-    DetectionsError : a line that is not numbers or too short, with its number.
-    DetectorError : the file cannot be read, or a class is unknown.
+    DetectionsError
+        A line that is not numbers or too short, with its number.
+    DetectorError
+        The file cannot be read, or a class is unknown.
     """
 
     runtime = "file"

@@ -45,8 +45,8 @@ class Request:
         What a user can say of any detector network; others take of it what they know.
     offline : bool
         Nothing may be fetched.
-    frames : sequence of Frame
-        Spread over the source's first seconds, where the source can give them.
+    frames : Sequence[Frame]
+        Sequence of Frame Spread over the source's first seconds, where the source can give them.
     """
 
     spec: str
@@ -63,8 +63,8 @@ class Family:
     ----------
     key : str
         Its name, or the suffix of its files.
-    open : Callable
-        Opens one; what it needs is imported there.
+    open : Callable[[Request], OpenDetector]
+        Callable Opens one; what it needs is imported there.
     about : str
         One line for lists.
     needs_frames : bool
@@ -184,8 +184,8 @@ def open_detector(
 
     Parameters
     ----------
-    spec : str, Path or Callable
-        A name or a file of `FAMILIES`, a plug-in's name, or a callable (see `detectors.custom`).
+    spec : str or Path or Look
+        Str, Path or Callable A name or a file of `FAMILIES`, a plug-in's name, or a callable (see `detectors.custom`).
     confidence, nms : float, optional
         Thresholds, 0 to 1; None: the detector's own.
     tiles : str
@@ -194,14 +194,15 @@ def open_detector(
         Names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
     device : str
         auto, cpu, gpu or gpu:N.
-    runtime, precision, threads : str, str, int or None
-        See `detectors.runners.graphs.open_runner`.
+    runtime, precision, threads : int or str or None
+        Str, str, int or None See `detectors.runners.graphs.open_runner`.
     offline : bool
         Nothing may be fetched.
     faint : bool
         Without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
-    frames : sequence of Frame
-        Spread over the first seconds, where the source can give them (files can), for families that need them.
+    frames : Sequence[Frame]
+        Sequence of Frame Spread over the first seconds, where the source can give them (files can), for families that
+        need them.
 
     Raises
     ------

@@ -43,10 +43,14 @@ class Cut:
 
     Attributes
     ----------
-    path : GraphDef from `image` uint8 (N,size,size,3) RGB to `encodings` (N,A,4) and `scores` (N,A,1+classes).
-    size : side of the input, pixels.
-    anchors : (A,4) float32, y centre, x centre, height, width as shares of the input.
-    scales : (4,) float32, the box coder's divisors of y, x, h, w.
+    path : Path
+        GraphDef from `image` uint8 (N,size,size,3) RGB to `encodings` (N,A,4) and `scores` (N,A,1+classes).
+    size : int
+        Side of the input, pixels.
+    anchors : (A,4) ndarray of float32
+        Y centre, x centre, height, width as shares of the input.
+    scales : (4,) ndarray of float32
+        The box coder's divisors of y, x, h, w.
     """
 
     path: Path

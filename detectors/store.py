@@ -67,8 +67,10 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
 
     Raises
     ------
-    DetectorError : unknown name, npm failed, or the weights' hash is not the pinned one.
-    BackendMissingError : no npm on this machine.
+    DetectorError
+        Unknown name, npm failed, or the weights' hash is not the pinned one.
+    BackendMissingError
+        No npm on this machine.
     """
     if name not in MODELS:
         raise DetectorError(f"model {name!r}; expected one of {', '.join(MODELS)}")

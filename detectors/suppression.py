@@ -21,16 +21,22 @@ def nms(
 
     Parameters
     ----------
-    xyxy, score, class_id : (N,4) pixels, (N,), (N,).
-    iou_threshold : a box goes when it overlaps a kept one of its class by more than this.
-    part : (N,) int, the tile each box was seen in; None: one picture.
-    cut : (N,) bool, boxes that end at an inner border of their tile. A cut box is half an object as a rule, so it
-        ranks behind every whole one and also goes when a box of another tile holds this share of it.
-    containment : that share (intersection over the cut box's own area).
+    xyxy, score, class_id : ndarray
+        (N,4) pixels, (N,), (N,).
+    iou_threshold : float
+        A box goes when it overlaps a kept one of its class by more than this.
+    part : (N,) ndarray of int or None
+        The tile each box was seen in; None: one picture.
+    cut : (N,) ndarray of bool or None
+        Boxes that end at an inner border of their tile. A cut box is half an object as a rule, so it ranks behind every
+        whole one and also goes when a box of another tile holds this share of it.
+    containment : float
+        That share (intersection over the cut box's own area).
 
     Returns
     -------
-    (K,) int64, rows kept, highest score first among the whole boxes, then among the cut ones.
+    (K,) ndarray of int64
+        Rows kept, highest score first among the whole boxes, then among the cut ones.
     """
     n = len(xyxy)
     if n == 0:

@@ -24,7 +24,8 @@ def ssdlite_path() -> Path:
 
     Raises
     ------
-    BackendMissingError : the package is not installed.
+    BackendMissingError
+        The package is not installed.
     """
     from importlib.metadata import PackageNotFoundError, files
 
@@ -43,9 +44,12 @@ class TFObjectDetector(Network):
 
     Parameters
     ----------
-    path : frozen GraphDef with `image_tensor` and the API's four outputs.
-    class_names : names by class id; None: from the label map `NAME.pbtxt` beside `NAME.pb`, else COCO's 90 ids.
-    whole : run the whole graph as it is, in a TF session.
+    path : Path
+        Frozen GraphDef with `image_tensor` and the API's four outputs.
+    class_names : Sequence[str] or None
+        Names by class id; None: from the label map `NAME.pbtxt` beside `NAME.pb`, else COCO's 90 ids.
+    whole : bool
+        Run the whole graph as it is, in a TF session.
     """
 
     def __init__(

@@ -22,12 +22,15 @@ def to_graph(model_json: bytes, weights: bytes) -> Any:
 
     Parameters
     ----------
-    model_json : the model's `.json`: topology and the list of weights in order.
-    weights : all weight shards, one after the other.
+    model_json : bytes
+        The model's `.json`: topology and the list of weights in order.
+    weights : bytes
+        All weight shards, one after the other.
 
     Raises
     ------
-    DetectorError : not such a model, weights too short, or an op that cannot be split.
+    DetectorError
+        Not such a model, weights too short, or an op that cannot be split.
     """
     tf = import_tensorflow()
     from google.protobuf import json_format

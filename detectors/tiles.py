@@ -19,7 +19,8 @@ def parse_tiles(text: str) -> tuple[int, int] | None:
 
     Raises
     ------
-    ConfigError : anything else, or more than 8 in a row.
+    ConfigError
+        Anything else, or more than 8 in a row.
     """
     if text == "auto":
         return None

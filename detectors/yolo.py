@@ -40,9 +40,12 @@ def recognise(shapes: Sequence[tuple[int, ...]], size: tuple[int, int], names: i
 
     Parameters
     ----------
-    shapes : of the outputs. Further ones (raw heads, masks) are passed over.
-    size : (width, height) of the input, pixels.
-    names : how many class names the file holds, where it does: the rest of a row is then masks or key points.
+    shapes : Sequence[tuple[int, ...]]
+        Of the outputs. Further ones (raw heads, masks) are passed over.
+    size : tuple[int, int]
+        (width, height) of the input, pixels.
+    names : int or None
+        How many class names the file holds, where it does: the rest of a row is then masks or key points.
     """
     if len(shapes) == 4 and shapes[1][-1] == 4 and all(s[0] == 1 for s in shapes):
         return Layout("four", 0, 0)

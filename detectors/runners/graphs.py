@@ -44,12 +44,16 @@ def open_runner(
 
     Parameters
     ----------
-    path : GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
-    options : of them, `device` is auto, cpu, gpu or gpu:N (a GPU means the TF session); `runtime` auto, openvino or
+    path : Path
+        GraphDef whose placeholder `input_name` takes (N,H,W,3); `outputs` are node names.
+    options : NetworkOptions
+        Of them, `device` is auto, cpu, gpu or gpu:N (a GPU means the TF session); `runtime` auto, openvino or
         tensorflow; `precision` auto, f32, bf16 or i8 (OpenVINO only; auto measures once and remembers); `threads` for
         all inferences together, None: half of the processors, at least 1, since the other stages need theirs.
-    runtime : in place of the options' own.
-    eight_bit : whether 8-bit integers come into question: boxes of this kind of graph were found to stay as good.
+    runtime : str or None
+        In place of the options' own.
+    eight_bit : bool
+        Whether 8-bit integers come into question: boxes of this kind of graph were found to stay as good.
 
     Raises
     ------
@@ -103,7 +107,8 @@ def read_graph(path: Path) -> Any:
 
     Raises
     ------
-    DetectorError : the bytes are no GraphDef, or hold no node.
+    DetectorError
+        The bytes are no GraphDef, or hold no node.
     """
     data = model_bytes(path)
     tf = import_tensorflow()

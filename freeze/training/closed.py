@@ -26,6 +26,7 @@ def fit(features: np.ndarray, identity: np.ndarray, shrinkage: float = SHRINKAGE
     features : (N,D) ndarray
         Not normalised.
     identity : (N,) ndarray of int
+        Number of the object that each shows.
     """
     features = features.astype(np.float64)
     _, dense, counts = np.unique(identity, return_inverse=True, return_counts=True)

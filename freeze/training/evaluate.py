@@ -36,6 +36,7 @@ def retrieval(
     features : (N,D) ndarray of float32
         Unit vectors.
     identity, camera : (N,) ndarray of int
+        Number of the object that each shows, and of the camera that saw it.
     differ : (I,I) ndarray of bool or None
         False for identities that may be one object: those do not answer each other. None: all differ.
     """
@@ -97,6 +98,7 @@ def separation(
     features : (N,D) ndarray of float32
         Unit vectors, in order of time within a track.
     track : (N,) ndarray of int
+        Number of the track that each is of.
     scene : (N,) ndarray of int
         Only tracks of one scene are compared.
     differ : (T,T) ndarray of bool or None

@@ -15,6 +15,7 @@ def identity(logits: tf.Tensor, labels: tf.Tensor, possible: tf.Tensor) -> tf.Te
     Parameters
     ----------
     logits : (N,C) tf.Tensor
+        Of the classes.
     labels : (N,) tf.Tensor of int
         Crops of label -1, which have none, do not count.
     possible : (N,C) tf.Tensor of bool
@@ -36,6 +37,7 @@ def hard_triplet(embedding: tf.Tensor, labels: tf.Tensor, comparable: tf.Tensor)
     embedding : (N,D) tf.Tensor
         Not normalised.
     labels : (N,) tf.Tensor of int
+        Classes; -1 for none.
     comparable : (N,N) tf.Tensor of bool
         False where it is not known whether two crops show the same object.
     """
@@ -59,6 +61,7 @@ def teacher(prediction: tf.Tensor, target: tf.Tensor, taught: tf.Tensor) -> tf.T
     Parameters
     ----------
     prediction, target : (N,T) tf.Tensor
+        Features of the linear head, and of the teacher.
     taught : (N,) tf.Tensor of float32
         1 where there is a target.
     """

@@ -31,6 +31,7 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
     Returns
     -------
     (N,T) ndarray of float32
+        Unit vectors.
     """
     digest = hashlib.sha256(crops.tobytes())
     digest.update(scene.tobytes())
