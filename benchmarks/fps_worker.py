@@ -77,11 +77,12 @@ class Ours:
         tracker = DeepSort(class_names=self.detector.class_names)
         stream = Stream(0, source, self.detector, tracker, output, CameraMotion())
         steps = Steps(self.encoder, timing, appearance=task["appearance"], together=TOGETHER)
-        Pipeline([stream], steps, threads=task["threads"]).run(lambda: watch(stream.frames))
-        if stream.error is not None:
-            raise stream.error
-        found = {"frames": stream.frames, "objects": stream.objects, "embedded": stream.embedded}
-        return {**found, "ids": len(stream.class_of)}
+        Pipeline([stream], steps, threads=task["threads"]).run(lambda: watch(stream.counts.frames))
+        if stream.ending.error is not None:
+            raise stream.ending.error
+        counts = stream.counts
+        found = {"frames": counts.frames, "objects": counts.objects, "embedded": counts.embedded}
+        return {**found, "ids": len(stream.results.class_of)}
 
 
 class Naive:
@@ -207,7 +208,8 @@ class _Scripted:
     def __init__(self, detector: Any, objects: int) -> None:
         self._detector, self._objects = detector, objects
         self.class_names, self.runtime = ("person",), getattr(detector, "runtime", "none")
-        self.concurrency = getattr(detector, "concurrency", 1)
+        self.concurrency: int = detector.concurrency if detector is not None else 1
+        self.tiled: bool = detector.tiled if detector is not None else False
         generator = np.random.default_rng(7)
         self._place, self._speed = generator.random((objects, 2)), generator.normal(0, 0.002, (objects, 2))
 
@@ -237,6 +239,7 @@ def _whole(detector: Any) -> Any:
     class Whole:
         name, path, runtime = "ssdlite", str(ssdlite_path()), "tensorflow cpu, whole graph"
         class_names, warnings = detector.class_names, ()
+        concurrency, tiled = 1, False
 
         def __call__(self, frame: Any) -> Any:
             return run(frame.image)

@@ -42,6 +42,7 @@ class CustomDetector:
 
     path = ""
     runtime = "python"
+    concurrency, tiled = 1, False
 
     def __init__(
         self,

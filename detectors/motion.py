@@ -48,6 +48,7 @@ class MotionDetector:
 
     name, path, runtime = "motion", "", "opencv"
     class_names: tuple[str, ...] = ("object",)
+    concurrency, tiled = 1, False
 
     def __init__(
         self,

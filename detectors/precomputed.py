@@ -35,6 +35,7 @@ class Precomputed:
     """
 
     runtime = "file"
+    concurrency, tiled = 1, False
     class_names: tuple[str, ...] = ("object",)
 
     def __init__(

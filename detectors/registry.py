@@ -25,6 +25,8 @@ class OpenDetector(Protocol):
     """Gather while it runs."""
     why: str
     """Why it was chosen, where nobody named it; else empty."""
+    concurrency: int
+    tiled: bool
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame; None: did not run on this frame."""

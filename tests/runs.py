@@ -32,6 +32,9 @@ class SceneSource:
                 self._hook(index)
             yield Frame(index, (index - 1) / 10, self._image(index), SIZE)
 
+    def interrupt(self):
+        pass
+
     def close(self):
         self.closed = True
 
@@ -46,6 +49,7 @@ class SceneDetector:
     """Exact boxes of the scene; `hook(index)` may raise or wait."""
 
     name, path, runtime, class_names, warnings = "scene", "", "test", ("block",), ()
+    concurrency, tiled = 1, False
 
     def __init__(self, hook=None):
         self._hook = hook

@@ -103,7 +103,7 @@ def _finish(run: Session, pipeline: Any, signals: _Signals, *, quiet: bool, verb
         if dropped := pipeline.dropped[stream.number]:
             warnings.append(f"{dropped} frames gave way to newer ones")
         try:
-            if stream.frames:
+            if stream.counts.frames:
                 data = summary(stream, run.timing, encoder=run.encoder_summary(), warnings=warnings,
                                device=run.device(), dropped=dropped, interrupted=signals.count > 0)  # fmt: skip
                 write_whole(stream.output.folder / "summary.json", as_json(data))
@@ -113,9 +113,9 @@ def _finish(run: Session, pipeline: Any, signals: _Signals, *, quiet: bool, verb
             else:
                 stream.output.discard()
         except TrackerError as e:
-            stream.error = stream.error or e
-        if stream.error is not None:
-            errors.append(_line(stream.text, stream.error, stream.frames))
+            stream.ending.error = stream.ending.error or e
+        if stream.ending.error is not None:
+            errors.append(_line(stream.text, stream.ending.error, stream.counts.frames))
         if not quiet:
             for warning in warnings:
                 print(f"warning: {warning}", file=sys.stderr)

@@ -173,7 +173,7 @@ def _frames(
             log.warning("%s", warning)
         if not runner.is_alive() and not pipeline.stuck:  # what a stuck thread still uses is left to it
             session.close()
-    if stream.error is not None:
-        if isinstance(stream.error, TrackerError):
-            raise stream.error
-        raise TrackerError(f"{config.sources[0]}: stopped after {stream.frames} frames") from stream.error
+    if stream.ending.error is not None:
+        if isinstance(stream.ending.error, TrackerError):
+            raise stream.ending.error
+        raise TrackerError(f"{config.sources[0]}: stopped after {stream.counts.frames} frames") from stream.ending.error

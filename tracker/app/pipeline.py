@@ -15,11 +15,9 @@ from contextlib import suppress
 from math import inf
 
 from tracker.app.channel import Channel, Closed, OrderedWorkers
-from tracker.app.steps import Item, Steps, Stream
+from tracker.app.steps import Group, Item, Step, Steps, Stream
 from tracker.core.types import Frame
 from tracker.errors import TrackerError
-
-Step = Callable[[list[Item]], None]
 
 ROOM_BYTES = 25_000_000
 """Pixels that may wait between two stages: three frames up to full HD, one of 4K."""
@@ -47,65 +45,48 @@ class Pipeline:
     def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
         self.streams, self.steps, self.threaded = list(streams), steps, threads
         self.warnings: list[str] = []
-        self.concurrency = min((getattr(s.detector, "concurrency", 1) for s in streams), default=1) if threads else 1
+        self.concurrency = min((s.detector.concurrency for s in streams), default=1) if threads else 1
         self._stop = threading.Event()
         self._abort = threading.Event()
         self._idle = threading.Condition()
         self._unfinished = len(self.streams)
         self._stalled: set[str] = set()
-        live = frozenset(s.number for s in streams if s.source.info.live)
-        room = 1 if live else max(1, min(3, ROOM_BYTES // max(_bytes(s) for s in self.streams)))
+        self._live = frozenset(s.number for s in streams if s.source.info.live)
+        room = 1 if self._live else max(1, min(3, ROOM_BYTES // max(_bytes(s) for s in self.streams)))
         lanes = len(self.streams)
-        groups = self._groups()
-        self._together = 1 if live else steps.together
-        self._channels: list[Channel[Item]] = [Channel(lanes, room, live) for _ in groups[:1]]
-        self._channels += [Channel(lanes, max(room, self._counts(n)), frozenset()) for n in range(1, len(groups))]
+        self._groups = steps.groups()
+        self._channels: list[Channel[Item]] = [Channel(lanes, room, self._live)]
+        self._channels += [Channel(lanes, max(room, self._frames(group))) for group in self._groups[1:]]
         self._outlets: list[Channel[Item]] = [Channel(1, room) for _ in streams]
         self._workers = [
             *(
                 threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True)
                 for s in streams
             ),
-            *self._step_threads(groups),
+            *self._step_threads(),
             *(threading.Thread(target=self._finish, args=(s,), name=f"write {s.number}", daemon=True) for s in streams),
         ]
         if not threads:
             self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
 
-    def _step_threads(self, groups: Sequence[tuple[Step, ...]]) -> list[threading.Thread]:
+    def _step_threads(self) -> list[threading.Thread]:
         threads = []
-        for number, group in enumerate(groups):
-            plan = {"admit": self.steps.plan} if number == 0 else {}
-            workers = OrderedWorkers(self._channels[number], count=self._counts(number), **plan)
-            for _ in range(self.concurrency if number == 0 else 1):
-                name = "steps " + "-".join(step.__name__ for step in group)
+        for number, group in enumerate(self._groups):
+            admit = {"admit": group.admit} if group.admit is not None else {}
+            workers = OrderedWorkers(self._channels[number], count=self._frames(group), **admit)
+            for _ in range(self.concurrency if group.admit is not None else 1):
                 arguments = (number, group, workers)
-                threads.append(threading.Thread(target=self._work, args=arguments, name=name, daemon=True))
+                threads.append(threading.Thread(target=self._work, args=arguments, name=group.name, daemon=True))
         return threads
 
-    def _counts(self, group: int) -> int:
-        """Frames of a stream that a group takes at once: the encoder's batches must not depend on what waits."""
-        return self._together if self.steps.encode in self._groups()[group] else 1
+    def _frames(self, group: Group) -> int:
+        """Frames of a stream that a group takes at once; one where a live source may not wait for the next."""
+        return 1 if self._live else group.frames
 
     def stage_groups(self) -> list[tuple[str, ...]]:
         """Stages, by the names they are timed under, that share a thread."""
-        names = {
-            "detect": ("detect",),
-            "optical_flow": ("optical_flow",),
-            "camera_motion": ("camera_motion",),
-            "encode": ("crop", "encode"),
-            "associate": ("associate",),
-        }
-        groups = [tuple(n for step in group for n in names.get(step.__name__, ())) for group in self._groups()]
-        groups.append(("draw", "write"))
-        return groups if self.threaded else [tuple(n for group in groups for n in group)]
-
-    def _groups(self) -> list[tuple[Step, ...]]:
-        """Steps that share a thread. What to encode is asked after the tracker's last update: one thread for both."""
-        s = self.steps
-        if s.encoder is not None and s.appearance == "auto":
-            return [(s.detect,), (s.optical_flow, s.camera_motion, s.select, s.encode, s.associate)]
-        return [(s.detect,), (s.optical_flow, s.camera_motion, s.select, s.encode), (s.associate,)]
+        groups = [*(group.stages for group in self._groups), ("draw", "write")]
+        return groups if self.threaded else [tuple(stage for group in groups for stage in group)]
 
     # ---- from outside ---------------------------------------------------------------------------
 
@@ -116,7 +97,7 @@ class Pipeline:
         signals reach it.
         """
         for stream in self.streams:
-            stream.started_s = time.perf_counter()
+            stream.ending.started_s = time.perf_counter()
         for worker in self._workers:
             worker.start()
         done, progress_s = -1, time.perf_counter()
@@ -126,7 +107,7 @@ class Pipeline:
             if watch is not None:
                 watch()
             self._look_for_stalls()
-            if (frames := sum(s.frames for s in self.streams)) != done or not self._stop.is_set():
+            if (frames := sum(s.counts.frames for s in self.streams)) != done or not self._stop.is_set():
                 done, progress_s = frames, time.perf_counter()
             if self._abort.is_set() or (self._stop.is_set() and time.perf_counter() - progress_s > GRACE_S):
                 self._give_up()
@@ -137,8 +118,7 @@ class Pipeline:
         """Read no further frames; those on their way are finished."""
         self._stop.set()
         for stream in self.streams:
-            if (interrupt := getattr(stream.source, "interrupt", None)) is not None:
-                interrupt()
+            stream.source.interrupt()
             if self.threaded:
                 self._channels[0].end(stream.number, Item(stream, None))
 
@@ -170,7 +150,7 @@ class Pipeline:
         try:
             with stream.source:
                 frames = iter(stream.source)
-                while not self._stop.is_set() and stream.fails_at == inf:
+                while not self._stop.is_set() and stream.ending.fails_at == inf:
                     with self.steps.timing.measure("decode"):
                         frame = next(frames, None)
                     if frame is None:
@@ -182,14 +162,14 @@ class Pipeline:
             error = e
         inlet.end(stream.number, Item(stream, None, error=error))
 
-    def _work(self, number: int, group: tuple[Step, ...], workers: OrderedWorkers[Item]) -> None:
+    def _work(self, number: int, group: Group, workers: OrderedWorkers[Item]) -> None:
         following = self._channels[number + 1] if number + 1 < len(self._channels) else None
         while True:
             try:
                 turn, items = workers.take()
             except Closed:
                 return
-            for step in group:
+            for step in group.steps:
                 step(items)
             with workers.turn(turn):
                 for item in items:
@@ -220,7 +200,9 @@ class Pipeline:
 
     def _sequential(self) -> None:
         """All streams in turn, a frame of each through all steps, or as many as are encoded together."""
-        steps = [self.steps.plan, *(step for group in self._groups() for step in group)]
+        steps: list[Step] = []
+        for group in self._groups:
+            steps += [group.admit, *group.steps] if group.admit is not None else group.steps
         sources = {s.number: iter(s.source) for s in self.streams}
         while sources and not self._stop.is_set():
             items = [item for n, frames in sources.items() for item in self._next(self.streams[n], frames)]
@@ -237,7 +219,7 @@ class Pipeline:
 
     def _next(self, stream: Stream, frames: Iterator[Frame]) -> Iterator[Item]:
         """The next items of a stream, the last one without a frame where it ends."""
-        for _ in range(self._together):
+        for _ in range(max(self._frames(group) for group in self._groups)):
             try:
                 with self.steps.timing.measure("decode"):
                     frame = next(frames, None)
@@ -252,19 +234,20 @@ class Pipeline:
 
     def _close(self, stream: Stream, error: BaseException | None) -> None:
         """Finish a stream's files, once."""
+        ending = stream.ending
         with self._idle:
-            if stream.finished:
+            if ending.finished:
                 return
-            stream.finished = True
-        stream.error = stream.error or error
+            ending.finished = True
+        ending.error = ending.error or error
         with suppress(Exception):
             if not self.threaded:
                 stream.source.close()
         try:
             stream.output.close()
         except TrackerError as e:
-            stream.error = stream.error or e
-        stream.elapsed_s = time.perf_counter() - stream.started_s
+            ending.error = ending.error or e
+        ending.elapsed_s = time.perf_counter() - ending.started_s
         with self._idle:
             self._unfinished -= 1
             self._idle.notify_all()

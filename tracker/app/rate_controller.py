@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tracker.app.steps import Steps
 from tracker.app.timing import Timing
+from tracker.core.interfaces import Detector
 
 WINDOW_S = 1.0
 """Between two looks at the clock."""
@@ -43,7 +43,7 @@ class RateController:
     groups : stages that share a thread; one frame's time is that of the slowest group.
     cores : processors; all groups together cannot do more than these.
     concurrency : frames that are detected at the same time.
-    detectors : those with an attribute `tiled` are told.
+    detectors : told whether to look at tiles.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RateController:
         steps: Steps,
         groups: Sequence[Sequence[str]],
         cores: int,
-        detectors: Sequence[Any] = (),
+        detectors: Sequence[Detector] = (),
         concurrency: int = 1,
     ) -> None:
         self.target_fps, self.changes = target_fps, 0
@@ -101,8 +101,7 @@ class RateController:
         effort = self.effort
         self._steps.detect_every, self._steps.embed_every = effort.detect_every, effort.embed_every
         for detector in self._detectors:
-            if hasattr(detector, "tiled"):
-                detector.tiled = effort.tiles
+            detector.tiled = effort.tiles
 
 
 def _totals(timing: Timing) -> dict[str, float]:

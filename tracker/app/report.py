@@ -50,10 +50,10 @@ class Progress:
 
     def update(self) -> None:
         """Show how far the run is."""
-        frames = sum(s.frames for s in self._streams)
+        frames = sum(s.counts.frames for s in self._streams)
         now = time.perf_counter()
         fps = frames / max(now - self._started, 1e-9)
-        objects = sum(s.visible for s in self._streams)
+        objects = sum(s.counts.visible for s in self._streams)
         if self._bar is not None:
             self._bar.update(self._task, completed=frames, fps=fps, objects=objects)
         elif not self._quiet and now - self._last >= LINE_EVERY_S:
@@ -84,7 +84,7 @@ def reader_gone() -> bool:
 
 def tracks_by_class(stream: Stream) -> dict[str, int]:
     """Number of tracks written, by class name, most frequent first."""
-    counts = Counter(class_name(stream.detector.class_names, c) for c in stream.class_of.values())
+    counts = Counter(class_name(stream.detector.class_names, c) for c in stream.results.class_of.values())
     return dict(counts.most_common())
 
 
@@ -92,24 +92,24 @@ def summary(
     stream: Stream, timing: Timing, *, encoder: dict[str, Any] | None, warnings: list[str], **more: Any
 ) -> dict[str, Any]:
     """What `summary.json` holds for one stream."""
-    detector = stream.detector
+    detector, counts, ending = stream.detector, stream.counts, stream.ending
     return {
         "source": stream.source.info.name,
-        "frames": stream.frames,
-        "duration_s": round(stream.last_time_s - stream.first_time_s + 1 / stream.source.info.fps, 3)
-        if stream.frames
+        "frames": counts.frames,
+        "duration_s": round(counts.last_time_s - counts.first_time_s + 1 / stream.source.info.fps, 3)
+        if counts.frames
         else 0.0,
-        "elapsed_s": round(stream.elapsed_s, 3),
-        "fps": round(stream.frames / stream.elapsed_s, 2) if stream.elapsed_s > 0 else 0.0,
+        "elapsed_s": round(ending.elapsed_s, 3),
+        "fps": round(counts.frames / ending.elapsed_s, 2) if ending.elapsed_s > 0 else 0.0,
         "stages": timing.summary(),
         "latency_ms": {f"p{q}": round(timing.latency.quantile(q / 100) * 1e3, 1) for q in (50, 95)},
         "tracks": tracks_by_class(stream),
-        "objects_per_frame": round(stream.objects / stream.frames, 2) if stream.frames else 0.0,
-        "share_embedded": round(stream.embedded / stream.objects, 4) if stream.objects else 0.0,
+        "objects_per_frame": round(counts.objects / counts.frames, 2) if counts.frames else 0.0,
+        "share_embedded": round(counts.embedded / counts.objects, 4) if counts.objects else 0.0,
         "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime},
         "encoder": encoder,
         **more,
-        "error": str(stream.error) if stream.error is not None else None,
+        "error": str(ending.error) if ending.error is not None else None,
         "warnings": warnings,
     }
 
@@ -125,7 +125,8 @@ def table(streams: Sequence[Stream]) -> str:
     rows = [head]
     for s in streams:
         found = ", ".join(f"{name} {n}" for name, n in tracks_by_class(s).items()) or "none"
-        fps = f"{s.frames / s.elapsed_s:.1f}" if s.elapsed_s > 0 else "-"
-        rows.append((s.source.info.name, str(s.frames), fps, found, f"{s.output.folder}{os.sep}"))
+        frames, seconds = s.counts.frames, s.ending.elapsed_s
+        fps = f"{frames / seconds:.1f}" if seconds > 0 else "-"
+        rows.append((s.source.info.name, str(frames), fps, found, f"{s.output.folder}{os.sep}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -14,7 +14,7 @@ import numpy as np
 from tracker.app.config import RunConfig
 from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.smoothing import smooth_file
-from tracker.app.steps import Steps, Stream
+from tracker.app.steps import Results, Steps, Stream
 from tracker.app.timing import Timing
 from tracker.core.interfaces import Detector, Source, SourceInfo
 from tracker.core.tensorflow import cores
@@ -218,8 +218,8 @@ class Session:
         tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
         flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
-        looks: dict[int, np.ndarray] | None = {} if c.smooth else None
-        return Stream(number, source, detector, tracker, output, camera, flow, text=text, looks=looks)
+        results = Results(mean_features={} if c.smooth else None)
+        return Stream(number, source, detector, tracker, output, camera, flow, text=text, results=results)
 
     def smoothed(self, stream: Stream) -> str:
         """The rows of a finished stream with gaps closed, tracklets stitched and trajectories smoothed."""
@@ -227,7 +227,7 @@ class Session:
         smoothing = Smoothing() if alike is None else Smoothing(alike=alike)
         return smooth_file(
             stream.output.folder / "tracks.txt", stream.source.info.fps, smoothing, first=self.config.start,
-            stride=self.config.stride, looks=None if alike is None else stream.looks,
+            stride=self.config.stride, looks=None if alike is None else stream.results.mean_features,
         )  # fmt: skip
 
     def effective(self, stream: Stream) -> RunConfig:
@@ -259,7 +259,7 @@ class Session:
 
     def warnings(self, stream: Stream) -> list[str]:
         """What went wrong in a stream and was survived."""
-        found = [*stream.source.warnings, *getattr(stream.detector, "warnings", []), *stream.output.warnings]
+        found = [*stream.source.warnings, *stream.detector.warnings, *stream.output.warnings]
         found += [f"{count} x {what}" for what, count in stream.tracker.warnings.items() if count]
         return found + list(self.encoder.warnings if self.encoder is not None else [])
 

@@ -4,83 +4,120 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Protocol
 
 import numpy as np
 
 from tracker.app.outputs import StreamOutput
 from tracker.app.timing import Timing
-from tracker.core.interfaces import Detector, Source
+from tracker.core.interfaces import CameraMotion, Detector, Encoder, OpticalFlow, Source
 from tracker.core.types import Detections, Frame, Tracks
 from tracker.tracking.tracker import DeepSort
 
 
-class CropEncoder(Protocol):
-    """The two halves of an encoder, timed apart: cut all boxes, then turn all crops into features."""
+@dataclass(eq=False)
+class Counts:
+    """What a stream has come to so far.
 
-    dimension: int
+    Attributes
+    ----------
+    frames : int
+        Frames written.
+    detected : int
+        Frames with detections that the select step has seen.
+    objects : int
+        Detections, all frames together.
+    embedded : int
+        Detections that got a feature.
+    visible : int
+        Boxes written in the last frame.
+    first_time_s, last_time_s : float
+        Times of the first and the last frame written, seconds.
+    """
 
-    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Crops (N,H,W,C) uint8 of several frames' boxes."""
-
-    def encode(self, crops: np.ndarray) -> np.ndarray:
-        """Features (N,D) float32 of crops."""
-
-
-class Flow(Protocol):
-    """Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
-
-    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None:
-        """Boxes of a frame."""
-
-    def forget(self) -> None:
-        """Drop what was remembered of earlier frames."""
+    frames: int = 0
+    detected: int = 0
+    objects: int = 0
+    embedded: int = 0
+    visible: int = 0
+    first_time_s: float = 0.0
+    last_time_s: float = 0.0
 
 
-Camera = Callable[[Frame, Detections | None], np.ndarray | None]
-"""Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
+@dataclass(eq=False)
+class Results:
+    """What is known of a stream's tracks, by their ids.
+
+    Attributes
+    ----------
+    class_of : dict of int to int
+        Class id, as last written.
+    mean_features : dict of int to ndarray, optional
+        Mean feature (D,), where someone will ask for it when the run is over.
+    """
+
+    class_of: dict[int, int] = field(default_factory=dict)
+    mean_features: dict[int, np.ndarray] | None = None
+
+
+@dataclass(eq=False)
+class Ending:
+    """How a stream ends.
+
+    Attributes
+    ----------
+    fails_at : float
+        Index of the frame at which a step failed: frames before it are finished, it and later ones are passed by.
+    error : BaseException, optional
+        What ended the stream before its time.
+    finished : bool
+        Its files are closed.
+    started_s : float
+        `time.perf_counter()` when its first frame was asked for.
+    elapsed_s : float
+        Seconds from there until its files were closed.
+    """
+
+    fails_at: float = inf
+    error: BaseException | None = None
+    finished: bool = False
+    started_s: float = 0.0
+    elapsed_s: float = 0.0
 
 
 @dataclass(eq=False)
 class Stream:
-    """One source with everything that belongs to it alone, and the counts of its run."""
+    """One source, the parts that work for it, and how it goes.
+
+    Attributes
+    ----------
+    number : int
+        From 0, in the order of the sources.
+    source, detector, tracker, output
+        The parts; a detector may work for several streams.
+    camera_motion, optical_flow : optional
+        Parts that only some runs need; optical flow fills frames that the detector leaves out.
+    text : str
+        The source as it was given.
+    since_detection : int
+        Frames since the detector last ran.
+    counts, results, ending
+        How it goes.
+    """
 
     number: int
     source: Source
     detector: Detector
     tracker: DeepSort
     output: StreamOutput
-    camera_motion: Camera | None = None
-    optical_flow: Flow | None = None
-    """Fills frames that the detector leaves out."""
+    camera_motion: CameraMotion | None = None
+    optical_flow: OpticalFlow | None = None
     text: str = ""
-    """The source as it was given."""
-    frames: int = 0
-    """Frames written."""
     since_detection: int = 1 << 30
-    """Frames since the detector last ran."""
-    detections: int = 0
-    """Frames with detections that the select step has seen."""
-    objects: int = 0
-    """Detections, all frames together."""
-    embedded: int = 0
-    """Detections that got a feature."""
-    looks: dict[int, np.ndarray] | None = None
-    """Mean features by track id, where someone will ask for them when the run is over."""
-    class_of: dict[int, int] = field(default_factory=dict)
-    """Class id by track id, as last written."""
-    visible: int = 0
-    """Boxes written in the last frame."""
-    first_time_s: float = 0.0
-    last_time_s: float = 0.0
-    fails_at: float = inf
-    """Index of the frame at which a step failed: frames before it are finished, it and later ones are passed by."""
-    error: BaseException | None = None
-    finished: bool = False
-    started_s: float = 0.0
-    elapsed_s: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+    results: Results = field(default_factory=Results)
+    ending: Ending = field(default_factory=Ending)
 
 
 @dataclass(eq=False, slots=True)
@@ -103,13 +140,48 @@ class Item:
     @property
     def lives(self) -> bool:
         """There is a frame, and no step failed at it or at one before."""
-        return self.frame is not None and self.frame.index < self.stream.fails_at
+        return self.frame is not None and self.frame.index < self.stream.ending.fails_at
 
     def fail(self, error: BaseException) -> None:
         """Mark the item with an error: later steps pass it by."""
         self.error = error
         if self.frame is not None:
-            self.stream.fails_at = min(self.stream.fails_at, self.frame.index)
+            ending = self.stream.ending
+            ending.fails_at = min(ending.fails_at, self.frame.index)
+
+
+Step = Callable[[list[Item]], None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Steps that one thread takes in turn; where it has an `admit`, several threads may, each with items of its own.
+
+    Attributes
+    ----------
+    name : str
+        For the thread.
+    steps : tuple of Step
+        In order.
+    stages : tuple of str
+        Names under which the steps are timed.
+    frames : int
+        Consecutive frames of a stream that are taken at once: the encoder's batches must not depend on what waits.
+    admit : Step, optional
+        Is shown all items in their order, before the threads share them out.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    stages: tuple[str, ...]
+    frames: int = 1
+    admit: Step | None = None
+
+    def joined(self, other: Group) -> Group:
+        """Both in one thread, `other` after this one."""
+        return replace(
+            self, name=f"{self.name}, {other.name}", steps=self.steps + other.steps, stages=self.stages + other.stages
+        )
 
 
 class Steps:
@@ -129,7 +201,7 @@ class Steps:
 
     def __init__(
         self,
-        encoder: CropEncoder | None,
+        encoder: Encoder | None,
         timing: Timing,
         *,
         appearance: str = "always",
@@ -140,6 +212,21 @@ class Steps:
         self.together = together if self.encoder is not None and appearance == "always" else 1
         self.timing, self.appearance = timing, appearance
         self.detect_every, self.embed_every = detect_every, 1
+
+    def groups(self) -> list[Group]:
+        """The steps before `write`, in order, those together that must share a thread.
+
+        What to encode is asked after the tracker's last update: one thread for both.
+        """
+        detect = Group("detect", (self.detect,), ("detect",), admit=self.plan)
+        encode = Group(
+            "encode", (self.optical_flow, self.camera_motion, self.select, self.encode),
+            ("optical_flow", "camera_motion", "crop", "encode"), frames=self.together,
+        )  # fmt: skip
+        associate = Group("associate", (self.associate,), ("associate",))
+        if self.encoder is not None and self.appearance == "auto":
+            return [detect, encode.joined(associate)]
+        return [detect, encode, associate]
 
     def plan(self, items: list[Item]) -> None:
         """Decide on which frames the detector runs, in their order: several may be at detection at the same time."""
@@ -195,8 +282,8 @@ class Steps:
         if not item.detect:  # carried boxes tell where a track went; its looks were taken where it was detected
             item.embedded = np.zeros(len(found), bool)
             return
-        item.stream.detections += 1
-        if item.stream.detections % self.embed_every:
+        item.stream.counts.detected += 1
+        if item.stream.counts.detected % self.embed_every:
             item.embedded = np.zeros(len(found), bool)
         elif self.appearance == "auto" and len(found):
             start = time.perf_counter()
@@ -220,7 +307,7 @@ class Steps:
             for item in wanted:
                 self.encode([item])
 
-    def _encode(self, encoder: CropEncoder, items: list[Item]) -> None:
+    def _encode(self, encoder: Encoder, items: list[Item]) -> None:
         pairs = [(i.frame.image, i.detections.xyxy[i.embedded]) for i in items]  # type: ignore[union-attr]
         if any(image is None and len(boxes) for image, boxes in pairs):
             raise ValueError("boxes to encode in a frame without pixels")
@@ -235,7 +322,7 @@ class Steps:
         for item, part in zip(items, np.split(features, np.cumsum(counts)[:-1]), strict=True):
             item.features = np.zeros((len(item.embedded), encoder.dimension), np.float32)  # type: ignore[arg-type]
             item.features[item.embedded] = part
-            item.stream.embedded += len(part)
+            item.stream.counts.embedded += len(part)
 
     def associate(self, items: list[Item]) -> None:
         """Match detections with tracks."""
@@ -251,9 +338,9 @@ class Steps:
             )  # fmt: skip
             # Where the detector did not run, tracks present when it last did are shown where the filter has them.
             item.tracks = tracks.written
-        if stream.looks is not None:
-            stream.looks.update(stream.tracker.looks())
-        stream.objects += len(found) if found is not None and item.detect else 0
+        if stream.results.mean_features is not None:
+            stream.results.mean_features.update(stream.tracker.looks())
+        stream.counts.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:
         """Draw, and write rows and video."""
@@ -271,11 +358,12 @@ class Steps:
         with self.timing.measure("write"):
             stream.output.write(frame, tracks, image)
         stream.output.show(frame, tracks, image)
-        stream.first_time_s = stream.first_time_s if stream.frames else frame.time_s
-        stream.last_time_s = frame.time_s
-        stream.frames += 1
-        stream.visible = len(tracks)
-        stream.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
+        counts = stream.counts
+        counts.first_time_s = counts.first_time_s if counts.frames else frame.time_s
+        counts.last_time_s = frame.time_s
+        counts.frames += 1
+        counts.visible = len(tracks)
+        stream.results.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
         self.timing.latency.add(time.perf_counter() - item.arrived_s)
 
     def _time(self, item: Item) -> float | None:

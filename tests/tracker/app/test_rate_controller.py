@@ -92,5 +92,5 @@ def test_a_slow_run_reaches_the_target(tmp_path, threads, monkeypatch):
     pipeline = make_pipeline(tmp_path, [source], detectors=[SceneDetector(slow)], threads=threads, video=False)
     controller = RateController(40, pipeline.steps, pipeline.stage_groups(), 2)
     pipeline.run(controller.watch, every_s=0.05)
-    assert pipeline.streams[0].frames == 150
+    assert pipeline.streams[0].counts.frames == 150
     assert controller.changes >= 3 and len(calls) < 90

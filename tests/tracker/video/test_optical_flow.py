@@ -76,15 +76,13 @@ def test_a_rate_controller_that_lets_frames_out_again_begins_anew(tmp_path):
     stream, steps = pipeline.streams[0], pipeline.steps
     stream.optical_flow = Watched()
     every = {1: 2, 3: 1, 6: 2}
-    plan = steps.plan
 
-    def planned(items):
-        steps.detect_every = every.get(items[0].frame.index, steps.detect_every) if items[0].frame else 1
-        plan(items)
+    def set_rate(index):
+        steps.detect_every = every.get(index, steps.detect_every)
 
-    steps.plan = planned
+    source.hook = set_rate
     pipeline.run()
-    assert stream.error is None
+    assert stream.ending.error is None
     assert calls == [(1, False, True), (2, True, False), (6, True, True), (7, False, False), (8, True, False),
                      (9, False, False)]  # fmt: skip
 
@@ -113,7 +111,11 @@ def test_without_texture_nothing_is_carried():
 class TexturedSource(SceneSource):
     def __iter__(self):
         for index in range(self._frames):
+            self.hook(index + 1)
             yield frame(index)
+
+    def hook(self, index):
+        pass
 
 
 class TexturedDetector(SceneDetector):
@@ -132,7 +134,7 @@ def test_in_the_pipeline_with_and_without_threads(tmp_path, appearance):
         stream = pipeline.streams[0]
         stream.optical_flow = OpticalFlow()
         pipeline.run()
-        assert stream.error is None and stream.objects == 16  # eight frames of two
+        assert stream.ending.error is None and stream.counts.objects == 16  # eight frames of two
         written.append((folder / "scene" / "tracks.txt").read_text())
         embedded.append(sum(encoder.batches))
     assert written[0] == written[1] and embedded[0] == embedded[1] <= 16
