@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from benchmarks.fps_rounds import Worker, about_machine, common_task, machine, summary, write_json
 from tracker.app.timing import STAGES
-from tracker.core.tensorflow import processor
-from tracker.errors import BackendMissingError, TrackerError
+from tracker.errors import TrackerError
 
-BASE: dict[str, Any] = {
-    "kind": "ours", "threads": True, "cut_graph": True, "batches": True, "appearance": "auto", "precision": None,
-    "objects": 0,
-}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "naive": {"kind": "naive"},
     "ours": {},
@@ -52,45 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
 
 
-class Worker:
-    """A variant's process."""
-
-    def __init__(self, name: str, task: dict[str, Any]) -> None:
-        self.name, self.rounds = name, []  # type: str, list[dict[str, Any]]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.fps_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.about = self._ask(json.dumps(task))
-
-    def run(self) -> dict[str, Any]:
-        """Run one round and return its figures."""
-        self.rounds.append(self._ask("go"))
-        return self.rounds[-1]
-
-    def _ask(self, line: str) -> dict[str, Any]:
-        process = self._process
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise TrackerError(f"variant {self.name!r} has no pipes")
-        try:
-            process.stdin.write(line + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            last = (process.stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise TrackerError(f"variant {self.name!r} ended: {last}")
-        result: dict[str, Any] = json.loads(answer)
-        return result
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(30)
-
-
 def main(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     if args.sweep:
@@ -120,29 +74,6 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def common_task(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """What all variants share: footage, detector and the encoder's frozen graph."""
-    video = args.video
-    if video is None:
-        subprocess.run([sys.executable, "-m", "videos", "make", "crossing", "--output", str(scratch)], check=True,
-                       stdout=subprocess.DEVNULL)  # fmt: skip
-        video = str(scratch / "crossing.mp4")
-    return {**BASE, "video": str(video), "frames": args.frames, "detector": args.detector, "tiles": args.tiles,
-            "device": args.device, "encoder": frozen(args), "objects": args.objects}  # fmt: skip
-
-
-def frozen(args: argparse.Namespace) -> str | None:
-    """Path of the frozen encoder, or None."""
-    from freeze.api import freeze_cached, frozen_default
-    from freeze.request import Request
-
-    if args.freeze:
-        return str(freeze_cached(Request(network=args.network, checkpoint=Path(args.freeze))))
-    if args.encoder == "none":
-        return None
-    return str(frozen_default(args.encoder)) if args.encoder in ("default", "colour") else str(Path(args.encoder))
-
-
 def compare(names: list[str], task: dict[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
     """Measure variants in turn, round by round."""
     workers: list[Worker] = []
@@ -159,35 +90,6 @@ def compare(names: list[str], task: dict[str, Any], rounds: int) -> dict[str, di
     finally:
         for worker in workers:
             worker.close()
-
-
-def summary(worker: Worker, first: Worker) -> dict[str, Any]:
-    """Medians over the rounds, and ratios to the first variant within each round."""
-    rounds, others = worker.rounds[1:], first.rounds[1:]
-    last = rounds[-1]
-    pairs = list(zip(rounds, others, strict=True))
-    totals = {k: median(r["totals"][k] for r in rounds) for k in last["totals"]}
-    return {
-        **worker.about,
-        "fps": median(r["frames"] / r["wall_s"] for r in rounds),
-        "cpu_ms_per_frame": median(1e3 * r["cpu_s"] / r["frames"] for r in rounds),
-        "fps_ratio": median(per_frame(o, "wall_s") / per_frame(r, "wall_s") for r, o in pairs),
-        "cpu_ratio": median(per_frame(o, "cpu_s") / per_frame(r, "cpu_s") for r, o in pairs),
-        "peak_mb": max(r["peak_mb"] for r in rounds),
-        "objects_per_frame": last["objects"] / last["frames"],
-        "share_embedded": last["embedded"] / max(last["objects"], 1),
-        "ids": last["ids"],
-        "warm_up_s": worker.rounds[0]["wall_s"],
-        "outside": median(1 - r["networks_s"] / r["wall_s"] for r in rounds),
-        "other_stages": 1 - (totals["detect"] + totals["encode"]) / sum(totals.values()),
-        "stages": last["stages"],
-        "tracks": last["rows"],
-    }
-
-
-def per_frame(round_: dict[str, Any], key: str) -> float:
-    """A figure of a round divided by its frames."""
-    return float(round_[key] / round_["frames"])
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -226,43 +128,3 @@ def setting_table(found: dict[str, dict[str, Any]]) -> str:
         runs = f"{v['detector']} | {v['encoder'] or 'none'}"
         lines.append(f"{name:18} {v['start_s']:10.1f} {v['warm_up_s']:10.1f}  {runs}")
     return "\n".join(lines)
-
-
-def machine() -> dict[str, Any]:
-    """Processor and versions that figures depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    packages: dict[str, str | None] = {}
-    for name in ("tensorflow", "openvino", "opencv-python", "numpy", "av"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {"processor": processor(), "python": sys.version.split()[0], "packages": packages}
-
-
-def about_machine() -> str:
-    """The same in one line."""
-    m = machine()
-    packages = ", ".join(f"{name} {version}" for name, version in m["packages"].items() if version)
-    return f"{m['processor']}; Python {m['python']}, {packages}"
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write the figures, or say why that failed."""
-    try:
-        path.write_text(json.dumps(data, indent=1) + "\n")
-    except OSError as e:
-        raise TrackerError(f"{path}: cannot be written ({e.strerror})") from None
-
-
-def matplotlib_axes() -> Any:
-    """`matplotlib.pyplot` without a display."""
-    try:
-        import matplotlib
-    except ImportError as e:
-        raise BackendMissingError(f"the plot needs matplotlib ({e}); run `pip install '.[eval]'`") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.fps import Worker, per_frame, summary
+from benchmarks.fps_rounds import Worker, per_frame, summary
 from tracker.errors import TrackerError
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fps import about_machine, common_task, machine, write_json
+from benchmarks.fps_rounds import about_machine, common_task, machine, write_json
 from benchmarks.fps_worker import Ours
 from tracker.app.timing import Timing
 from tracker.core.interfaces import SourceInfo

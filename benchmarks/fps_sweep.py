@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.fps import BASE, Worker, frozen, machine, matplotlib_axes, write_json
+from benchmarks.fps_rounds import BASE, Worker, frozen, machine, matplotlib_axes, write_json
 
 OBJECTS = (5, 10, 25, 50, 100, 200)
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}

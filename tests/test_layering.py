@@ -102,16 +102,12 @@ def module_files() -> dict[str, Path]:
 MODULES = module_files()
 
 
-def imports(path: Path, *, late: bool = True) -> set[str]:
-    """Project modules imported in a file, `if TYPE_CHECKING` aside: types carry no run-time coupling.
-
-    late : also those imported inside functions.
-    """
+def imports(path: Path) -> set[str]:
+    """Project modules imported in a file, inside functions too; not under `if TYPE_CHECKING`, which no run meets."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = set()
     for node in ast.walk(tree):
-        types_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        if types_only or (not late and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             skipped |= {id(n) for n in ast.walk(node)}
     found = set()
     for node in ast.walk(tree):
@@ -135,7 +131,7 @@ def test_packages_import_only_what_the_table_allows(module):
 
 
 def test_no_module_imports_itself_through_others():
-    graph = {m: imports(path, late=False) - {m} for m, path in MODULES.items()}
+    graph = {m: imports(path) - {m} for m, path in MODULES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from freeze.training.augment import augment
-from freeze.training.data import Crops
+from freeze.training.crops import Crops
 
 UNLABELLED = 0.25
 """Crops without a label, as a share of those with one."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from freeze.training import closed
 from freeze.training.batches import Batches
-from freeze.training.data import Crops
+from freeze.training.crops import Crops
 from freeze.training.errors import TrainDataError
 from freeze.training.evaluate import Separation, separation, unit
 from freeze.training.mine import ENOUGH, MANY

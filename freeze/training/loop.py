@@ -17,7 +17,8 @@ import numpy as np
 from freeze.training import closed
 from freeze.training.batches import Batches
 from freeze.training.config import TrainConfig
-from freeze.training.data import Crops, load, read_manifest
+from freeze.training.crops import Crops
+from freeze.training.data import load, read_manifest
 from freeze.training.errors import TrainError, TrainStateError
 from freeze.training.evaluate import unit
 from freeze.training.files import load_state, read_weights, save_state, write_checkpoint

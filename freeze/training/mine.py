@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from freeze.training.data import Crops
+from freeze.training.crops import Crops
 from freeze.training.errors import TrainDataError
 
 LONGEST_GAP = 3

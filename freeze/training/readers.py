@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from freeze.training import mine
 from freeze.training.errors import TrainDataError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -138,8 +139,6 @@ def beside(tlwh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def read_footage(path: Path) -> Iterator[Item]:
     """A video: the tracker follows what moves, and what it followed long and well seen are tracklets."""
-    from freeze.training import mine
-
     with tempfile.TemporaryDirectory() as folder:
         found = mine.footage(path, Path(folder), "auto")
     for i, k, crop in mine.cut_out(path, found):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from freeze.training.data import Crops
+from freeze.training.crops import Crops
 from freeze.training.evaluate import retrieval, separation
 
 Embed = Callable[[np.ndarray], np.ndarray]

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.fps import VARIANTS, setting_table, stage_table, summary, table
+from benchmarks.fps import VARIANTS, setting_table, stage_table, table
+from benchmarks.fps_rounds import summary
 from tests.scenes import write_video
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from freeze.training import closed
-from freeze.training.data import Crops
+from freeze.training.crops import Crops
 from freeze.training.evaluate import separation, unit
 
 TRACKS, EACH, WIDTH = 24, 10, 16
