@@ -37,7 +37,7 @@ def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> 
     request : Request
         Its frames are what is looked at.
     open_one : Callable[[Request], OpenDetector]
-        Callable Opens a detector by the name in a request.
+        Opens a detector by the name in a request.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class CustomDetector:
     Parameters
     ----------
     look : Look
-        Callable Takes a uint8 (H,W,3) BGR picture, which it must not change, and returns its boxes; None: it did not
+        Takes a uint8 (H,W,3) BGR picture, which it must not change, and returns its boxes; None: it did not
         look. Its attribute `class_names`, where it has one, names the class ids; `close`, where it has one, is called
         at the end.
     name : str, optional

@@ -48,7 +48,7 @@ class Request:
     offline : bool
         Nothing may be fetched.
     frames : Sequence[Frame]
-        Sequence of Frame Spread over the source's first seconds, where the source can give them.
+        Spread over the source's first seconds, where the source can give them.
     """
 
     spec: str
@@ -66,7 +66,7 @@ class Family:
     key : str
         Its name, or the suffix of its files.
     open : Callable[[Request], OpenDetector]
-        Callable Opens one; what it needs is imported there.
+        Opens one; what it needs is imported there.
     about : str
         One line for lists.
     needs_frames : bool
@@ -187,7 +187,7 @@ def open_detector(
     Parameters
     ----------
     spec : str or Path or Look
-        Str, Path or Callable A name or a file of `FAMILIES`, a plug-in's name, or a callable (see `detectors.custom`).
+        A name or a file of `FAMILIES`, a plug-in's name, or a callable (see `detectors.custom`).
     confidence, nms : float, optional
         Thresholds, 0 to 1; None: the detector's own.
     tiles : str
@@ -196,14 +196,14 @@ def open_detector(
         Names to keep; None keeps all, or people and vehicles where a network knows much else; ("all",) keeps all.
     device : str
         auto, cpu, gpu or gpu:N.
-    runtime, precision, threads : int or str or None
-        Str, str, int or None See `detectors.runners.graphs.open_runner`.
+    runtime, precision, threads : str, str, int or None
+        See `detectors.runners.graphs.open_runner`.
     offline : bool
         Nothing may be fetched.
     faint : bool
         Without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
     frames : Sequence[Frame]
-        Sequence of Frame Spread over the first seconds, where the source can give them (files can), for families that
+        Spread over the first seconds, where the source can give them (files can), for families that
         need them.
 
     Raises
