@@ -1,13 +1,31 @@
-"""Files: the cache folder, whole writes, fields of CSV, and model files refused before a parser meets them."""
+"""Files: names, the cache folder, whole writes, and model files refused before a parser meets them."""
 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
+from tracker.core.text import SHOWN_BYTES, shorten
+from tracker.core.text import quoted as quoted
 from tracker.errors import DetectorError, OutputError
+
+_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that are devices on Windows, whatever their suffix."""
+
+
+def path_component(name: str, instead: str = "run") -> str:
+    """A name from a file, an address or a model as one component of a path, on any system.
+
+    No separator, control character or byte that is not UTF-8; no dots or blanks at its ends, so no `..` and nothing
+    hidden; no name that Windows keeps for itself; at most 100 bytes. `instead` where nothing is left.
+    """
+    clean = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in name)
+    clean = re.sub(r"_{2,}", "_", shorten(clean, SHOWN_BYTES)).strip(" ._") if clean != name else name
+    clean = shorten(clean, SHOWN_BYTES).strip(" .")
+    return f"_{clean}" if _WINDOWS.fullmatch(clean) else clean or instead
 
 
 def cache_folder(*parts: str) -> Path:
@@ -131,7 +149,3 @@ class FileSink:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-
-def quoted(text: str) -> str:
-    """A CSV field, quoted where RFC 4180 asks for it."""
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text

@@ -12,7 +12,8 @@ import numpy as np
 
 from tracker.core.boxes import xyxy_to_tlwh
 from tracker.core.classes import class_name
-from tracker.core.files import FileSink, quoted
+from tracker.core.files import FileSink
+from tracker.core.text import csv_field
 from tracker.core.mot import format_rows
 from tracker.core.types import Frame, Tracks
 
@@ -40,7 +41,7 @@ class CsvSink(FileSink):
         """Append a line a track."""
         boxes = xyxy_to_tlwh(tracks.xyxy)
         lines = [
-            f"{frame.index},{frame.time_s:.3f},{i},{quoted(class_name(self._names, c))},"
+            f"{frame.index},{frame.time_s:.3f},{i},{csv_field(class_name(self._names, c))},"
             f"{x:.2f},{y:.2f},{w:.2f},{h:.2f},{s:.4f}\n"
             for i, c, (x, y, w, h), s in zip(
                 tracks.id.tolist(), tracks.class_id.tolist(), boxes.tolist(), tracks.score.tolist(), strict=True

@@ -1,0 +1,105 @@
+"""Addresses of cameras and streams: one type that connects with what they hold and never shows it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from tracker.core.files import path_component
+from tracker.core.text import printable
+from tracker.errors import SourceError
+
+_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PAIR = re.compile(r"(?P<key>[\w.-]*(?:user|login|account|pass|pwd|pw|token|key|secret|auth|sig)[\w.-]*?)="
+                   r"(?P<value>(?:(?!_\w+=)[^&/;])*)", re.IGNORECASE)  # fmt: skip
+HIDDEN = "***"
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address as it was given; `str` shows it without user, password and the values of its query.
+
+    `{NAME}` in it stands for the environment variable NAME, percent-encoded, so that no secret need be typed or kept.
+    """
+
+    given: str
+
+    @classmethod
+    def parse(cls, text: str) -> Address | None:
+        """An address, or None for what is none: `scheme://` is what makes one."""
+        return cls(text) if _ADDRESS.fullmatch(text) else None
+
+    @property
+    def scheme(self) -> str:
+        """In lower case, such as `rtsp`."""
+        return self.given.split("://", 1)[0].lower()
+
+    @property
+    def secret(self) -> bool:
+        """It holds what must not be shown; placeholders hold nothing."""
+        match = _ADDRESS.fullmatch(_PLACEHOLDER.sub("", self.given))
+        if match is None:
+            return False
+        user, place, _, query = _parts(match["rest"])
+        pairs = [m["value"] for m in _PAIR.finditer(place)]
+        return bool(user.strip(":") or any(pairs) or any(p.partition("=")[2] for p in re.split("[&;]", query)))
+
+    def connect(self) -> str:
+        """The address to connect to, placeholders filled in.
+
+        Raises
+        ------
+        SourceError : a placeholder's variable is not in the environment.
+        """
+
+        def value(match: re.Match[str]) -> str:
+            found = os.environ.get(match[1])
+            if found is None:
+                raise SourceError(
+                    f"{self}: the environment has no variable {match[1]}; set it, for example export {match[1]}=..."
+                )
+            return quote(found, safe="")
+
+        return _PLACEHOLDER.sub(value, self.given)
+
+    def __str__(self) -> str:
+        match = _ADDRESS.fullmatch(self.given)
+        if match is None:
+            return printable(self.given)
+        _, place, mark, query = _parts(match["rest"])
+        place = _PAIR.sub(rf"\g<key>={HIDDEN}", place.partition("#")[0])
+        if mark:
+            query = re.sub(r"=[^&;]*", f"={HIDDEN}", query.partition("#")[0])
+            query = query if "=" in query else HIDDEN
+        return printable(f"{match['scheme']}://{place}{mark}{query}")
+
+    def __repr__(self) -> str:
+        return f"Address({str(self)!r})"
+
+    def name(self) -> str:
+        """A name for files: host and path."""
+        place = str(self).split("://", 1)[-1].split("?")[0].replace(HIDDEN, "")
+        place = re.sub(r"\.[A-Za-z0-9]{2,4}$", "", place)
+        return path_component(re.sub(r"[^A-Za-z0-9]+", "_", place).strip("_"), "stream")
+
+
+def _parts(rest: str) -> tuple[str, str, str, str]:
+    """User part, host and path, `?` where there is one, and query of what follows `scheme://`.
+
+    A user part ends with the last @. FFmpeg looks for it before the path only, but passwords hold / and ?, too.
+    """
+    place, mark, query = rest.partition("?")
+    if "@" in query and not re.match(r"[^:@/]*(:\d*)?(/|$)", place):
+        place, mark, query = rest, "", ""
+    user, _, place = place.rpartition("@")
+    place, *more = place.split("?", 1)
+    return user, place, mark or "?" * len(more), query or "".join(more)
+
+
+def shown(text: str) -> str:
+    """A source as it is told: an address without its secrets, anything else printable."""
+    address = Address.parse(text)
+    return printable(text) if address is None else str(address)

@@ -1,0 +1,69 @@
+"""Text from outside (names of files, classes, layers; messages of libraries), made safe for a terminal, a table, a file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+SHOWN_BYTES = 100
+"""Longest name that a file, a class or a stream shows."""
+FORMULA = ("=", "+", "-", "@")
+"""What makes a spreadsheet take a field for a formula."""
+
+
+def printable(text: object) -> str:
+    """Text on one line: control and direction characters escaped, and what no encoding can write, too."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def label(text: object) -> str:
+    """A name as it is shown, drawn and written: printable, of one line and limited length."""
+    shown = printable(text)
+    return shown if len(shown.encode()) <= SHOWN_BYTES else shorten(shown, SHOWN_BYTES - 3) + "…"
+
+
+def shorten(text: str, most: int) -> str:
+    """The beginning of a text, of at most so many bytes in UTF-8."""
+    return text.encode()[:most].decode(errors="ignore")
+
+
+def quoted(text: str) -> str:
+    """A CSV field, quoted where RFC 4180 asks for it."""
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text
+
+
+def csv_field(text: str) -> str:
+    """A name as a CSV field: printable, quoted where it must be, and no formula to a spreadsheet."""
+    shown = printable(text)
+    return quoted("'" + shown if shown.lstrip().startswith(FORMULA) else shown)
+
+
+def tell(text: object, file: TextIO | None = None) -> None:
+    """Print lines to the standard output, or to `file`: each printable; nothing where the stream is closed.
+
+    Raises
+    ------
+    OSError : nobody reads the stream any more, or its disk is full.
+    """
+    stream = sys.stdout if file is None else file
+    if stream is None or stream.closed:  # cron jobs and daemons may have none
+        return
+    for line in str(text).split("\n"):
+        safe = printable(line).encode(stream.encoding or "utf-8", "backslashreplace")
+        stream.write(safe.decode(stream.encoding or "utf-8") + "\n")
+    stream.flush()
+
+
+def warn(text: object) -> None:
+    """Tell lines on the error output; what cannot be told there is dropped, since nothing else hangs on it."""
+    try:
+        tell(text, sys.stderr)
+    except (OSError, ValueError):
+        return
