@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser
-from tracker.errors import ConfigError, TrackerError
+from tracker.app.signals import INTERRUPTED, Signals
+from tracker.core.address import shown
+from tracker.core.text import tell, warn
+from tracker.errors import ConfigError, SourceError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.session import Session
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    _standard_streams()
     top = parser()
     given = vars(top.parse_args(arguments))
     try:
@@ -29,29 +31,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not config.sources:
             top.error("run needs a SOURCE")
     except ConfigError as e:
-        print(f"error: {e}", file=sys.stderr)
+        warn(f"error: {e}")
         return FAILED if "config" in given and not Path(given["config"]).is_file() else USAGE
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    try:
-        return _run(config, given)
-    except TrackerError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted before the first frame", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _silence()
-        return FAILED
-    except Exception as e:
-        if given.get("verbose"):
-            raise
-        text = " ".join(str(e).split())[:300]
-        print(f"error: {type(e).__name__}: {text}; this is a fault of the program: -v shows where", file=sys.stderr)
-        return FAILED
+    with Signals() as signals:
+        try:
+            return _run(config, given, signals)
+        except KeyboardInterrupt:
+            warn("interrupted before the first frame")
+            return INTERRUPTED
+        except BrokenPipeError:
+            _silence()
+            return FAILED
+        except Exception as e:
+            if given.get("verbose") and not isinstance(e, TrackerError):
+                raise
+            if signals.count:  # what was asked to end says that it was interrupted, in its own words
+                return INTERRUPTED
+            warn(f"error: {_said(e)}")
+            return FAILED
 
 
-def _run(config: RunConfig, given: dict[str, Any]) -> int:
+def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     from tracker.app.pipeline import Pipeline
     from tracker.app.rate_controller import RateController
     from tracker.app.report import Progress, reader_gone
@@ -59,45 +60,49 @@ def _run(config: RunConfig, given: dict[str, Any]) -> int:
     from tracker.core.tensorflow import cores
 
     quiet = given.get("quiet", False)
-    run = Session(config, given.get("output"), overwrite=given.get("overwrite", False),
-              say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)))  # fmt: skip
+
+    def say(line: str) -> None:
+        if not quiet:
+            _say(line)
+
+    run = Session(config, given.get("output"), overwrite=given.get("overwrite", False), say=say)
     pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
     for text, error in run.failed:
-        print(f"error: {text} is left out: {error}", file=sys.stderr)
+        warn(f"error: {shown(text)} is left out: {error}")
     controller = None
     if config.target_fps is not None:
         controller = RateController(
             config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.concurrency
         )
-    signals = _Signals(pipeline)
+    lost_reader = False
     progress = Progress(run.streams, quiet=quiet)
 
     def watch() -> None:
+        nonlocal lost_reader
         if reader_gone():
-            signals.lost_reader = True
+            lost_reader = True
             pipeline.stop()
             return
         progress.update()
         if controller is not None:
             controller.watch()
 
-    with signals:
-        pipeline.run(watch)
-        progress.close()
-        code = _finish(run, pipeline, signals, quiet=quiet, verbose=given.get("verbose", False))
+    signals.attach(pipeline)
+    pipeline.run(watch)
+    progress.close()
+    code = _finish(run, pipeline, signals, lost_reader, quiet=quiet, verbose=given.get("verbose", False))
     if pipeline.stuck:  # a thread inside foreign code would hold up the interpreter's end
-        sys.stdout.flush()
         os._exit(code)
     run.close()
     return code
 
 
-def _finish(run: Session, pipeline: Any, signals: _Signals, *, quiet: bool, verbose: bool) -> int:
+def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
     from tracker.app.report import as_json, summary, table
     from tracker.core.files import write_whole
 
-    errors = [f"{text}: {error}" for text, error in run.failed]
+    errors = [f"{shown(text)}: {error}" for text, error in run.failed]
     for stream in run.streams:
         warnings = [*run.warnings(stream), *pipeline.warnings]
         if dropped := pipeline.dropped[stream.number]:
@@ -107,44 +112,75 @@ def _finish(run: Session, pipeline: Any, signals: _Signals, *, quiet: bool, verb
                 data = summary(stream, run.timing, encoder=run.encoder_summary(), warnings=warnings,
                                device=run.device(), dropped=dropped, interrupted=signals.count > 0)  # fmt: skip
                 write_whole(stream.output.folder / "summary.json", as_json(data))
-                write_whole(stream.output.folder / "config.toml", run.effective(stream).to_toml())
+                effective = run.effective(stream)
+                write_whole(stream.output.folder / "config.toml", effective.to_toml(), private=effective.holds_secret)
                 if run.config.smooth:
                     write_whole(stream.output.folder / "tracks_smooth.txt", run.smoothed(stream))
             else:
                 stream.output.discard()
-        except TrackerError as e:
+                if not signals.count:
+                    stream.ending.error = stream.ending.error or SourceError(
+                        "no frame was tracked; nothing was written"
+                    )
+        except Exception as e:  # the other streams' results are written all the same
             stream.ending.error = stream.ending.error or e
         if stream.ending.error is not None:
             errors.append(_line(stream.text, stream.ending.error, stream.counts.frames))
         if not quiet:
             for warning in warnings:
-                print(f"warning: {warning}", file=sys.stderr)
-    if not quiet and not signals.lost_reader:
-        print(table(run.streams))
+                warn(f"warning: {warning}")
+    if not quiet and not lost_reader:
+        lines = [table(run.streams)]
         if verbose:
-            print(
-                *(
-                    f"{k:13} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"
-                    for k, v in run.timing.summary().items()
-                ),
-                sep="\n",
-            )
-        sys.stdout.flush()
+            lines += [
+                f"{k:13} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"
+                for k, v in run.timing.summary().items()
+            ]
+        if (reason := _say("\n".join(lines))) is not None:
+            errors.append(f"the standard output cannot be written ({reason}); the results are whole")
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
-    if signals.lost_reader:
+        warn(f"error: {error}")
+    if lost_reader:
         _silence()
-    return FAILED if errors or signals.lost_reader else INTERRUPTED if signals.count else DONE
+    return FAILED if errors or lost_reader else INTERRUPTED if signals.count else DONE
 
 
 def _line(source: str, error: BaseException, frames: int) -> str:
+    """What ended a source, as one line."""
+    text = _said(error)
+    return f"{shown(source)}: stopped after {frames} frames: {text}" if frames else f"{shown(source)}: {text}"
+
+
+def _said(error: BaseException) -> str:
     """An error as one line: ours as they are, others with their type and where to look."""
-    text = (
-        str(error)
-        if isinstance(error, TrackerError)
-        else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    )
-    return f"{source}: stopped after {frames} frames: {text}" if frames else f"{source}: {text}"
+    if isinstance(error, TrackerError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "no memory is left; track fewer sources at once, or smaller frames"
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}; this is a fault of the program: -v shows where"
+
+
+def _standard_streams() -> None:
+    """Give the standard streams that are closed (cron, daemons) a place: else the next files opened would take it."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _say(text: str) -> str | None:
+    """Tell lines on the standard output; why it cannot be written, where it cannot."""
+    try:
+        tell(text)
+    except OSError as e:
+        with suppress(OSError):  # what its buffer holds must not be tried again when the interpreter ends
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.close(null)
+        return e.strerror or str(e)
+    return None
 
 
 def _silence() -> None:
@@ -153,31 +189,3 @@ def _silence() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-
-
-class _Signals:
-    """Ctrl-C or SIGTERM once: finish the frames on their way; twice: give them up."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self.count = 0
-        self.lost_reader = False
-        self._pipeline = pipeline
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(ValueError):  # not in the main thread: the caller's handlers stay
-                self._old[number] = signal.signal(number, self._handle)
-        return self
-
-    def _handle(self, number: int, frame: Any) -> None:
-        self.count += 1
-        if self.count == 1:
-            self._pipeline.stop()
-        else:
-            self._pipeline.abort()
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._old.items():
-            # Who asked for the end is getting it: one more request must not break off the exit with its code.
-            signal.signal(number, signal.SIG_IGN if self.count else handler)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from tracker.core.address import Address
 from tracker.errors import ConfigError
 from tracker.tracking.config import TrackerConfig
 
@@ -78,6 +79,12 @@ class RunConfig:
             raise ConfigError(
                 f"encoder {self.encoder} and an encoder to freeze ({', '.join(self.freeze)}); expected one"
             )
+
+    @property
+    def holds_secret(self) -> bool:
+        """A source's address has a password or the like in it."""
+        addresses = (Address.parse(text) for text in self.sources)
+        return any(a.secret for a in addresses if a is not None)
 
     def to_toml(self) -> str:
         """The configuration as TOML; keys that are None are left out."""

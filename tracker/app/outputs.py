@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ import numpy as np
 from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
-from tracker.errors import OutputError, TrackerError
+from tracker.errors import OutputError
 from tracker.video.draw import Painter
 from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import VideoSink
@@ -59,6 +60,10 @@ def release_folder(folder: Path) -> None:
     """Remove a claimed folder that nothing was written to."""
     with suppress(OSError):
         folder.rmdir()
+
+
+LOOK_S = 1.0
+"""Between two looks whether the folder is still there."""
 
 
 class Viewer(Protocol):
@@ -109,6 +114,7 @@ class StreamOutput:
         self._rows: list[MotSink | CsvSink] = []
         self._video: VideoSink | None = None
         self._opened = self._closed = False
+        self._looked_s = time.monotonic()
         self._lock = threading.Lock()
 
     @property
@@ -141,6 +147,7 @@ class StreamOutput:
                 return
             if not self._opened:
                 self._open()
+            self._look_around()
             for sink in self._rows:
                 sink.write(frame, tracks)
             if image is not None and self._video is not None:
@@ -152,6 +159,18 @@ class StreamOutput:
         """Show the viewers a frame that was written; unlike `write`, this may wait for whoever looks."""
         for viewer in self._viewers:
             viewer.view(frame, tracks, image)
+
+    def _look_around(self) -> None:
+        """Once a second: raise OutputError where the files being written are no longer where they belong."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now
+        if any(not sink.in_place for sink in (*self._rows, self._video) if sink is not None):
+            raise OutputError(
+                f"{self.folder}: was removed, moved or unmounted while the run wrote to it, and its files with it; "
+                "run again with an --output folder that stays"
+            )
 
     def _open(self) -> None:
         self._opened = True
@@ -177,12 +196,12 @@ class StreamOutput:
             if self._closed:
                 return
             self._closed = True
-            errors: list[TrackerError] = []
+            errors: list[Exception] = []
             for sink in (*self._rows, self._video, self._window, *self._viewers):
                 try:
                     if sink is not None:
                         sink.close()
-                except TrackerError as e:
+                except Exception as e:  # the other files are finished whatever happens to this one
                     errors.append(e)
             if self._window is not None and self._window.warning:
                 self.warnings.append(self._window.warning)

@@ -8,21 +8,25 @@ stream ends by an item without a frame, which carries the error where there was 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
+from pathlib import Path
+from typing import Any
 
 from tracker.app.channel import Channel, Closed, OrderedWorkers
 from tracker.app.steps import Group, Item, Step, Steps, Stream
 from tracker.core.types import Frame
-from tracker.errors import TrackerError
 
 ROOM_BYTES = 25_000_000
 """Pixels that may wait between two stages: three frames up to full HD, one of 4K."""
 STALL_S = 10.0
 """A stage that works on one frame for longer is named."""
+STANDSTILL_S = 60.0
+"""A run of files in which no stage is at work and no frame comes out for so long will not end by itself."""
 GRACE_S = 5.0
 """After a request to stop, frames on their way are given up when none was finished for so long."""
 
@@ -59,15 +63,12 @@ class Pipeline:
         self._channels += [Channel(lanes, max(room, self._frames(group))) for group in self._groups[1:]]
         self._outlets: list[Channel[Item]] = [Channel(1, room) for _ in streams]
         self._workers = [
-            *(
-                threading.Thread(target=self._decode, args=(s,), name=f"decode {s.number}", daemon=True)
-                for s in streams
-            ),
+            *(self._thread(f"decode {s.number}", self._decode, s) for s in streams),
             *self._step_threads(),
-            *(threading.Thread(target=self._finish, args=(s,), name=f"write {s.number}", daemon=True) for s in streams),
+            *(self._thread(f"write {s.number}", self._finish, s) for s in streams),
         ]
         if not threads:
-            self._workers = [threading.Thread(target=self._sequential, name="all steps", daemon=True)]
+            self._workers = [self._thread("all steps", self._sequential)]
 
     def _step_threads(self) -> list[threading.Thread]:
         threads = []
@@ -75,9 +76,26 @@ class Pipeline:
             admit = {"admit": group.admit} if group.admit is not None else {}
             workers = OrderedWorkers(self._channels[number], count=self._frames(group), **admit)
             for _ in range(self.concurrency if group.admit is not None else 1):
-                arguments = (number, group, workers)
-                threads.append(threading.Thread(target=self._work, args=arguments, name=group.name, daemon=True))
+                threads.append(self._thread(group.name, self._work, number, group, workers))
         return threads
+
+    def _thread(self, name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:
+        """A thread whose failure is the run's: whatever it raises ends the streams that it leaves unfinished."""
+
+        def guarded() -> None:
+            try:
+                work(*arguments)
+            except BaseException as e:
+                self._fail(e)
+
+        return threading.Thread(target=guarded, name=name, daemon=True)
+
+    def _fail(self, error: BaseException) -> None:
+        """Something of the pipeline itself broke: give every unfinished stream the error, and all frames up."""
+        for stream in self.streams:
+            if not stream.ending.finished:
+                stream.ending.error = stream.ending.error or error
+        self.abort()
 
     def _frames(self, group: Group) -> int:
         """Frames of a stream that a group takes at once; one where a live source may not wait for the next."""
@@ -100,19 +118,33 @@ class Pipeline:
             stream.ending.started_s = time.perf_counter()
         for worker in self._workers:
             worker.start()
-        done, progress_s = -1, time.perf_counter()
+        done, stopping, progress_s = -1, False, time.perf_counter()
         while self._unfinished:
             with self._idle:
                 self._idle.wait_for(lambda: not self._unfinished, every_s)
             if watch is not None:
                 watch()
             self._look_for_stalls()
-            if (frames := sum(s.counts.frames for s in self.streams)) != done or not self._stop.is_set():
-                done, progress_s = frames, time.perf_counter()
-            if self._abort.is_set() or (self._stop.is_set() and time.perf_counter() - progress_s > GRACE_S):
+            before, done = done, sum(s.counts.frames for s in self.streams)
+            asked, stopping = stopping, self._stop.is_set()
+            if done != before or stopping != asked or (self.steps.timing.busy() and not stopping):
+                progress_s = time.perf_counter()
+            idle_s = time.perf_counter() - progress_s
+            if self._abort.is_set() or (self._stop.is_set() and idle_s > GRACE_S):
                 self._give_up()
+            elif idle_s > STANDSTILL_S and not any(s.source.info.live for s in self.streams):
+                self._fail(RuntimeError(f"nothing has moved for {idle_s:.0f} s: {self._positions()}"))
         for worker in self._workers:
             worker.join(0.5)
+
+    def _positions(self) -> str:
+        """Where the threads stand, as `name in file:line function`."""
+        frames = sys._current_frames()  # noqa: SLF001 (documented, for debuggers)
+        return "; ".join(
+            f"{w.name} in {Path(f.f_code.co_filename).name}:{f.f_lineno} {f.f_code.co_name}"
+            for w in self._workers
+            if (f := frames.get(w.ident or 0)) is not None
+        )
 
     def stop(self) -> None:
         """Read no further frames; those on their way are finished."""
@@ -158,7 +190,7 @@ class Pipeline:
                     inlet.put(Item(stream, frame, time.perf_counter()), stream.number)
         except Closed:
             pass
-        except Exception as e:
+        except BaseException as e:
             error = e
         inlet.end(stream.number, Item(stream, None, error=error))
 
@@ -245,12 +277,13 @@ class Pipeline:
                 stream.source.close()
         try:
             stream.output.close()
-        except TrackerError as e:
+        except BaseException as e:
             ending.error = ending.error or e
-        ending.elapsed_s = time.perf_counter() - ending.started_s
-        with self._idle:
-            self._unfinished -= 1
-            self._idle.notify_all()
+        finally:
+            ending.elapsed_s = time.perf_counter() - ending.started_s
+            with self._idle:
+                self._unfinished -= 1
+                self._idle.notify_all()
 
     def _give_up(self) -> None:
         for channel in (*self._channels, *self._outlets):

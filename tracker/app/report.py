@@ -15,6 +15,7 @@ from typing import Any
 from tracker.app.steps import Stream
 from tracker.app.timing import Timing
 from tracker.core.classes import class_name
+from tracker.core.text import warn
 
 LINE_EVERY_S = 10.0
 """Between progress lines where the error output is no terminal."""
@@ -29,7 +30,7 @@ class Progress:
         self._bar: Any = None
         totals = [s.source.info.frames for s in streams]
         self._total = None if None in totals else sum(t or 0 for t in totals)
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             self._bar = self._make_bar()
             self._bar.start()
 
@@ -59,7 +60,7 @@ class Progress:
         elif not self._quiet and now - self._last >= LINE_EVERY_S:
             self._last = now
             share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
-            print(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects", file=sys.stderr, flush=True)
+            warn(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects")
 
     def close(self) -> None:
         """Show it a last time and free the terminal."""

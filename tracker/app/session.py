@@ -16,8 +16,12 @@ from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_fold
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
 from tracker.app.timing import Timing
+from tracker.core.address import Address
+from tracker.core.files import unique
+from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
 from tracker.core.tensorflow import cores
+from tracker.core.text import printable
 from tracker.core.types import Detections
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.tracking.config import TrackerConfig
@@ -118,18 +122,17 @@ class Session:
             )
 
     def _folders(self, sources: list[Source], output: Path | None, overwrite: bool) -> Sequence[Path | None]:
+        """A folder for every source, each with a name of its own, held until the run is closed."""
         if not self._files:
             return [None] * len(sources)
         folders: list[Path] = []
+        taken: set[str] = set()
         for source in sources:
-            name = source.info.name or "run"
-            if output is None or len(self.config.sources) == 1:
-                wanted = output
-            else:
-                number = sum(s.info.name == name for s in sources[: len(folders)])
-                wanted = output / (name if not number else f"{name}-{number + 1}")
-            folder = claim_folder(wanted, name, overwrite=overwrite)
+            name = unique(source.info.name, taken)
+            wanted = output if output is None or len(self.config.sources) == 1 else output / name
+            folder = claim_folder(wanted, source.info.name, overwrite=overwrite)
             self._open.callback(release_folder, folder)
+            self._open.callback(FolderLock(folder).release)
             folders.append(folder)
         return folders
 
@@ -233,7 +236,8 @@ class Session:
     def effective(self, stream: Stream) -> RunConfig:
         """The configuration that repeats one stream's run."""
         path = Path(stream.text).expanduser()
-        text = str(path.resolve()) if path.exists() else stream.text
+        text = stream.text if Address.parse(stream.text) or not path.exists() else str(path.resolve())
+        text = text if text.isprintable() else printable(text)  # TOML is UTF-8
         return replace(self.config, sources=(text,), tracker=self.tracker_config)
 
     @property

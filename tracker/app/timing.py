@@ -87,6 +87,10 @@ class Timing:
             for _ in range(count):
                 self.stages[stage].add(seconds)
 
+    def busy(self) -> bool:
+        """Some stage is at work."""
+        return bool(self._busy)
+
     def stalled(self, limit_s: float) -> dict[str, float]:
         """Stages that have worked on one frame for longer than `limit_s`, with seconds since they began."""
         now = time.perf_counter()

@@ -11,7 +11,7 @@ from tracker.core.files import path_component
 from tracker.core.text import printable
 from tracker.errors import SourceError
 
-_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.+", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PAIR = re.compile(r"(?P<key>[\w.-]*(?:user|login|account|pass|pwd|pw|token|key|secret|auth|sig)[\w.-]*?)="
                    r"(?P<value>(?:(?!_\w+=)[^&/;])*)", re.IGNORECASE)  # fmt: skip
@@ -40,12 +40,9 @@ class Address:
     @property
     def secret(self) -> bool:
         """It holds what must not be shown; placeholders hold nothing."""
-        match = _ADDRESS.fullmatch(_PLACEHOLDER.sub("", self.given))
-        if match is None:
-            return False
-        user, place, _, query = _parts(match["rest"])
-        pairs = [m["value"] for m in _PAIR.finditer(place)]
-        return bool(user.strip(":") or any(pairs) or any(p.partition("=")[2] for p in re.split("[&;]", query)))
+        user, place, query = _parts(_PLACEHOLDER.sub("", self.given).partition("://")[2])
+        pairs = [m["value"] for m in _PAIR.finditer(place)] + [p.rpartition("=")[2] for p in re.split("[&;]", query)]
+        return bool(user.strip(":") or "@" in place + query or any(pairs))
 
     def connect(self) -> str:
         """The address to connect to, placeholders filled in.
@@ -66,15 +63,13 @@ class Address:
         return _PLACEHOLDER.sub(value, self.given)
 
     def __str__(self) -> str:
-        match = _ADDRESS.fullmatch(self.given)
-        if match is None:
-            return printable(self.given)
-        _, place, mark, query = _parts(match["rest"])
-        place = _PAIR.sub(rf"\g<key>={HIDDEN}", place.partition("#")[0])
-        if mark:
-            query = re.sub(r"=[^&;]*", f"={HIDDEN}", query.partition("#")[0])
-            query = query if "=" in query else HIDDEN
-        return printable(f"{match['scheme']}://{place}{mark}{query}")
+        scheme, _, rest = self.given.partition("://")
+        _, place, query = _parts(rest)
+        if "@" in place + query:  # an unusual password, or no password at all: nobody can tell where it ends
+            return printable(f"{scheme}://{HIDDEN}")
+        place = _PAIR.sub(rf"\g<key>={HIDDEN}", place)
+        shown = re.sub(r"=[^&;]*", f"={HIDDEN}", query) if "=" in query else HIDDEN
+        return printable(f"{scheme}://{place}" + (f"?{shown}" if query else ""))
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -86,17 +81,14 @@ class Address:
         return path_component(re.sub(r"[^A-Za-z0-9]+", "_", place).strip("_"), "stream")
 
 
-def _parts(rest: str) -> tuple[str, str, str, str]:
-    """User part, host and path, `?` where there is one, and query of what follows `scheme://`.
-
-    A user part ends with the last @. FFmpeg looks for it before the path only, but passwords hold / and ?, too.
-    """
-    place, mark, query = rest.partition("?")
-    if "@" in query and not re.match(r"[^:@/]*(:\d*)?(/|$)", place):
-        place, mark, query = rest, "", ""
-    user, _, place = place.rpartition("@")
-    place, *more = place.split("?", 1)
-    return user, place, mark or "?" * len(more), query or "".join(more)
+def _parts(rest: str) -> tuple[str, str, str]:
+    """User part, host and path, and query of what follows `scheme://`, split as FFmpeg does."""
+    place, _, query = rest.partition("#")[0].partition("?")
+    if "#" in rest:  # a password may hold one
+        query += "@" * ("@" in rest.partition("#")[2])
+    authority, slash, path = place.partition("/")
+    user, _, host = authority.rpartition("@")
+    return user, host + slash + path, query
 
 
 def shown(text: str) -> str:

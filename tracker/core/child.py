@@ -1,4 +1,4 @@
-"""Work on files of strangers in a process of its own, with limits of time and memory: what kills it is one message here.
+"""Work on strangers' files in a process of its own, with limits of time and memory: what kills it is a message here.
 
 `python -m tracker.core.child SECONDS BYTES MODULE ARGUMENT...` sets the limits and runs a module.
 """
@@ -21,7 +21,7 @@ MARK = "TRACKER_CHILD"
 """In the environment of a process that runs under limits, so that it makes no further one."""
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """A child that did not end by itself; its text says how it went."""
 
 
@@ -50,16 +50,16 @@ def run(
 
     Raises
     ------
-    Ended
+    EndedError
         It took too long, or a signal ended it.
     """
     with _started(module, arguments, seconds, environment or {}, subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise Ended(f"it did not end within {seconds:g} s") from None
+            raise EndedError(f"it did not end within {seconds:g} s") from None
     if process.returncode < 0:
-        raise Ended(_signal(-process.returncode))
+        raise EndedError(_signal(-process.returncode))
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -68,13 +68,13 @@ def pass_on(module: str, arguments: Sequence[str]) -> int:
 
     Raises
     ------
-    Ended
+    EndedError
         A signal ended it.
     """
     with _started(module, arguments, None, {}, None) as process:
         code = process.wait()
     if code < 0:
-        raise Ended(_signal(-code))
+        raise EndedError(_signal(-code))
     return code
 
 

@@ -28,6 +28,22 @@ def path_component(name: str, instead: str = "run") -> str:
     return f"_{clean}" if _WINDOWS.fullmatch(clean) else clean or instead
 
 
+def not_inside(path: str) -> bool:
+    """A relative path from a file leads, or may lead on some system, out of the folder that the file is in."""
+    parts = re.split(r"[/\\]", path)
+    return not path or "\0" in path or ".." in parts or not parts[0] or ":" in parts[0]
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """The first of `name`, `name-2`, ... that is not taken, also where case does not count; takes it."""
+    number, free = 1, name
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
 def cache_folder(*parts: str) -> Path:
     """The folder `parts` inside the user's cache, made if needed.
 
@@ -76,10 +92,24 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write beside the target, then rename: a reader never meets half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data)
+        with create(temporary) as file:
+            write_all(file, data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def create(path: Path, mode: int = 0o666) -> IO[bytes]:
+    """A new, empty file to write to, without a buffer; what stood there goes, and no link is followed.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or somebody makes it at the same time.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, mode), "w+b", buffering=0)
 
 
 def part_of(path: Path) -> Path:
@@ -87,15 +117,34 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text at once; raises OutputError and leaves the old file where that fails."""
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace a file's text at once.
+
+    Parameters
+    ----------
+    private : bool, optional
+        Readable by its owner alone, for what holds a secret.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written; the old file stays.
+    """
     try:
-        part_of(path).write_text(text, encoding="utf-8")
+        with create(part_of(path), 0o600 if private else 0o666) as file:
+            write_all(file, text.encode("utf-8", "backslashreplace"))
         os.replace(part_of(path), path)
     except OSError as e:
         with suppress(OSError):
             part_of(path).unlink(missing_ok=True)
         raise failed(path, e) from None
+
+
+def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
+    """Write every byte: a file without a buffer may take a part of them at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def failed(path: Path, error: Exception) -> OutputError:
@@ -106,6 +155,14 @@ def failed(path: Path, error: Exception) -> OutputError:
     )
 
 
+def is_under(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that `path` names."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
 class FileSink:
     """A file written beside its place and moved there when closed; what a full disk cut off is dropped."""
 
@@ -113,7 +170,7 @@ class FileSink:
         self.path = path
         self._good = 0
         try:
-            self._file: IO[bytes] | None = open(part_of(path), "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file: IO[bytes] | None = create(part_of(path))
         except OSError as e:
             raise failed(path, e) from None
 
@@ -121,16 +178,19 @@ class FileSink:
         """Write a whole record; on failure the file ends with the record before."""
         if self._file is None:
             raise OutputError(f"{self.path}: is closed")
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            write_all(self._file, data)
             self._good += len(data)
         except OSError as e:
             with suppress(OSError):
                 self._file.truncate(self._good)
                 self._file.seek(self._good)
             raise failed(self.path, e) from None
+
+    @property
+    def in_place(self) -> bool:
+        """The file is still the one under its name: nobody removed, moved or unmounted its folder."""
+        return self._file is None or is_under(self._file, part_of(self.path))
 
     def close(self) -> None:
         """Move the file to its place; a second call does nothing."""
@@ -148,4 +208,3 @@ class FileSink:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-

@@ -74,7 +74,7 @@ REMEDY = "export an inference graph without them, or give --unsafe where you tru
 
 
 def refused(graph_def: Any, nodes: Iterable[Any] | None = None, also: Iterable[str] = ()) -> list[str]:
-    """Operations of a graph that inference does not need, each as `WriteFile (node NAME)`, in branches and functions too.
+    """Operations of a graph, its branches and functions that inference does not need, each as `WriteFile (node NAME)`.
 
     Parameters
     ----------

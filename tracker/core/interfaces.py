@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from tracker.core.files import path_component
 from tracker.core.types import Detections, Frame
 
 
@@ -16,7 +17,7 @@ class SourceInfo:
     """What a source knows of itself before its first frame."""
 
     name: str
-    """Stem for the output folder."""
+    """Of the output folder: one component of a path, whatever the source called itself."""
     size: tuple[int, int]
     """(width, height) in pixels."""
     fps: float
@@ -27,6 +28,9 @@ class SourceInfo:
     """True for cameras and network streams: the newest frame wins."""
     pixels: bool = True
     """False for a MOT sequence whose images are missing: frames hold no image."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", path_component(self.name))
 
 
 class Source(Protocol):

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tracker.core.boxes import xyxy_to_tlwh
+from tracker.core.files import not_inside
 from tracker.core.types import Tracks
 from tracker.errors import DetectionsError, SourceError
+
+MOST_FRAMES, MOST_FPS, MOST_SIDE = 10**9, 1000, 65_535
+"""What a sequence may state: a year at 25 frames per second, no faster than a high-speed camera, a picture's limits."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,15 @@ def read_seqinfo(folder: Path) -> SequenceInfo:
             f"{path} cannot be read ({reason}); "
             "expected a section [Sequence] with frameRate, seqLength, imWidth, imHeight"
         ) from None
-    if info.frames < 1 or info.fps <= 0 or min(info.size) < 1:
+    if not (1 <= info.frames <= MOST_FRAMES and 0.001 <= info.fps <= MOST_FPS and min(info.size) >= 1):
         raise SourceError(
-            f"{path} states {info.frames} frames of {info.size} at {info.fps} fps; expected positive numbers"
+            f"{path} states {info.frames} frames of {info.size} at {info.fps:g} fps; expected positive numbers, "
+            f"up to {MOST_FPS} fps"
         )
+    if max(info.size) > MOST_SIDE:
+        raise SourceError(f"{path} states frames of {info.size}; expected at most {MOST_SIDE} pixels a side")
+    if not_inside(info.images):
+        raise SourceError(f"{path}: imDir is {info.images!r}; expected a folder inside the sequence, such as img1")
     return info
 
 

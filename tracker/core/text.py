@@ -1,4 +1,4 @@
-"""Text from outside (names of files, classes, layers; messages of libraries), made safe for a terminal, a table, a file."""
+"""Text from outside (names of files and classes, messages of libraries), made safe for a terminal and for tables."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from tracker.core.address import Address, shown
 from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
@@ -60,7 +60,7 @@ class CameraFeed:
 class AddressFeed:
     """A network stream through PyAV, RTSP over TCP."""
 
-    def __init__(self, address: str, container: Any = None) -> None:
+    def __init__(self, address: Address, container: Any = None) -> None:
         import av
 
         self._av = av
@@ -69,7 +69,7 @@ class AddressFeed:
             stream = self._container.streams.video[0]
         except IndexError:
             self._container.close()
-            raise SourceError(f"{hide_password(address)}: sends no video; check the address") from None
+            raise SourceError(f"{address}: sends no video; check the address") from None
         self._frames = self._container.decode(stream)
         rate = float(stream.average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
@@ -87,18 +87,19 @@ class AddressFeed:
         self._container.close()
 
 
-def connect(address: str) -> Any:
+def connect(address: Address) -> Any:
     """A PyAV container for an address; raises SourceError where nothing answers or nothing known is sent."""
     import av
 
-    options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
+    options = {"rtsp_transport": "tcp"} if address.scheme.startswith("rtsp") else {}
+    started = time.monotonic()
     try:
-        return av.open(address, options=options, timeout=(OPEN_S, READ_S))
+        return av.open(address.connect(), options=options, timeout=(OPEN_S, READ_S))
     except (av.FFmpegError, OSError, ValueError) as e:
-        reason = str(getattr(e, "strerror", None) or e).splitlines()[0]
-        raise SourceError(
-            f"{hide_password(address)}: cannot be opened ({reason}); check the address and the network"
-        ) from None
+        reason = getattr(e, "strerror", None) or type(e).__name__
+        if time.monotonic() - started > 0.9 * OPEN_S:  # FFmpeg says that the data are invalid, which never came
+            reason = f"no answer within {OPEN_S:g} s"
+        raise SourceError(f"{address}: cannot be opened ({reason}); check the address and the network") from None
 
 
 class LiveSource(FrameSource):
@@ -116,14 +117,14 @@ class LiveSource(FrameSource):
         self._head = self._feed.read()
         if self._head is None:
             self._feed.release()
-            raise SourceError(f"{hide_password(text)}: opened, but no frame came; check that it is sending")
+            raise SourceError(f"{shown(text)}: opened, but no frame came; check that it is sending")
         self.reconnects = 0
         size = (self._head.shape[1], self._head.shape[0])
         frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
         self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
 
     def _open(self) -> Feed:
-        return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(self._text)
+        return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(Address(self._text))
 
     def __iter__(self) -> Iterator[Frame]:
         index, start = 0, time.monotonic()
@@ -192,20 +193,13 @@ def open_live(text: str, span: FrameRange, *, reconnect_s: float) -> Source:
     """A camera or an address; a file behind http with a known length is read like a file, no frame dropped."""
     if text.isdecimal():
         return LiveSource(text, span, reconnect_s=reconnect_s)
-    container = connect(text)
-    if text.lower().startswith(("http://", "https://")) and container.duration and container.size > 0:
-        return VideoFile(hide_password(text), stem(text), span, container)
-    return LiveSource(text, span, reconnect_s=reconnect_s, feed=AddressFeed(text, container))
-
-
-def hide_password(address: str) -> str:
-    """An address without its user and password, for messages and files."""
-    return re.sub(r"//[^/@]*@", "//", address)
+    address = Address(text)
+    container = connect(address)
+    if address.scheme in ("http", "https") and container.duration and container.size > 0:
+        return VideoFile(str(address), address.name(), span, container)
+    return LiveSource(text, span, reconnect_s=reconnect_s, feed=AddressFeed(address, container))
 
 
 def stem(text: str) -> str:
     """A name for the output folder: `camera0`, or the host and path of an address."""
-    if text.isdecimal():
-        return f"camera{text}"
-    bare = re.sub(r"^[a-z0-9+.-]+://", "", hide_password(text), flags=re.IGNORECASE).split("?")[0]
-    return re.sub(r"[^A-Za-z0-9]+", "_", re.sub(r"\.[A-Za-z0-9]{2,4}$", "", bare)).strip("_") or "stream"
+    return f"camera{text}" if text.isdecimal() else Address(text).name()

@@ -13,8 +13,8 @@ import numpy as np
 from tracker.core.boxes import xyxy_to_tlwh
 from tracker.core.classes import class_name
 from tracker.core.files import FileSink
-from tracker.core.text import csv_field
 from tracker.core.mot import format_rows
+from tracker.core.text import csv_field
 from tracker.core.types import Frame, Tracks
 
 CSV_HEADER = "frame,time_s,id,class,left,top,width,height,score\n"

@@ -7,13 +7,12 @@ import re
 import time
 from pathlib import Path
 
+from tracker.core.address import Address
 from tracker.core.interfaces import Source
 from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
 from tracker.video.live import LiveSource, open_live
-
-ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0) -> Source:
@@ -34,7 +33,7 @@ def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float
         if path.suffix.lower() in IMAGES:
             return ImageFiles([path], path.stem, span, where=str(path))
         return VideoFile(str(path), path.stem, span)
-    if text.isdecimal() or ADDRESS.match(text):
+    if text.isdecimal() or Address.parse(text):
         return open_live(text, span, reconnect_s=reconnect_s)
     if glob.has_magic(text):
         found = [Path(p) for p in glob.glob(str(path), recursive=True)]

@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 import cv2
 import numpy as np
 
-from tracker.core.files import failed, part_of
+from tracker.core.files import create, failed, is_under, part_of, write_all
 from tracker.errors import OutputError
 
 
@@ -83,6 +83,11 @@ class VideoSink:
         if self._file.error is not None:
             raise failed(self.path, self._file.error)
 
+    @property
+    def in_place(self) -> bool:
+        """The file is still the one under its name."""
+        return self._file.in_place
+
     def close(self) -> None:
         """Finish the video and move it to its place; a second call does nothing."""
         if self._file.closed:
@@ -116,19 +121,21 @@ class _Output:
         self.error: OSError | None = None
         self.closed = False
         try:
-            self._file = open(part_of(path), "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file = create(part_of(path))
         except OSError as e:
             raise failed(path, e) from None
 
     def write(self, data: bytes) -> int:
         if self.error is None:
-            view = memoryview(data)
             try:
-                while view:
-                    view = view[self._file.write(view) :]
+                write_all(self._file, data)
             except OSError as e:
                 self.error = e
         return len(data)
+
+    @property
+    def in_place(self) -> bool:
+        return self.closed or is_under(self._file, part_of(self.path))
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
