@@ -71,12 +71,12 @@ class Pipeline:
             self._workers = [self._thread("all steps", self._sequential)]
 
     def _step_threads(self) -> list[threading.Thread]:
-        threads = []
+        threads: list[threading.Thread] = []
         for number, group in enumerate(self._groups):
             admit = {"admit": group.admit} if group.admit is not None else {}
             workers = OrderedWorkers(self._channels[number], count=self._frames(group), **admit)
-            for _ in range(self.concurrency if group.admit is not None else 1):
-                threads.append(self._thread(group.name, self._work, number, group, workers))
+            count = self.concurrency if group.admit is not None else 1
+            threads += [self._thread(group.name, self._work, number, group, workers) for _ in range(count)]
         return threads
 
     def _thread(self, name: str, work: Callable[..., None], *arguments: Any) -> threading.Thread:
