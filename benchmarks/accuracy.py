@@ -26,7 +26,7 @@ from tracker.core.mot import read_seqinfo
 from tracker.core.types import Frame
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import SourceError, TrackerError
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.trackers import configure
 from tracker.video.files import FrameRange, open_sequence
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
@@ -198,7 +198,7 @@ def table(title: str, results: dict[str, dict[str, Any]]) -> dict[str, dict[str,
 def main(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     settings = parse(args.set)
-    TrackerConfig.preset("default", **settings)
+    configure("default", **settings)
     report: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for case in cases(args):

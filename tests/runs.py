@@ -11,8 +11,8 @@ from tracker.app.timing import Timing
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Detections, Frame
 from tracker.encoder.crops import CropBuffer
-from tracker.tracking.config import TrackerConfig
 from tracker.tracking.tracker import DeepSort
+from tracker.tracking.trackers import configure
 
 
 class SceneSource:
@@ -101,6 +101,6 @@ def make_pipeline(
         folder.mkdir(parents=True, exist_ok=True)
         output = StreamOutput(folder, source.info, ("block",), video=video, show=False)
         detector = detectors[n] if detectors else SceneDetector()
-        streams.append(Stream(n, source, detector, DeepSort(TrackerConfig(**config)), output))
+        streams.append(Stream(n, source, detector, DeepSort(configure(**config)), output))
     steps = Steps(encoder, Timing(), appearance=appearance, detect_every=detect_every, together=together)
     return Pipeline(streams, steps, threads=threads)

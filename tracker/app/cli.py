@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     given = vars(top.parse_args(arguments))
     try:
-        config = build_config(given)
+        with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:
+            config = build_config(given)
+        for warning in old_names:
+            warn(f"warning: {warning.message}")
         if not config.sources:
             top.error("run needs a SOURCE")
     except ConfigError as e:

@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from tracker.core.address import Address
 from tracker.errors import ConfigError
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import OverlapConfig, Settings
+from tracker.tracking.trackers import TRACKERS, setting_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,13 @@ class RunConfig:
     """Seconds to go on trying after a live source was lost."""
     freeze: dict[str, str] = field(default_factory=dict)
     """An encoder of the user's own to freeze and prove first: options of `python -m freeze` without their dashes."""
-    tracker: TrackerConfig = field(default_factory=TrackerConfig)
-    """Parameters of motion and association."""
+    tracker: Settings = field(default_factory=OverlapConfig)
+    """The configuration of the tracker that `preset` names."""
 
     def __post_init__(self) -> None:
         _choice("appearance", self.appearance, ("always", "auto", "off"))
+        if self.preset in TRACKERS and type(self.tracker) is not TRACKERS[self.preset].config:
+            raise ConfigError(f"preset {self.preset} and settings of another tracker ({type(self.tracker).__name__})")
         for name in ("start", "stride", "detect_every", "max_frames"):
             _at_least(name, getattr(self, name), 1)
         for name in ("confidence", "nms"):
@@ -119,7 +122,16 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(freeze, dict) or not all(isinstance(v, str) for v in freeze.values()):
             raise ConfigError(f"{path}: [freeze] is {freeze!r}; expected a table of strings")
         run["freeze"] = freeze
-    return run, _checked(data.get("tracker", {}), TrackerConfig, f"{path}: [tracker]")
+    return run, _tracker_table(data.get("tracker", {}), f"{path}: [tracker]")
+
+
+def _tracker_table(table: Any, where: str) -> dict[str, Any]:
+    """The table as it is; a tracker's configuration checks values, and whether a name is one of its own."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} is {table!r}; expected a table")
+    if unknown := sorted(set(table) - setting_names()):
+        raise ConfigError(f"{where} has unknown key {unknown[0]!r}; it knows: {', '.join(sorted(setting_names()))}")
+    return table
 
 
 def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tracker.app.config import RunConfig
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Detections, Frame, Tracks
 from tracker.errors import ConfigError, TrackerError
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.trackers import configure, setting_names
 
 log = logging.getLogger("tracker")
 
@@ -129,7 +129,7 @@ def track(
 def _config(*, source: str, detector: str, files: bool, settings: dict[str, Any]) -> RunConfig:
     """The settings as the command line would have made them."""
     run_names = {f.name for f in fields(RunConfig)} - {"sources", "tracker"}
-    tracker_names = {f.name for f in fields(TrackerConfig)}
+    tracker_names = setting_names()
     if unknown := sorted(set(settings) - run_names - tracker_names):
         raise ConfigError(f"unknown setting {unknown[0]!r}; expected one of {', '.join(sorted(run_names))}")
     run = {k: v for k, v in settings.items() if k in run_names}
@@ -138,7 +138,7 @@ def _config(*, source: str, detector: str, files: bool, settings: dict[str, Any]
     own = {k: v for k, v in settings.items() if k in tracker_names - run_names}
     preset = run.get("preset", RunConfig().preset)
     run.setdefault("video", files)
-    return RunConfig(sources=(source,), detector=detector, **run, tracker=TrackerConfig.preset(preset, **own))
+    return RunConfig(sources=(source,), detector=detector, **run, tracker=configure(preset, **own))
 
 
 def _frames(

@@ -10,7 +10,8 @@ from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
 from tracker.app.config import RunConfig, read_toml
 from tracker.errors import DetectorError
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import DeepSortConfig, OverlapConfig
+from tracker.tracking.trackers import TRACKERS, configure, setting_names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,19 +90,29 @@ def _freeze_options(group: Any) -> None:
 
 
 def _tracker_options(group: Any) -> None:
-    t = TrackerConfig()
+    default, paper = OverlapConfig(), DeepSortConfig()
     group.add_argument(
-        "--preset", choices=("default", "paper"), help=f"settings to start from (default: {RunConfig().preset})"
+        "--preset", choices=tuple(TRACKERS), help=f"the tracker to start from (default: {RunConfig().preset})"
     )
     group.add_argument(
-        "--max-age", metavar="N", type=int, help=f"frames a track survives unseen (default: {t.max_age})"
-    )
-    group.add_argument("--n-init", metavar="N", type=int, help=f"hits that confirm a track (default: {t.n_init})")
-    group.add_argument("--max-cosine-distance", metavar="F", type=float,
-                       help="largest distance of a match by looks (default: the encoder's)")  # fmt: skip
-    group.add_argument("--max-iou-distance", metavar="F", type=float,
-                       help=f"largest 1 - IoU of a match by overlap (default: {t.max_iou_distance})")  # fmt: skip
-    group.add_argument("--budget", metavar="N", type=int, help=f"features kept per track (default: {t.budget})")
+        "--max-age", metavar="N", type=int,
+        help=f"frames a track survives unseen (default: {default.max_lost_s:g} seconds; paper: {paper.max_age})",
+    )  # fmt: skip
+    group.add_argument("--n-init", metavar="N", type=int, help=f"hits that confirm a track (default: {default.n_init})")
+    group.add_argument(
+        "--max-cosine-distance", metavar="F", type=float,
+        help=f"largest distance of features in a match (default: none; paper: {paper.max_cosine_distance})",
+    )  # fmt: skip
+    group.add_argument("--min-iou", metavar="F", type=float,
+                       help=f"least IoU of a match (default: {default.min_iou})")  # fmt: skip
+    group.add_argument(
+        "--max-iou-distance", metavar="F", type=float,
+        help=f"largest 1 - IoU of a match, of preset paper (default: {paper.max_iou_distance})",
+    )  # fmt: skip
+    group.add_argument(
+        "--budget", metavar="N", type=int,
+        help=f"features of a track that count (default: {default.budget}; paper: {paper.budget})",
+    )  # fmt: skip
 
 
 def _frame_options(group: Any) -> None:
@@ -154,8 +165,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})
-    tracker_names = set(TrackerConfig.__dataclass_fields__)
-    tracker |= {k: v for k, v in given.items() if k in tracker_names}
+    tracker |= {k: v for k, v in given.items() if k in setting_names()}
     run |= {
         k: tuple(v) if k == "sources" else v
         for k, v in given.items()
@@ -164,4 +174,4 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     if own := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
         run["freeze"] = {**run.get("freeze", {}), **own}
     preset = run.get("preset", RunConfig().preset)
-    return RunConfig(**run, tracker=TrackerConfig.preset(preset, **tracker))
+    return RunConfig(**run, tracker=configure(preset, **tracker))

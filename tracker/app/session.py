@@ -24,9 +24,9 @@ from tracker.core.tensorflow import cores
 from tracker.core.text import printable
 from tracker.core.types import Detections
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
-from tracker.tracking.config import TrackerConfig
 from tracker.tracking.smooth import Smoothing
 from tracker.tracking.tracker import DeepSort
+from tracker.tracking.trackers import entry_of
 from tracker.video.camera_motion import CameraMotion
 from tracker.video.files import FrameRange
 from tracker.video.optical_flow import OpticalFlow
@@ -86,7 +86,6 @@ class Session:
         folders = self._folders([s for _, s in sources], output, overwrite)
         detectors = [self._detector(text, source) for text, source in sources]
         self.encoder = self._encoder()
-        self.tracker_config = self._tracker_config()
         self.streams = [
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
         ]
@@ -152,7 +151,7 @@ class Session:
             classes=c.classes or None,
             device=c.device,
             offline=c.offline,
-            faint=not getattr(c.tracker, "cascade", True),
+            faint=entry_of(c.tracker).low_scores,
             frames=sample(text, source, 12) if needs_frames else (),
         )
         self._open.callback(detector.close)
@@ -202,35 +201,23 @@ class Session:
             return c.encoder, Path(frozen_default(c.encoder))
         return c.encoder, Path(c.encoder)
 
-    def _tracker_config(self) -> TrackerConfig:
-        """The parameters of association, with the encoder's own threshold where the cascade needs one."""
-        config = self.config.tracker
-        if (
-            config.cascade
-            and config.max_cosine_distance is None
-            and self.encoder is not None
-            and self.encoder.contract.max_cosine_distance is not None
-        ):
-            return replace(config, max_cosine_distance=self.encoder.contract.max_cosine_distance)
-        return config
-
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
         viewers = self._viewers(source.info, detector.class_names) if self._viewers is not None else ()
         output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers)
-        tracker = DeepSort(self.tracker_config, class_names=detector.class_names)
-        camera = CameraMotion() if source.info.pixels and not self.tracker_config.cascade else None
+        tracker = DeepSort(c.tracker, class_names=detector.class_names)
+        camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None
         flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
         results = Results(mean_features={} if c.smooth else None)
         return Stream(number, source, detector, tracker, output, camera, flow, text=text, results=results)
 
     def smoothed(self, stream: Stream) -> str:
         """The rows of a finished stream with gaps closed, tracklets stitched and trajectories smoothed."""
-        alike = stream.tracker.alike
-        smoothing = Smoothing() if alike is None else Smoothing(alike=alike)
+        threshold = stream.tracker.appearance_threshold
+        smoothing = Smoothing() if threshold is None else Smoothing(min_cosine=threshold)
         return smooth_file(
             stream.output.folder / "tracks.txt", stream.source.info.fps, smoothing, first=self.config.start,
-            stride=self.config.stride, looks=None if alike is None else stream.results.mean_features,
+            stride=self.config.stride, features=None if threshold is None else stream.results.mean_features,
         )  # fmt: skip
 
     def effective(self, stream: Stream) -> RunConfig:
@@ -238,7 +225,7 @@ class Session:
         path = Path(stream.text).expanduser()
         text = stream.text if Address.parse(stream.text) or not path.exists() else str(path.resolve())
         text = text if text.isprintable() else printable(text)  # TOML is UTF-8
-        return replace(self.config, sources=(text,), tracker=self.tracker_config)
+        return replace(self.config, sources=(text,))
 
     @property
     def detectors(self) -> list[Detector]:

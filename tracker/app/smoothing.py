@@ -12,7 +12,7 @@ from tracker.tracking.smooth import Smoothing, smooth_rows
 
 def smooth_file(
     path: Path, fps: float, smoothing: Smoothing, *, first: int = 1, stride: int = 1,
-    looks: dict[int, np.ndarray] | None = None,
+    features: dict[int, np.ndarray] | None = None,
 ) -> str:  # fmt: skip
     """The text of a file of MOT rows, smoothed.
 
@@ -20,7 +20,7 @@ def smooth_file(
     ----------
     fps : tracked frames per second.
     first, stride : number of the first tracked frame, and the step from one to the next.
-    looks : see `smooth_rows`.
+    features : see `smooth_rows`.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def smooth_file(
     """
     rows = read_rows(path)
     rows[:, 0] = (rows[:, 0] - first) // stride
-    rows = smooth_rows(rows, fps, smoothing, looks)
+    rows = smooth_rows(rows, fps, smoothing, features)
     rows[:, 0] = rows[:, 0] * stride + first
     line = "{:.0f},{:.0f},{:.2f},{:.2f},{:.2f},{:.2f},{:.4f},-1,-1,-1\n"
     return "".join(line.format(*row) for row in rows)

@@ -279,7 +279,7 @@ class Steps:
         found = item.detections
         if self.encoder is None or found is None:
             return
-        if not item.detect:  # carried boxes tell where a track went; its looks were taken where it was detected
+        if not item.detect:  # carried boxes tell where a track went; its features were taken where it was detected
             item.embedded = np.zeros(len(found), bool)
             return
         item.stream.counts.detected += 1
@@ -287,7 +287,7 @@ class Steps:
             item.embedded = np.zeros(len(found), bool)
         elif self.appearance == "auto" and len(found):
             start = time.perf_counter()
-            item.embedded = item.stream.tracker.wanted(found, self._time(item), item.warp)
+            item.embedded = item.stream.tracker.wants_feature(found, self._time(item), item.warp)
             item.select_s = time.perf_counter() - start
         else:
             item.embedded = np.ones(len(found), bool)
@@ -339,7 +339,7 @@ class Steps:
             # Where the detector did not run, tracks present when it last did are shown where the filter has them.
             item.tracks = tracks.written
         if stream.results.mean_features is not None:
-            stream.results.mean_features.update(stream.tracker.looks())
+            stream.results.mean_features.update(stream.tracker.mean_features())
         stream.counts.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:

@@ -1,4 +1,4 @@
-"""What features tell in the default preset: log-likelihood ratios calibrated on the run itself.
+"""Appearance as evidence in the default preset: log-likelihood ratios calibrated on the run itself.
 
 How alike two features of one object are, and those of two objects, differs from encoder to encoder and from scene to
 scene: a fixed cosine gate that fits one hurts with another. Both are measured as the run goes, from pairs that are
@@ -39,7 +39,7 @@ class Normal:
         self.mean += weight * step
 
 
-class Evidence:
+class AppearanceLikelihood:
     """How much likelier a similarity is between features of one object than of two, in nats."""
 
     def __init__(self, limit: float = 4.0) -> None:
@@ -69,26 +69,26 @@ class Evidence:
         ratio = (similarity - middle) * (self.same.mean - self.other.mean) / variance
         return np.clip(ratio, -self.limit, self.limit)
 
-    def learn(self, looks: np.ndarray, features: np.ndarray) -> None:
-        """Row k of both (K,D), unit vectors: a track's look before this frame, and the feature of what it took."""
-        step = max(-(-len(looks) // _SAMPLE), 1)
-        products = looks[::step] @ features[::step].T
+    def learn(self, means: np.ndarray, features: np.ndarray) -> None:
+        """Row k of both (K,D), unit vectors: a track's mean before this frame, and the feature of what it took."""
+        step = max(-(-len(means) // _SAMPLE), 1)
+        products = means[::step] @ features[::step].T
         mine, every = products.diagonal().astype(np.float64), products.ravel().astype(np.float64)
         count, total, squares = len(mine), float(mine.sum()), float(mine @ mine)
         self.same.add(count, total, squares)
         self.other.add(len(every) - count, float(every.sum()) - total, float(every @ every) - squares)
 
 
-def blend(looks: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: np.ndarray, budget: int) -> np.ndarray:
-    """Looks (K,D) after one more feature (K,D): their mean while there are fewer than `budget`, then a moving average.
+def blend(means: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: np.ndarray, budget: int) -> np.ndarray:
+    """Means (K,D) after one more feature (K,D): plain ones of fewer than `budget`, then a moving average.
 
     Parameters
     ----------
-    count : (K,) features that each look is made of; 0: none yet.
+    count : (K,) features that each mean is made of; 0: none yet.
     overlap : (K,) share of the detection's box that another box covers; a covered box counts for less.
     """
     weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap)).astype(np.float32)
-    mixed = looks + weight[:, None] * (features - looks)
+    mixed = means + weight[:, None] * (features - means)
     norm = np.sqrt(np.einsum("kd,kd->k", mixed, mixed))
     unit: np.ndarray = mixed / np.maximum(norm, 1e-12, dtype=np.float32)[:, None]
     return unit

@@ -1,8 +1,7 @@
-"""What is written beyond confirmed tracks and their detections, by shares measured on the run.
+"""Which missed tracks are written where they are predicted, by a share measured on the run.
 
-How long detectors miss what is there, and how much of what they begin to see goes on, differs from scene to scene by
-far more than any rule could know: behind a pole nine of ten coasted boxes are right, where tracks end because people
-leave or never were there one of ten.
+How long a detector misses what is there differs from scene to scene by far more than any rule could know: behind a pole
+nine of ten coasted boxes are right, where tracks end because people leave one of ten.
 """
 
 from __future__ import annotations
@@ -17,20 +16,7 @@ _RIGHT = 0.6
 """Least IoU of a coasted box that was right."""
 
 
-class Share:
-    """Of the cases numbered 0 to `count` - 1, how often each was met and how often it proved right."""
-
-    def __init__(self, count: int) -> None:
-        self.met, self.right = np.zeros(count), np.zeros(count)
-
-    def chance(self, case: np.ndarray) -> np.ndarray:
-        """Chances (K,) of these cases (K,) being right; they are counted as met."""
-        chance: np.ndarray = (self.right[case] + _PRIOR * _PRIOR_WEIGHT) / (self.met[case] + _PRIOR_WEIGHT)
-        np.add.at(self.met, case, 1)
-        return chance
-
-
-class Coasting(Share):
+class Coasting:
     """Of the boxes coasted for 1, 2, ... frames, how many were proved right: found again near the predicted place.
 
     Parameters
@@ -39,7 +25,14 @@ class Coasting(Share):
     """
 
     def __init__(self, longest: int) -> None:
-        super().__init__(longest + 1)
+        self.met, self.right = np.zeros(longest + 1), np.zeros(longest + 1)
+
+    def chance(self, missed: np.ndarray) -> np.ndarray:
+        """Chances (K,) of boxes coasted for `missed` (K,) frames being right; they are counted as met."""
+        missed = np.minimum(missed, len(self.met) - 1)
+        chance: np.ndarray = (self.right[missed] + _PRIOR * _PRIOR_WEIGHT) / (self.met[missed] + _PRIOR_WEIGHT)
+        np.add.at(self.met, missed, 1)
+        return chance
 
     def learn(self, missed: np.ndarray, predicted: np.ndarray, detected: np.ndarray) -> None:
         """Tracks found again after `missed` (K,) frames, K > 0, at boxes (K,4), predicted at (K,4).

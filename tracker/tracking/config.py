@@ -1,138 +1,178 @@
-"""Frozen dataclasses: the single truth for every default. The command line and config files read them from here."""
+"""A configuration for each tracker: frozen dataclasses, the single truth for its defaults, with bounds beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 from tracker.errors import ConfigError
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrackerConfig:
-    """Parameters of motion and association; `paper()` is DeepSORT (arXiv 1703.07402) as published.
+def setting(default: Any, low: float = 0, high: float | None = None) -> Any:
+    """A field of a `Settings`: its default, and the bounds its values keep; None is refused where it is not that."""
+    return field(default=default, metadata={"low": low, "high": high, "optional": default is None})
 
-    The defaults are those of the default preset, which matches by overlap in stages with looks as evidence. Scores are
-    those of `ScoreScale`: 1 is what the detector gives its best boxes.
+
+OldNames = Mapping[str, str | Callable[[Any], dict[str, Any]] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the configurations of all trackers share: every field is checked by type and bounds.
+
+    Raises
+    ------
+    ConfigError : a value of another type, not finite, or out of bounds.
     """
 
-    cascade: bool = False
-    """The matching cascade of the paper, and its filter; the settings below `drop_outside` are unused then."""
-    max_age: int = 50
-    """Frames a confirmed track survives without a match, at most."""
-    n_init: int = 3
-    """Hits that confirm a track."""
-    max_cosine_distance: float | None = None
-    """Largest cosine distance of a match by appearance; None: no limit, in the cascade the encoder's own, else 0.2."""
-    max_iou_distance: float = 0.88
-    """Largest 1 - IoU of a match by overlap."""
-    budget: int = 25
-    """Features of a track that count: the latest in the cascade, else the reach of the mean of its features."""
-    class_aware: bool = True
+    class_aware: bool = setting(True)
     """A track takes only detections of its own class, or of one easily taken for it (car, truck, bus)."""
-    whole_matrix: bool = False
-    """Hungarian step over the whole matrix, as the original does, not over the graph of feasible pairs."""
-    drop_outside: bool = True
-    """Boxes that lie outside the frame are dropped."""
-    max_seconds: float = 1.8
-    """Seconds it survives where that is shorter, though never below 16 frames."""
-    confident_score: float = 0.7
-    """Least score of a detection that any track may take."""
-    faint_score: float = 0.1
-    """Least score of one that a track seen in the previous frame may take."""
-    faint_overlap: float = 0.4
-    """Least overlap of such a match."""
-    tentative_overlap: float = 0.05
-    """Least overlap of a match of a tentative track."""
-    birth_score: float = 0.79
-    """Least score of a detection that begins a track."""
-    confirm_score: float = 0.89
-    """Least mean score of a track's detections that confirms it."""
-    grow: float = 0.16
-    """Share of width and height by which boxes are grown on each side before their overlap is taken."""
-    score_weight: float = 0.45
-    """Share of a pair's overlap that scales with the detection's score."""
-    youth_weight: float = 0.14
-    """What a track of three hits stands back behind an old one; falls by 1/e every five hits."""
-    absence_weight: float = 0.05
-    """What a long lost track stands back behind one just seen; a third of the way every four frames."""
-    looks_weight: float = 0.1
-    """Overlap that one nat of evidence by looks is worth."""
-    size_inertia: float = 0.94
-    """What is left per frame of the rate at which a lost track grows or shrinks."""
-    standing_speed: float = 1.0
-    """Largest speed of a lost track that is taken to stand still, box widths per second."""
-    standing_hits: int = 60
-    """Hits of a track that is known to stand: a moving camera makes many look so for a while."""
-    standing_seconds: float = 9.0
-    """How long it is remembered."""
-    standing_overlap: float = 0.38
-    """Least IoU with where it was last seen."""
-    early_chance: float = 0.7
-    """Least chance, measured on the run, of a young track being confirmed at last that has its box written before."""
-    coast_chance: float = 0.4
-    """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""
+
+    RENAMED: ClassVar[OldNames] = {}
+    """Old names of settings: the new name, or what makes the new settings of an old value, or None if it is gone."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("max_age", 1, None),
-            ("n_init", 1, None),
-            ("budget", 1, None),
-            ("max_cosine_distance", 0, 2),
-            ("max_iou_distance", 0, 1),
-            ("faint_overlap", 0, 1),
-            ("tentative_overlap", 0, 1),
-            ("standing_overlap", 0, 1),
-            ("grow", 0, 5),
-            ("score_weight", 0, 1),
-            ("youth_weight", 0, 1),
-            ("absence_weight", 0, 1),
-            ("looks_weight", 0, None),
-            ("size_inertia", 0, 1),
-            ("early_chance", 0, 1),
-            ("coast_chance", 0, 1),
-            ("max_seconds", 0, None),
-            ("standing_speed", 0, None),
-            ("standing_seconds", 0, None),
-            ("standing_hits", 0, None),
-        ):
-            value = getattr(self, name)
-            if value is None and name == "max_cosine_distance":
-                continue
-            if not (value >= low and (high is None or value <= high)):
-                wanted = f"at least {low}" if high is None else f"{low} to {high}"
-                raise ConfigError(f"{name} is {value}; expected {wanted}")
+        hints = Settings.__annotations__ | type(self).__annotations__
+        for f in fields(self):
+            _check(f.name, getattr(self, f.name), str(hints[f.name]).split(" | ")[0], f.metadata)
 
     @classmethod
-    def paper(cls, **overrides: Any) -> TrackerConfig:
-        """The published settings, some of them replaced."""
-        published = dict(
-            max_age=30,
-            n_init=3,
-            max_cosine_distance=0.2,
-            max_iou_distance=0.7,
-            budget=100,
-            cascade=True,
-            class_aware=False,
-            whole_matrix=True,
-            drop_outside=False,
-        )
-        return cls(**{**published, **overrides})
-
-    @classmethod
-    def preset(cls, name: str, **overrides: Any) -> TrackerConfig:
-        """The preset `default` or `paper` with some fields replaced.
+    def of(cls, **values: Any) -> Self:
+        """A configuration with some defaults replaced; old names are understood, with a warning.
 
         Raises
         ------
-        ConfigError : no such preset or field, or a value out of range.
+        ConfigError : an unknown name, or a value that its field refuses.
         """
-        presets: dict[str, Callable[..., TrackerConfig]] = {"default": cls, "paper": cls.paper}
-        if name not in presets:
-            raise ConfigError(f"preset {name!r}; expected one of {', '.join(presets)}")
         known = [f.name for f in fields(cls)]
-        unknown = sorted(set(overrides) - set(known))
-        if unknown:
+        for name in [n for n in values if n in cls.RENAMED and n not in known]:
+            values = {**cls._renamed(name, values.pop(name)), **values}
+        if unknown := sorted(set(values) - set(known)):
             raise ConfigError(f"unknown tracker setting {unknown[0]!r}; expected one of {', '.join(known)}")
-        return presets[name](**overrides)
+        return cls(**values)
+
+    @classmethod
+    def _renamed(cls, name: str, value: Any) -> dict[str, Any]:
+        new = cls.RENAMED[name]
+        if new is None:
+            made: dict[str, Any] = {}
+        elif isinstance(new, str):
+            made = {new: value}
+        else:
+            _check(name, value, "float", {"low": 0, "high": None, "optional": False})
+            made = new(value)
+        now = ", ".join(f"{k} = {v}" for k, v in made.items())
+        what = f"is taken for {now}; write that" if made else "does nothing any more; leave it out"
+        warnings.warn(f"the tracker setting {name} = {value} {what}", FutureWarning, stacklevel=4)
+        return made
+
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "bool": (bool, "true or false"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+}
+
+
+def _check(name: str, value: Any, hint: str, bounds: Any) -> None:
+    if value is None and bounds.get("optional"):
+        return
+    kind, words = _TYPES[hint]
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{name} is {value!r}; expected {words}")
+    if kind is bool:
+        return
+    low, high = bounds["low"], bounds["high"]
+    if not isfinite(value) or value < low or (high is not None and value > high):  # type: ignore[arg-type]
+        raise ConfigError(f"{name} is {value}; expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSortConfig(Settings):
+    """DeepSORT (arXiv 1703.07402) as published."""
+
+    RENAMED: ClassVar[OldNames] = {"cascade": None, "whole_matrix": None, "drop_outside": None}
+
+    max_age: int = setting(30, 1)
+    """Frames a confirmed track survives without a match."""
+    n_init: int = setting(3, 1)
+    """Hits that confirm a track."""
+    max_cosine_distance: float = setting(0.2, 0, 2)
+    """Largest cosine distance of a match by appearance."""
+    max_iou_distance: float = setting(0.7, 0, 1)
+    """Largest 1 - IoU of a match by overlap."""
+    budget: int = setting(100, 1)
+    """Features of a track that are kept."""
+    class_aware: bool = setting(False)
+    """A track takes only detections of its own class, or of one easily taken for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlapConfig(Settings):
+    """The default preset: by overlap, in stages, with appearance as evidence (`overlap`, docs/default.md).
+
+    Scores are those of `ScoreScale`: 1 is what the detector gives its best boxes.
+    """
+
+    RENAMED: ClassVar[OldNames] = {
+        "max_iou_distance": lambda distance: {"min_iou": round(1 - distance, 6)},
+        "confident_score": "high_score",
+        "faint_score": "low_score",
+        "birth_score": "new_track_score",
+        "faint_overlap": "min_iou_low",
+        "tentative_overlap": "min_iou_tentative",
+        "grow": "buffer",
+        "looks_weight": "appearance_weight",
+        "max_seconds": "max_lost_s",
+        "standing_speed": "stationary_speed",
+        "standing_hits": "stationary_hits",
+        "standing_seconds": "stationary_s",
+        "standing_overlap": "stationary_min_iou",
+        **dict.fromkeys(("cascade", "whole_matrix", "drop_outside", "score_weight", "youth_weight")),
+        **dict.fromkeys(("absence_weight", "early_chance")),
+    }
+
+    n_init: int = setting(3, 1)
+    """Hits that confirm a track."""
+    max_age: int | None = setting(None, 1)
+    """Frames a track survives without a match, whatever else; None: `max_lost_s`, or `stationary_s` where it stood."""
+    max_lost_s: float = setting(1.8)
+    """Seconds a confirmed track survives without a match, though never below 16 frames."""
+    high_score: float = setting(0.7, 0, 1)
+    """Least score of a detection that any track may take."""
+    low_score: float = setting(0.1, 0, 1)
+    """Least score of one that a track seen in the previous frame may take."""
+    new_track_score: float = setting(0.79, 0, 1)
+    """Least score of a detection that begins a track."""
+    confirm_score: float = setting(0.89, 0, 1)
+    """Least mean score of a track's detections that confirms it."""
+    min_iou: float = setting(0.12, 0, 1)
+    """Least IoU of buffered boxes that match."""
+    min_iou_low: float = setting(0.4, 0, 1)
+    """Least such IoU of a match with a detection below `high_score`."""
+    min_iou_tentative: float = setting(0.05, 0, 1)
+    """Least such IoU of a match of a tentative track."""
+    buffer: float = setting(0.16, 0, 5)
+    """Share of width and height by which boxes are grown on each side before their IoU is taken (C-BIoU)."""
+    appearance_weight: float = setting(0.1)
+    """IoU that one nat of evidence by appearance is worth."""
+    max_cosine_distance: float | None = setting(None, 0, 2)
+    """Largest cosine distance of a match; None: no limit."""
+    budget: int = setting(25, 1)
+    """Reach of the mean of a track's features."""
+    size_inertia: float = setting(0.94, 0, 1)
+    """What is left per frame of the rate at which a lost track grows or shrinks."""
+    stationary_speed: float = setting(1.0)
+    """Largest speed of a lost track that is taken to stand still, box widths per second."""
+    stationary_hits: int = setting(60)
+    """Hits of a track that is known to stand: a moving camera makes many look so for a while."""
+    stationary_s: float = setting(9.0)
+    """Seconds it is remembered."""
+    stationary_min_iou: float = setting(0.38, 0, 1)
+    """Least IoU with where it was last seen."""
+    coast_chance: float = setting(0.4, 0, 1)
+    """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""

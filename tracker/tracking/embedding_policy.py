@@ -1,9 +1,9 @@
 """Appearance on demand: which detections of a frame are worth an embedding.
 
 Most are not: one track stands where they are and no other is near, so that motion alone decides the match, and the
-track's look is known; or the detector is so unsure of it that no track will take it. Embedded are detections that
+track's feature is known; or the detector is so unsure of it that no track will take it. Embedded are detections that
 several tracks may take or that contest a track, those of new and returning objects, and now and then each track's, so
-that its look stays fresh.
+that its feature stays fresh.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.core import boxes
-from tracker.tracking.bank import TrackBank
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import OverlapConfig
+from tracker.tracking.overlap_bank import OverlapBank
 
 FAMILIAR = 3
-"""Features after which a look is known."""
+"""Features after which a mean is known."""
 REFRESH = 10
-"""Frames after which a look is taken anew."""
+"""Frames after which one is taken anew."""
 CONTACT = 0.1
-"""Overlap of grown boxes above which a pair is plausible: with that of a match, looks miss when two begin to cross."""
+"""Overlap of grown boxes above which a pair is plausible: with that of a match, two that begin to cross are missed."""
 
 
 def needed(
-    bank: TrackBank,
+    bank: OverlapBank,
     predicted: np.ndarray,
     xyxy: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
     confidence: np.ndarray,
-    config: TrackerConfig,
+    config: OverlapConfig,
 ) -> np.ndarray:
     """Which detections (N,) bool need a feature.
 
@@ -40,18 +40,18 @@ def needed(
     confidence : (N,) scores on the scale of `ScoreScale`.
     """
     track, detection = pairs
-    confident = confidence >= config.confident_score
+    high = confidence >= config.high_score
     just_seen = bank.confirmed & (bank.time_since_update == 0)
     overlap = boxes.iou_of_pairs(boxes.take(predicted, track), boxes.take(xyxy, detection))
-    # A faint detection is taken by a track just seen and with a good overlap, or by none.
-    plausible = (overlap > CONTACT) & confident[detection]
-    faint = (overlap >= config.faint_overlap) & (confidence >= config.faint_score)[detection]
-    plausible |= faint & just_seen[track]
+    # A low detection is taken by a track just seen and with a good overlap, or by none.
+    plausible = (overlap > CONTACT) & high[detection]
+    low = (overlap >= config.min_iou_low) & (confidence >= config.low_score)[detection]
+    plausible |= low & just_seen[track]
     track, detection = track[plausible], detection[plausible]
     rivals, choices = np.bincount(track, minlength=len(bank)), np.bincount(detection, minlength=len(xyxy))
     due = (bank.age + bank.id) % REFRESH == 0
-    settled = just_seen & (bank.looks >= FAMILIAR) & ~due
+    settled = just_seen & (bank.feature_count >= FAMILIAR) & ~due
     clear = (rivals[track] == 1) & (choices[detection] == 1) & settled[track]
-    need = confident | (choices > 0)
+    need = high | (choices > 0)
     need[detection[clear]] = False
     return need

@@ -22,7 +22,7 @@ GATE = 9.4877
 
 
 class Noise(NamedTuple):
-    """Variances (4,) of the components over `Motion._squares`; of several filters side by side (F,4)."""
+    """Variances (4,) of the components over `KalmanXYAH._squares`; of several filters side by side (F,4)."""
 
     process: np.ndarray
     velocity: np.ndarray
@@ -30,7 +30,7 @@ class Noise(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Motion:
+class KalmanXYAH:
     """The model's noise; all methods take T = 0 and leave their arguments as they are.
 
     Standard deviations scale with the height of the box, except those of the aspect ratio, which are absolute.

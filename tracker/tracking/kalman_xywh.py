@@ -1,8 +1,7 @@
 """The filter of the default preset: centre, width and height of a box, and their velocities, for all tracks at once.
 
-As `motion.Motion`, with the state of BoT-SORT (arXiv 2206.14651, equations 1 to 4): a width of its own follows a person
-who turns or opens the legs better than an aspect ratio that is nearly constant. A measurement's noise falls with its
-confidence (NSA of GIAOTracker, as in StrongSORT, arXiv 2202.13514, equation 9).
+As `kalman.KalmanXYAH`, with the state of BoT-SORT (arXiv 2206.14651, equations 1 to 4): a width of its own follows a
+person who turns or opens the legs better than an aspect ratio that is nearly constant.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.tracking.kalman import Motion, Noise, correct
+from tracker.tracking.kalman import KalmanXYAH, Noise, correct
 
 
 @dataclass(frozen=True)
-class SizeMotion(Motion):
+class KalmanXYWH(KalmanXYAH):
     """Standard deviations of x and of the width scale with the width, those of y and of the height with the height."""
 
     position_weight: float = 0.05
@@ -26,8 +25,6 @@ class SizeMotion(Motion):
     """What the standard deviations of width and height are multiplied by: process, velocity, measurement."""
     measurement_weight: float = 0.035
     """Of a measurement."""
-    confidence_noise: float = 0.25
-    """Share of a measurement's variance that full confidence takes away."""
 
     def measure(self, xyxy: np.ndarray) -> np.ndarray:
         """Corners (N,4) to centre, width and height (N,4) float64."""
@@ -68,16 +65,10 @@ class SizeMotion(Motion):
         return moved, spread
 
     def update(
-        self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray, score: np.ndarray | None = None
+        self, mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4) and their confidences (T,).
-
-        A measurement's noise scales with its own size; with a confidence in 0..1, part of it is taken away.
-        """
+        """Posterior of means (T,8) and covariances (T,4,3) given measurements (T,4), noisy by their size."""
         noise = self._squares(measurement) * self.noises.measurement
-        if score is not None:
-            share = 1 - self.confidence_noise * np.clip(score, 0, 1)
-            noise *= share.reshape(len(share), *(1,) * (noise.ndim - 1))
         return correct(mean, covariance, measurement, covariance[..., 0] + noise)
 
     def _squares(self, mean: np.ndarray) -> np.ndarray:
@@ -95,14 +86,14 @@ class SizeMotion(Motion):
 
 
 @dataclass(frozen=True)
-class TwinMotion(SizeMotion):
-    """Two filters side by side on means (T,2,8) and covariances (T,2,4,3): this one, and `calm`, which trusts less.
+class PairedKalman(KalmanXYWH):
+    """Two filters side by side on means (T,2,8) and covariances (T,2,4,3): this one, and `display`, which trusts less.
 
     Measurements are (T,1,4), the same for both.
     """
 
-    calm: SizeMotion = SizeMotion(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
+    display: KalmanXYWH = KalmanXYWH(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
 
     def _noises(self) -> Noise:
-        both = super()._noises(), self.calm.noises
+        both = super()._noises(), self.display.noises
         return Noise(*(np.stack(pair) for pair in zip(*both, strict=True)))

@@ -11,7 +11,7 @@ import numpy as np
 from tracker.core.types import Detections
 from tracker.errors import DetectionsError
 from tracker.tracking.gallery import normalise
-from tracker.tracking.kalman import Motion
+from tracker.tracking.kalman import KalmanXYAH
 
 ALIKE = (("car", "truck", "bus", "van"), ("bicycle", "motorcycle", "motorbike"))
 """Classes that detectors take for each other from frame to frame."""
@@ -25,7 +25,7 @@ class Observation:
     ----------
     index : (N,) int64, row in the caller's `Detections`.
     xyxy, score, class_id : as in `Detections`; xyxy float64.
-    measurement : (N,4) float64, see `Motion.measure`.
+    measurement : (N,4) float64, see `KalmanXYAH.measure`.
     feature : (N,D) float32 unit vectors; zero where there is none.
     embedded : (N,) bool, which rows have a feature.
     """
@@ -46,7 +46,7 @@ def observe(
     detections: Detections,
     feature: np.ndarray,
     embedded: np.ndarray,
-    motion: Motion,
+    kalman: KalmanXYAH,
     index: np.ndarray | None = None,
 ) -> Observation:
     """The rows `index` (default: all) of detections, with what `check_features` made of their features."""
@@ -55,7 +55,7 @@ def observe(
     else:
         detections, feature, embedded = detections[index], feature[index], embedded[index]
     xyxy = detections.xyxy.astype(np.float64, order="F")  # corner by corner, as arithmetic takes them
-    measurement = motion.measure(xyxy)
+    measurement = kalman.measure(xyxy)
     return Observation(index, xyxy, detections.score, detections.class_id, measurement, feature, embedded)
 
 
@@ -131,7 +131,7 @@ class ClassGroups:
             members = [i for i, name in enumerate(class_names) if name in alike]
             self._group[members] = min(members, default=0)
 
-    def alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def compatible(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Which pairs of class ids (P,) and (P,) may be one object's, (P,) bool."""
         if not self._strict:
             return np.ones(len(a), bool)

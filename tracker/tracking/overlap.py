@@ -5,34 +5,38 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.core import boxes
+from tracker.core.types import Tracks
 from tracker.tracking.appearance import blend
 from tracker.tracking.assignment import Matches
-from tracker.tracking.bank import TrackBank
 from tracker.tracking.calibration import ScoreScale
 from tracker.tracking.clock import Clock
-from tracker.tracking.coasting import Coasting, Share
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.coasting import Coasting
+from tracker.tracking.config import OverlapConfig
 from tracker.tracking.embedding_policy import needed
-from tracker.tracking.kalman_xywh import TwinMotion
+from tracker.tracking.kalman_xywh import PairedKalman
 from tracker.tracking.observation import ClassGroups, Observation
+from tracker.tracking.overlap_bank import OverlapBank
 from tracker.tracking.overlap_matching import OverlapAssociation, covered, touching
 
 _SHORTEST_AGE = 16
-"""Frames a confirmed track survives without a match where frames are slow, if `max_age` allows."""
+"""Frames a confirmed track survives without a match where frames are slow."""
+_LONGEST_COAST = 50
+"""Frames after which a missed track is not written."""
 
 
-class OverlapSort:
+class OverlapTracker:
     """Predicts, matches, corrects, ages and begins tracks.
 
     Two filters run on each track: a brisk one that finds it again, and a calmer one that says where its box is shown.
     """
 
-    def __init__(self, config: TrackerConfig, bank: TrackBank, classes: ClassGroups, clock: Clock) -> None:
-        self.config, self.bank, self.classes, self.clock = config, bank, classes, clock
-        self.motion = TwinMotion()
+    def __init__(self, config: OverlapConfig, classes: ClassGroups, clock: Clock) -> None:
+        self.config, self.classes, self.clock = config, classes, clock
+        self.bank = OverlapBank()
+        self.kalman = PairedKalman()
         self.associate = OverlapAssociation(config, classes)
         self.confidence = ScoreScale()
-        self.coasting, self.young = Coasting(config.max_age), Share(config.n_init)
+        self.coasting = Coasting(_LONGEST_COAST)
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
         """Every track `dt` frames on, and with the camera where that moved."""
@@ -42,7 +46,7 @@ class OverlapSort:
         missed = np.flatnonzero(bank.time_since_update)
         if len(missed):
             bank.means[missed, :, 6:] *= self.config.size_inertia**dt
-        bank.means[:], bank.covariances[:] = self.motion.predict(bank.means, bank.covariances, dt)
+        bank.means[:], bank.covariances[:] = self.kalman.predict(bank.means, bank.covariances, dt)
 
     def _follow(self, warp: np.ndarray) -> None:
         """Carries centres, sizes, velocities and last boxes from the previous frame's pixels to this one's.
@@ -61,93 +65,91 @@ class OverlapSort:
         centre = (bank.observed[:, :2] + bank.observed[:, 2:]) / 2 @ linear.T + warp[:, 2]
         bank.observed[:, :2], bank.observed[:, 2:] = centre - half, centre + half
 
-    def wanted(self, xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, warp: np.ndarray | None) -> np.ndarray:
+    def wants_feature(
+        self, xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, warp: np.ndarray | None
+    ) -> np.ndarray:
         """Which detections (N,4) of the next frame need a feature, (N,) bool; changes nothing."""
         mean = self.bank.mean[:, :4] + self.bank.mean[:, 4:]
         if warp is not None:
             mean[:, :2] = mean[:, :2] @ warp[:, :2].T + warp[:, 2]
-        predicted = boxes.grow(self.motion.box(mean), self.config.grow)
-        grown = boxes.grow(xyxy, self.config.grow)
+        predicted = boxes.grow(self.kalman.box(mean), self.config.buffer)
+        grown = boxes.grow(xyxy, self.config.buffer)
         t, d = touching(predicted, grown)
-        same = self.classes.alike(self.bank.class_id[t], class_id[d])
+        same = self.classes.compatible(self.bank.class_id[t], class_id[d])
         confidence = self.confidence(score, remember=False)
         return needed(self.bank, predicted, grown, (t[same], d[same]), confidence, self.config)
 
     def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""
         if seen.embedded.any():
-            self.bank.widen_looks(seen.feature.shape[1])
-        self.bank.likely[:] = False
+            self.bank.widen(seen.feature.shape[1])
+        self.bank.coasting[:] = False
         confidence = self.confidence(seen.score)
-        predicted = self.motion.box(self.bank.mean)
+        predicted = self.kalman.box(self.bank.mean)
         matches, left = self.associate(self.bank, seen, confidence, predicted)
         self._wake(matches, seen)
         self._check_coasting(matches, seen)
         self._correct(matches, seen, confidence)
         self._miss(matches, frame_size)
         self._coast(frame_size)
-        self._begin(left[confidence[left] >= self.config.birth_score], seen, confidence)
+        self._begin(left[confidence[left] >= self.config.new_track_score], seen, confidence)
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
-        """Tracks found asleep start again at rest: what they drifted by tells nothing of how they move."""
-        if not self.bank.asleep.any():
+        """Tracks found stationary start again at rest: what they drifted by tells nothing of how they move."""
+        if not self.bank.stationary.any():
             return
-        asleep = self.bank.asleep[matches.track]
-        rows = matches.track[asleep]
-        self.bank.mean[rows, :4] = seen.measurement[matches.detection[asleep]]
+        stationary = self.bank.stationary[matches.track]
+        rows = matches.track[stationary]
+        self.bank.mean[rows, :4] = seen.measurement[matches.detection[stationary]]
         self.bank.mean[rows, 4:] = 0
 
-    def shown(self) -> np.ndarray:
-        """Boxes (T,4) to write and draw."""
-        return self.motion.box(self.bank.means[:, 1])
+    def snapshot(self) -> Tracks:
+        """Live tracks with boxes of the display filter; present: matched on the last detection, or coasting."""
+        bank = self.bank
+        present = (bank.confirmed & (bank.time_since_update == 0)) | bank.coasting
+        return bank.snapshot(self.kalman.box(bank.means[:, 1]), present)
 
-    def looks(self) -> dict[int, np.ndarray]:
+    def mean_features(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id."""
-        known = np.flatnonzero(self.bank.confirmed & (self.bank.looks > 0))
-        return dict(zip(self.bank.id[known].tolist(), self.bank.look[known], strict=True))
+        known = np.flatnonzero(self.bank.confirmed & (self.bank.feature_count > 0))
+        return dict(zip(self.bank.id[known].tolist(), self.bank.feature[known], strict=True))
 
     @property
-    def alike(self) -> float | None:
+    def feature_length(self) -> int:
+        """Length D of a feature; 0 before the first."""
+        return int(self.bank.feature.shape[1])
+
+    @property
+    def appearance_threshold(self) -> float | None:
         """Cosine similarity above which features are likelier one object's than two's; None until known."""
-        return self.associate.evidence.even
+        return self.associate.likelihood.even
 
     def _correct(self, matches: Matches, seen: Observation, confidence: np.ndarray) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
         measured, sure = seen.measurement[d], confidence[d]
-        bank.means[t], bank.covariances[t] = self.motion.update(
-            boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None], sure
+        bank.means[t], bank.covariances[t] = self.kalman.update(
+            boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None]
         )
-        self._remember_looks(t, d, seen)
+        self._remember_features(t, d, seen)
         bank.hits[t] += 1
         bank.score_sum[t] += sure
         trusted = bank.score_sum[t] >= self.config.confirm_score * bank.hits[t]
         bank.confirmed[t] |= (bank.hits[t] >= self.config.n_init) & trusted
-        self._show_early(t[trusted])
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
-        bank.asleep[t] = False
+        bank.stationary[t] = False
         bank.vote(t, seen.class_id[d])
 
-    def _show_early(self, rows: np.ndarray) -> None:
-        """Trusted tracks `rows` just matched or born, too young to be confirmed, if most of that age were at last."""
-        rows = rows[self.bank.hits[rows] <= self.config.n_init]
-        if len(rows) == 0:
-            return
-        hits = self.bank.hits[rows]
-        younger = hits < self.config.n_init
-        self.young.right += np.count_nonzero(~younger)
-        self.bank.likely[rows[younger]] = self.young.chance(hits[younger]) >= self.config.early_chance
-
-    def _remember_looks(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
+    def _remember_features(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
         bank, has = self.bank, seen.embedded[d]
         t, d = t[has], d[has]
         if len(t) == 0:
             return
-        looks, count, features = bank.look[t], bank.looks[t], seen.feature[d]
+        mean, count, features = bank.feature[t], bank.feature_count[t], seen.feature[d]
         known = (count > 0) & bank.confirmed[t]
-        self.associate.evidence.learn(looks[known], features[known])
-        bank.look[t] = blend(looks, count, features, covered(seen.xyxy)[d], self.config.budget)
-        bank.looks[t] += 1
+        self.associate.likelihood.learn(mean[known], features[known])
+        bank.feature[t] = blend(mean, count, features, covered(seen.xyxy)[d], self.config.budget)
+        bank.feature_count[t] += 1
 
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
         """The others are missed: tentative tracks end, confirmed ones some time later unless they stood still."""
@@ -160,10 +162,10 @@ class OverlapSort:
         if len(just):
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate
-        lost = bank.confirmed & (missed > min(c.max_age, max(_SHORTEST_AGE, round(c.max_seconds * rate))))
-        bank.asleep[:] = lost & (bank.speed <= c.standing_speed) & (missed <= c.standing_seconds * rate)
-        bank.asleep[:] &= bank.hits >= c.standing_hits
-        alive = (missed == 0) | (bank.confirmed & (~lost | bank.asleep))
+        lost = bank.confirmed & (missed > (c.max_age or max(_SHORTEST_AGE, round(c.max_lost_s * rate))))
+        bank.stationary[:] = lost & (bank.speed <= c.stationary_speed) & (missed <= c.stationary_s * rate)
+        bank.stationary[:] &= (bank.hits >= c.stationary_hits) & (c.max_age is None)
+        alive = (missed == 0) | (bank.confirmed & (~lost | bank.stationary))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
@@ -174,32 +176,33 @@ class OverlapSort:
         missed = self.bank.time_since_update[matches.track]
         again = np.flatnonzero(missed)
         if len(again):
-            predicted = self.motion.box(self.bank.means[matches.track[again], 1])
+            predicted = self.kalman.box(self.bank.means[matches.track[again], 1])
             self.coasting.learn(missed[again], predicted, seen.xyxy[matches.detection[again]])
 
     def _coast(self, frame_size: tuple[int, int] | None) -> None:
         """Which of the missed tracks, confirmed and wholly inside the frame, are likely where they are predicted."""
         bank = self.bank
-        rows = np.flatnonzero(bank.confirmed & (bank.time_since_update > 0) & ~bank.asleep)
+        rows = np.flatnonzero(bank.confirmed & (bank.time_since_update > 0) & ~bank.stationary)
         if frame_size is not None and len(rows):
-            box = self.motion.box(bank.means[rows, 1])
+            box = self.kalman.box(bank.means[rows, 1])
             rows = rows[(box[:, 0] >= 0) & (box[:, 2] <= frame_size[0])]
         if len(rows):
             rows = rows[self.coasting.chance(bank.time_since_update[rows]) >= self.config.coast_chance]
-            bank.likely[rows] = True
+            bank.coasting[rows] = True
             bank.score[rows] = 0
 
     def _begin(self, rows: np.ndarray, seen: Observation, confidence: np.ndarray) -> None:
         if len(rows) == 0:
             return
         bank = self.bank
-        mean, covariance = self.motion.initiate(seen.measurement[rows])
-        new = bank.add(mean, covariance, seen.score[rows], seen.class_id[rows], seen.index[rows])
-        bank.observed[new] = seen.xyxy[rows]
-        bank.score_sum[new] = confidence[rows]
+        mean, covariance = self.kalman.initiate(seen.measurement[rows])
+        filters = {"means": mean[:, None], "covariances": covariance[:, None]}
+        scores = {"score": seen.score[rows], "score_sum": confidence[rows]}
+        new = bank.add(
+            seen.class_id[rows], detection_index=seen.index[rows], observed=seen.xyxy[rows], **filters, **scores
+        )
         bank.confirmed[new] = self.config.n_init <= 1
-        self._show_early(new[confidence[rows] >= self.config.confirm_score])
         has = seen.embedded[rows]
         if has.any():
-            bank.look[new[has]] = seen.feature[rows[has]]
-            bank.looks[new[has]] = 1
+            bank.feature[new[has]] = seen.feature[rows[has]]
+            bank.feature_count[new[has]] = 1

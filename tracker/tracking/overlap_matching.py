@@ -1,8 +1,8 @@
 """Association of the default preset: by overlap, in stages, with looks as evidence.
 
-What each stage takes from: ByteTrack (arXiv 2110.06864) for the second stage with faint detections, C-BIoU (arXiv
+What each stage takes from: ByteTrack (arXiv 2110.06864) for the second stage with low detections, C-BIoU (arXiv
 2211.14317) for the grown boxes, Hybrid-SORT (arXiv 2308.00783) for the overlap of heights. Two units are our own: looks
-weigh by what they are measured to tell (`looks`), and what stands still is remembered long (`_standing`).
+weigh by what they are measured to tell (`looks`), and what stands still is remembered long (`_stationary`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.core import boxes
-from tracker.tracking.appearance import Evidence
+from tracker.tracking.appearance import AppearanceLikelihood
 from tracker.tracking.assignment import Matches, Pairs, assign, near
-from tracker.tracking.bank import TrackBank
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import OverlapConfig
 from tracker.tracking.observation import ClassGroups, Observation
+from tracker.tracking.overlap_bank import OverlapBank
 
 _LEAST_SIMILARITY = 1e-6
 _ALL_PAIRS = 1 << 15
@@ -24,12 +24,12 @@ _ALL_PAIRS = 1 << 15
 class OverlapAssociation:
     """Matches tracks and detections of a frame; keeps what it has learnt of the run's features."""
 
-    def __init__(self, config: TrackerConfig, classes: ClassGroups) -> None:
+    def __init__(self, config: OverlapConfig, classes: ClassGroups) -> None:
         self.config, self.classes = config, classes
-        self.evidence = Evidence()
+        self.likelihood = AppearanceLikelihood()
 
     def __call__(
-        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+        self, bank: OverlapBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Matches, np.ndarray]:
         """Matches, and the rows of detections left over.
 
@@ -40,13 +40,13 @@ class OverlapAssociation:
         """
         c = self.config
         pairs, gate = self._pairs(bank, seen, confidence, xyxy)
-        confident = confidence >= c.confident_score
-        faint = ~confident & (confidence >= c.faint_score)
-        free_track, free = ~bank.asleep, np.ones(len(seen), bool)
+        high = confidence >= c.high_score
+        low = ~high & (confidence >= c.low_score)
+        free_track, free = ~bank.stationary, np.ones(len(seen), bool)
         stages = (
-            (bank.confirmed, confident, 1 - c.max_iou_distance),
-            (bank.confirmed & (bank.time_since_update == 0), faint, c.faint_overlap),
-            (~bank.confirmed, confident, c.tentative_overlap),
+            (bank.confirmed, high, c.min_iou),
+            (bank.confirmed & (bank.time_since_update == 0), low, c.min_iou_low),
+            (~bank.confirmed, high, c.min_iou_tentative),
         )
         matches = Matches.empty()
         for track, detection, least in stages:
@@ -57,45 +57,42 @@ class OverlapAssociation:
             found = assign(pairs[rows], 1.0)
             free_track[found.track], free[found.detection] = False, False
             matches += found
-        found = self._standing(bank, seen, free_track | bank.asleep, free & confident)
+        found = self._stationary(bank, seen, free_track | bank.stationary, free & high)
         free[found.detection] = False
         return matches + found, np.flatnonzero(free)
 
     def _pairs(
-        self, bank: TrackBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+        self, bank: OverlapBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Pairs, np.ndarray]:
         """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
         c = self.config
-        mine, theirs = boxes.grow(xyxy, c.grow), boxes.grow(seen.xyxy, c.grow)
+        mine, theirs = boxes.grow(xyxy, c.buffer), boxes.grow(seen.xyxy, c.buffer)
         t, d = touching(mine, theirs)
-        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
+        same = self.classes.compatible(bank.class_id[t], seen.class_id[d])
         if not same.all():
             t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(boxes.take(mine, t), boxes.take(theirs, d))
         overlap *= boxes.vertical_iou_of_pairs(boxes.take(xyxy, t), boxes.take(seen.xyxy, d))
-        overlap *= (1 - c.score_weight * (1 - confidence))[d]
-        behind = c.youth_weight * np.exp((3 - bank.hits) / 5)
-        behind -= c.absence_weight * np.expm1(-bank.time_since_update / 10)
-        similarity = overlap - behind[t]
+        similarity = overlap.copy()
         if seen.embedded.any():
-            overlap = self._add_looks(bank, seen, t, d, similarity, overlap)
+            overlap = self._add_appearance(bank, seen, t, d, similarity, overlap)
         return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
 
-    def _add_looks(
-        self, bank: TrackBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray,
+    def _add_appearance(
+        self, bank: OverlapBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray,
         overlap: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
         """Adds to similarities (P,) what features tell; returns overlaps (P,), of which too unlike pairs have none."""
-        known = np.flatnonzero(seen.embedded[d] & (bank.looks[t] > 0))
-        alike = np.einsum("pd,pd->p", bank.look[t[known]], seen.feature[d[known]]).astype(np.float64)
-        similarity[known] += self.config.looks_weight * self.evidence(alike)
+        known = np.flatnonzero(seen.embedded[d] & (bank.feature_count[t] > 0))
+        alike = np.einsum("pd,pd->p", bank.feature[t[known]], seen.feature[d[known]]).astype(np.float64)
+        similarity[known] += self.config.appearance_weight * self.likelihood(alike)
         if self.config.max_cosine_distance is None:
             return overlap
         overlap = overlap.copy()
         overlap[known[1 - alike > self.config.max_cosine_distance]] = -1
         return overlap
 
-    def _standing(self, bank: TrackBank, seen: Observation, free_track: np.ndarray, free: np.ndarray) -> Matches:
+    def _stationary(self, bank: OverlapBank, seen: Observation, free_track: np.ndarray, free: np.ndarray) -> Matches:
         """Lost tracks that stood still take what appears where they were last seen.
 
         A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
@@ -104,14 +101,14 @@ class OverlapAssociation:
         columns = np.flatnonzero(free)
         if len(columns) == 0:
             return Matches.empty()
-        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.standing_speed)
-        rows = np.flatnonzero(waiting & (bank.hits >= c.standing_hits))
+        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.stationary_speed)
+        rows = np.flatnonzero(waiting & (bank.hits >= c.stationary_hits))
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
-        same = self.classes.alike(bank.class_id[t], seen.class_id[d])
+        same = self.classes.compatible(bank.class_id[t], seen.class_id[d])
         t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(bank.observed[t], seen.xyxy[d])
-        return assign(Pairs(t, d, 1 - overlap), 1 - c.standing_overlap)
+        return assign(Pairs(t, d, 1 - overlap), 1 - c.stationary_min_iou)
 
 
 def covered(xyxy: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Smoothing:
     """Expected distance between two tracklets' meeting points, widths or half heights, and as much per second."""
     size_ratio: float = 0.15
     """Expected difference of the logarithm of heights."""
-    alike: float = 0.6
+    min_cosine: float = 0.6
     """Least cosine similarity of stitched tracklets, where features are known."""
     fill_s: float = 10.0
     """Longest gap that is filled with boxes: what was found again after more than a second or two stood still."""
@@ -44,24 +44,24 @@ class Tracklet:
     frames: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
-    look: np.ndarray | None = None
+    feature: np.ndarray | None = None
 
 
 def smooth_rows(
-    rows: np.ndarray, fps: float, smoothing: Smoothing | None = None, looks: dict[int, np.ndarray] | None = None
+    rows: np.ndarray, fps: float, smoothing: Smoothing | None = None, features: dict[int, np.ndarray] | None = None
 ) -> np.ndarray:
     """Rows (M,7) frame, id, left, top, width, height, score, sorted by frame and id, of rows (N,7) of the same.
 
     Parameters
     ----------
     fps : frames per second.
-    looks : unit feature (D,) by id, for those that have one.
+    features : unit feature (D,) by id, for those that have one.
     """
     s = smoothing or Smoothing()
     rows = np.asarray(rows, float).reshape(-1, 7)
     if rows[:, 6].any():
         rows = rows[rows[:, 6] != 0]  # written without a detection: with both ends known, the line is better
-    tracklets = [_tracklet(rows[rows[:, 1] == i], (looks or {}).get(int(i))) for i in np.unique(rows[:, 1])]
+    tracklets = [_tracklet(rows[rows[:, 1] == i], (features or {}).get(int(i))) for i in np.unique(rows[:, 1])]
     parts = [_rows(smooth_track(fill(t, round(s.fill_s * fps)), s)) for t in stitch(tracklets, fps, s)]
     if not parts:
         return rows
@@ -69,10 +69,10 @@ def smooth_rows(
     return out[np.lexsort((out[:, 1], out[:, 0]))]
 
 
-def _tracklet(rows: np.ndarray, look: np.ndarray | None) -> Tracklet:
+def _tracklet(rows: np.ndarray, feature: np.ndarray | None) -> Tracklet:
     rows = rows[np.argsort(rows[:, 0])]
     boxes = np.column_stack([rows[:, 2:4] + rows[:, 4:6] / 2, rows[:, 4:6]])
-    return Tracklet(int(rows[0, 1]), rows[:, 0].astype(int), boxes, rows[:, 6], look)
+    return Tracklet(int(rows[0, 1]), rows[:, 0].astype(int), boxes, rows[:, 6], feature)
 
 
 def _rows(t: Tracklet) -> np.ndarray:
@@ -106,19 +106,19 @@ def _join(chain: list[Tracklet]) -> Tracklet:
     if len(chain) == 1:
         return chain[0]
     frames, boxes, scores = (np.concatenate([getattr(t, n) for t in chain]) for n in ("frames", "boxes", "scores"))
-    return Tracklet(chain[0].id, frames, boxes, scores, chain[0].look)
+    return Tracklet(chain[0].id, frames, boxes, scores, chain[0].feature)
 
 
 def _meeting(a: Tracklet, b: Tracklet, fps: float, s: Smoothing) -> float:
     """Cost of `b` going on where `a` ended, 0 to 1; infinite if it cannot be.
 
     Both are carried at the velocities of their ends to the middle of the gap; how far apart they are there, in sizes of
-    a box and against what the length of the gap allows, is the cost. Looks must agree where both are known.
+    a box and against what the length of the gap allows, is the cost. Features must agree where both are known.
     """
     gap = int(b.frames[0] - a.frames[-1])
     if not 0 < gap <= s.stitch_s * fps:
         return np.inf
-    if a.look is not None and b.look is not None and float(a.look @ b.look) < s.alike:
+    if a.feature is not None and b.feature is not None and float(a.feature @ b.feature) < s.min_cosine:
         return np.inf
     size = (a.boxes[-1, 2:] + b.boxes[0, 2:]) / 2
     apart = np.abs(_carried(a, -1, gap / 2) - _carried(b, 0, -gap / 2))[:2] / (size * (1, 0.5))

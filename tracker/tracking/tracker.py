@@ -1,7 +1,7 @@
-"""The tracker as a library: checks what a frame brings and hands it to the association of the preset.
+"""The tracker as a library: checks what a frame brings and hands it to the tracker of the preset.
 
 A frame takes two steps: every track is predicted, then tracks and detections are matched and the matches written into
-the bank. `cascade` does so as published (arXiv 1703.07402), `overlap_sort` as the default preset does.
+the bank. `deepsort` does so as published (arXiv 1703.07402), `overlap` as the default preset does.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from tracker.core.types import Detections, Tracks
-from tracker.tracking.bank import TrackBank
 from tracker.tracking.clock import Clock
-from tracker.tracking.config import TrackerConfig
-from tracker.tracking.deepsort import Cascade
+from tracker.tracking.config import Settings
 from tracker.tracking.observation import ClassGroups, Observation, check_features, check_warp, inside_frame, observe
-from tracker.tracking.overlap import OverlapSort
+from tracker.tracking.trackers import configure, entry_of, open_tracker
 
 
 class DeepSort:
@@ -26,7 +24,7 @@ class DeepSort:
 
     Parameters
     ----------
-    config : thresholds and switches.
+    config : of the tracker to use, `OverlapConfig` or `DeepSortConfig`; the default preset unless given.
     class_names : names by class id; tells which classes are easily taken for each other.
 
     Attributes
@@ -34,17 +32,13 @@ class DeepSort:
     warnings : counts of what was wrong with the input and was put right.
     """
 
-    def __init__(self, config: TrackerConfig | None = None, *, class_names: Sequence[str] = ()) -> None:
-        self.config = config or TrackerConfig()
+    def __init__(self, config: Settings | None = None, *, class_names: Sequence[str] = ()) -> None:
+        self.config = config or configure()
         self.warnings: Counter[str] = Counter()
-        self.bank = TrackBank(self.config.budget, paper=self.config.cascade)
         self._clock = Clock(self.warnings)
         classes = ClassGroups(class_names, strict=self.config.class_aware)
-        self._sort: Cascade | OverlapSort = (
-            Cascade(self.config, self.bank, classes)
-            if self.config.cascade
-            else OverlapSort(self.config, self.bank, classes, self._clock)
-        )
+        self._tracker = open_tracker(self.config, classes, self._clock)
+        self.bank = self._tracker.bank
 
     @classmethod
     def from_preset(cls, name: str = "default", *, class_names: Sequence[str] = (), **overrides: Any) -> DeepSort:
@@ -54,7 +48,7 @@ class DeepSort:
         ------
         ConfigError : no such preset or setting, or a value out of range.
         """
-        return cls(TrackerConfig.preset(name, **overrides), class_names=class_names)
+        return cls(configure(name, **overrides), class_names=class_names)
 
     def update(
         self,
@@ -68,7 +62,7 @@ class DeepSort:
     ) -> Tracks:
         """Takes the detections of the next frame and returns the live tracks, confirmed and tentative.
 
-        Without features, matching rests on motion alone: no track can be recognised by its looks, so that in the
+        Without features, matching rests on motion alone: no track can be recognised by its appearance, so that in the
         `paper` preset the cascade is left out and a confirmed track missed for longer than a frame is not found again.
 
         Parameters
@@ -87,27 +81,29 @@ class DeepSort:
         """
         check_warp(warp)
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
-        self._sort.predict(self._clock.step(time_s), warp)
+        self._tracker.predict(self._clock.step(time_s), warp)
         self.bank.age += 1
         self.bank.detection_index[:] = -1
         if seen is not None:
-            self._sort.step(seen, frame_size)
-        return self.bank.snapshot(self._sort.shown())
+            self._tracker.step(seen, frame_size)
+        return self._tracker.snapshot()
 
-    def wanted(self, detections: Detections, time_s: float | None = None, warp: np.ndarray | None = None) -> np.ndarray:
+    def wants_feature(
+        self, detections: Detections, time_s: float | None = None, warp: np.ndarray | None = None
+    ) -> np.ndarray:
         """Which detections (N,) bool of the next frame need a feature; changes nothing."""
         check_warp(warp)
         xyxy = detections.xyxy.astype(np.float64, order="F")
-        return self._sort.wanted(xyxy, detections.score, detections.class_id, warp)
+        return self._tracker.wants_feature(xyxy, detections.score, detections.class_id, warp)
 
-    def looks(self) -> dict[int, np.ndarray]:
+    def mean_features(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id; the default preset's alone."""
-        return self._sort.looks()
+        return self._tracker.mean_features()
 
     @property
-    def alike(self) -> float | None:
+    def appearance_threshold(self) -> float | None:
         """Cosine similarity above which features are likelier one object's than two's; None if not known."""
-        return self._sort.alike
+        return self._tracker.appearance_threshold
 
     def _observe(
         self,
@@ -116,10 +112,10 @@ class DeepSort:
         embedded: np.ndarray | None,
         frame_size: tuple[int, int] | None,
     ) -> Observation:
-        feature, has = check_features(len(detections), features, embedded, self.bank.dimension, self.warnings)
+        feature, has = check_features(len(detections), features, embedded, self._tracker.feature_length, self.warnings)
         rows = None
         if frame_size is not None:
             inside = inside_frame(detections.xyxy, frame_size)
             self.warnings["boxes outside the frame"] += int((~inside).sum())
-            rows = np.flatnonzero(inside) if self.config.drop_outside else None
-        return observe(detections, feature, has, self._sort.motion, rows)
+            rows = np.flatnonzero(inside) if not entry_of(self.config).outside else None
+        return observe(detections, feature, has, self._tracker.kalman, rows)

@@ -9,7 +9,8 @@ from freeze.cli import parser as freeze_parser
 from tracker.app.config import RunConfig, read_toml
 from tracker.app.options import FREEZE, build_config, parser
 from tracker.errors import ConfigError
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import DeepSortConfig, OverlapConfig
+from tracker.tracking.trackers import TRACKERS
 
 
 def options():
@@ -25,10 +26,10 @@ def parse(*arguments):
 def test_every_field_of_the_run_has_an_option_and_the_other_way_round():
     not_configuration = {"output", "overwrite", "config", "quiet", "verbose"}
     run = {f.name for f in fields(RunConfig)} - {"tracker", "freeze"}
-    tracker = {"max_age", "n_init", "max_cosine_distance", "max_iou_distance", "budget"}
+    tracker = {"max_age", "n_init", "max_cosine_distance", "min_iou", "max_iou_distance", "budget"}
     freeze = {f"freeze:{name}" for name in FREEZE}
     assert set(options()) - not_configuration == run | tracker | freeze
-    assert tracker <= {f.name for f in fields(TrackerConfig)}
+    assert tracker <= {f.name for entry in TRACKERS.values() for f in fields(entry.config)}
 
 
 def test_options_to_freeze_are_those_of_the_freeze_command():
@@ -48,9 +49,10 @@ def test_no_options_give_the_defaults():
 
 def test_help_states_the_defaults_of_the_dataclasses():
     text = " ".join(parser()._subparsers._group_actions[0].choices["run"].format_help().split())
-    for f in fields(TrackerConfig):
-        if f.name in ("max_age", "n_init", "max_iou_distance", "budget"):
-            assert f"(default: {f.default})" in options()[f.name].help, f.name
+    for name in ("n_init", "min_iou", "budget"):
+        assert f"(default: {getattr(OverlapConfig(), name)}" in options()[name].help, name
+    for name in ("max_age", "max_cosine_distance", "max_iou_distance", "budget"):
+        assert f": {getattr(DeepSortConfig(), name)})" in options()[name].help, name
     for name in ("start", "stride", "detect_every", "detector", "encoder", "device", "preset", "appearance", "tiles"):
         assert f"(default: {getattr(RunConfig(), name)})" in options()[name].help, name
     assert "SOURCE" in text
@@ -61,9 +63,9 @@ def test_help_states_the_defaults_of_the_dataclasses():
     [
         RunConfig(),
         RunConfig(sources=("a.mp4", "rtsp://b"), classes=("person", "car"), confidence=0.4, max_frames=7, video=False),
-        RunConfig(tracker=TrackerConfig(max_age=9, max_cosine_distance=0.31), target_fps=25.0, threads=False),
+        RunConfig(tracker=OverlapConfig(max_age=9, max_cosine_distance=0.31), target_fps=25.0, threads=False),
         RunConfig(freeze={"network": "wrn", "checkpoint": "model.ckpt-1"}),
-        RunConfig(preset="paper", tracker=TrackerConfig.preset("paper")),
+        RunConfig(preset="paper", tracker=DeepSortConfig()),
     ],
 )
 def test_toml_and_back(tmp_path, config):
@@ -77,7 +79,7 @@ def test_options_stand_above_the_file_and_the_file_above_the_preset(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('[run]\nsources = ["a.mp4"]\nstride = 3\npreset = "paper"\n[tracker]\nmax_age = 50\nbudget = 10\n')
     config = build_config({"config": path, "budget": 20, "sources": []})
-    expected = replace(TrackerConfig.preset("paper"), max_age=50, budget=20)
+    expected = replace(DeepSortConfig(), max_age=50, budget=20)
     assert config == RunConfig(sources=("a.mp4",), stride=3, preset="paper", tracker=expected)
 
 

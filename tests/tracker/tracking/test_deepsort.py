@@ -1,6 +1,7 @@
 """The paper preset against the per-object oracle, number by number; the contract of `update` and its refusals."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests.oracle import Oracle
 from tracker import DeepSort, Detections
 from tracker.errors import ConfigError, DetectionsError
+from tracker.tracking.config import DeepSortConfig, OverlapConfig
 
 DATA = os.environ.get("TRACKER_DATA")
 
@@ -108,11 +110,13 @@ def state(tracker):
 def assert_whole(tracker):
     """No array of the bank is out of step or holds a number that is none."""
     bank = tracker.bank
-    for name in ("mean", "covariance", "id", "hits", "confirmed", "votes", "slot"):
+    for name in ("mean", "covariance", "id", "hits", "confirmed", "votes"):
         assert len(getattr(bank, name)) == len(bank), name
     assert np.isfinite(bank.mean).all() and np.isfinite(bank.covariance).all()
     assert (bank.covariance[..., [0, 2]] > 0).all() and len(set(bank.id.tolist())) == len(bank)
-    assert len(set(bank.slot.tolist())) == len(bank) and bank.id.max(initial=0) < bank.next_id
+    assert bank.id.max(initial=0) < bank.next_id
+    if hasattr(bank, "slot"):
+        assert len(set(bank.slot.tolist())) == len(bank)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -227,7 +231,7 @@ def test_random_input_never_corrupts_the_bank(preset):
 @pytest.mark.parametrize("warp", [np.eye(3), np.full((2, 3), np.nan), np.zeros(6)])
 def test_refuses_what_is_no_affine_map(preset, warp):
     tracker = settled(preset)
-    for call in (tracker.update, tracker.wanted):
+    for call in (tracker.update, tracker.wants_feature):
         with pytest.raises(DetectionsError, match=r"expected a finite \(2, 3\) affine matrix"):
             call(Detections(BOXES), warp=warp)
     assert_whole(tracker)
@@ -239,7 +243,7 @@ def test_nothing_before_anything():
         for given in (None, Detections.empty(), None):
             tracks = tracker.update(given)
             assert len(tracks) == len(tracks.seen) == 0 and tracks.xyxy.shape == (0, 4)
-        assert tracker.wanted(Detections.empty()).shape == (0,)
+        assert tracker.wants_feature(Detections.empty()).shape == (0,)
 
 
 def test_snapshots_do_not_change_afterwards():
@@ -255,20 +259,20 @@ def test_snapshots_do_not_change_afterwards():
 def test_asking_what_to_embed_changes_nothing(preset):
     tracker = settled(preset)
     before = state(tracker)
-    wanted = tracker.wanted(Detections(BOXES + 1), time_s=1.0)
+    wanted = tracker.wants_feature(Detections(BOXES + 1), time_s=1.0)
     assert wanted.shape == (3,) and wanted.dtype == bool
     for name, value in state(tracker).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
 def test_the_paper_embeds_all():
-    assert settled("paper").wanted(Detections(BOXES)).all()
+    assert settled("paper").wants_feature(Detections(BOXES)).all()
 
 
 def test_what_motion_settles_is_embedded_now_and_then_only():
     tracker, shares = DeepSort.from_preset("default"), []
     for _ in range(60):
-        wanted = tracker.wanted(Detections(BOXES))
+        wanted = tracker.wants_feature(Detections(BOXES))
         tracker.update(Detections(BOXES), np.where(wanted[:, None], LOOKS, 0), embedded=wanted)
         shares.append(wanted.mean())
     assert shares[:3] == [1, 1, 1] and 0.05 < np.mean(shares[10:]) < 0.2
@@ -279,12 +283,12 @@ def test_contested_new_and_returning_boxes_are_embedded():
     for _ in range(25):
         tracker.update(Detections(BOXES), LOOKS)
     tracker.bank.age[:] = 11 - tracker.bank.id  # none is due for its refresh
-    assert not tracker.wanted(Detections(BOXES)).any()
+    assert not tracker.wants_feature(Detections(BOXES)).any()
     near, new = (BOXES[:1] + np.array(step, np.float32) for step in ([15, 0, 15, 0], [150, 300, 150, 300]))
-    assert tracker.wanted(Detections(np.vstack([BOXES, near, new]))).tolist() == [True, False, False, True, True]
+    assert tracker.wants_feature(Detections(np.vstack([BOXES, near, new]))).tolist() == [True, False, False, True, True]
     tracker.update(Detections(BOXES[1:]), LOOKS[1:])
     tracker.bank.age[:] = 11 - tracker.bank.id
-    assert tracker.wanted(Detections(BOXES)).tolist() == [True, False, False]
+    assert tracker.wants_feature(Detections(BOXES)).tolist() == [True, False, False]
 
 
 def test_what_is_too_faint_for_any_track_is_not_embedded():
@@ -296,7 +300,7 @@ def test_what_is_too_faint_for_any_track_is_not_embedded():
     boxes = np.vstack([BOXES, aside, away])
     for faint, wanted in ((1.0, [True, False, False, True, True]), (0.3, [False] * 5)):
         score = np.array([1, 1, 1, faint, faint], np.float32)
-        assert tracker.wanted(Detections(boxes, score)).tolist() == wanted
+        assert tracker.wants_feature(Detections(boxes, score)).tolist() == wanted
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------
@@ -337,14 +341,38 @@ def test_paper_preset_has_the_published_numbers():
         ("deepsort", {}, "expected one of default, paper"),
         ("paper", {"max_agee": 3}, "unknown tracker setting 'max_agee'"),
         ("paper", {"max_age": 0}, "max_age is 0; expected at least 1"),
-        ("default", {"max_iou_distance": 1.5}, "expected 0 to 1"),
+        ("default", {"min_iou": 1.5}, "expected 0 to 1"),
         ("default", {"max_cosine_distance": float("nan")}, "expected 0 to 2"),
         ("default", {"budget": -1}, "at least 1"),
+        ("default", {"max_lost_s": "2"}, "max_lost_s is '2'; expected a number"),
+        ("default", {"n_init": 2.5}, "n_init is 2.5; expected a whole number"),
+        ("default", {"n_init": True}, "n_init is True; expected a whole number"),
+        ("paper", {"class_aware": 1}, "class_aware is 1; expected true or false"),
+        ("paper", {"max_cosine_distance": None}, "max_cosine_distance is None"),
+        ("paper", {"min_iou": 0.3}, "unknown tracker setting 'min_iou'"),
     ],
 )
 def test_refuses_settings(preset, overrides, message):
     with pytest.raises(ConfigError, match=message):
         DeepSort.from_preset(preset, **overrides)
+
+
+@pytest.mark.parametrize("name", [name for config in (OverlapConfig, DeepSortConfig) for name in
+                                  ((config, f.name) for f in fields(config))])  # fmt: skip
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", [1], -1])
+def test_no_field_takes_what_is_no_number_or_out_of_bounds(name, value):
+    config, field = name
+    with pytest.raises(ConfigError, match=f"{field} is "):
+        config(**{field: value})
+
+
+def test_old_names_of_settings_are_understood_with_a_warning():
+    with pytest.warns(FutureWarning, match="max_iou_distance = 0.8 is taken for min_iou = 0.2"):
+        assert OverlapConfig.of(max_iou_distance=0.8).min_iou == pytest.approx(0.2)
+    with pytest.warns(FutureWarning, match="youth_weight = 0.1 does nothing any more; leave it out"):
+        assert OverlapConfig.of(youth_weight=0.1) == OverlapConfig()
+    with pytest.raises(ConfigError, match="max_iou_distance is 'x'; expected a number"):
+        OverlapConfig.of(max_iou_distance="x")
 
 
 def test_the_example_of_the_readme():

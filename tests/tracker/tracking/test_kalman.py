@@ -5,7 +5,7 @@ import pytest
 from filterpy.kalman import KalmanFilter
 
 from tests.oracle import kalman, measurement_noise, process_noise
-from tracker.tracking.kalman import GATE, Motion, dense, matrices, squared_mahalanobis
+from tracker.tracking.kalman import GATE, KalmanXYAH, dense, matrices, squared_mahalanobis
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -23,7 +23,7 @@ def walk(rng, tracks, frames):
 @pytest.mark.parametrize("seed", range(3))
 def test_filter_agrees_with_filterpy(seed):
     rng = np.random.default_rng(seed)
-    motion, measured = Motion(), walk(rng, 9, 40)
+    motion, measured = KalmanXYAH(), walk(rng, 9, 40)
     mean, covariance = motion.initiate(measured[0])
     filters = [kalman(z) for z in measured[0]]
     for z in measured[1:]:
@@ -47,7 +47,7 @@ def test_filter_agrees_with_filterpy(seed):
 
 
 def test_time_between_frames_scales_the_model():
-    motion = Motion()
+    motion = KalmanXYAH()
     mean, covariance = motion.initiate(walk(np.random.default_rng(3), 5, 1)[0])
     mean[:, 4:] = np.random.default_rng(4).normal(size=(5, 4))
     for dt in (0.5, 1.0, 2.5):
@@ -63,7 +63,7 @@ def test_time_between_frames_scales_the_model():
 
 def test_covariance_stays_positive_over_a_long_run():
     rng = np.random.default_rng(5)
-    motion, measured = Motion(), walk(rng, 4, 3000)
+    motion, measured = KalmanXYAH(), walk(rng, 4, 3000)
     mean, covariance = motion.initiate(measured[0])
     for z in measured[1:]:
         mean, covariance = motion.predict(mean, covariance)
@@ -74,13 +74,13 @@ def test_covariance_stays_positive_over_a_long_run():
 
 def test_measuring_and_drawing_a_box_are_inverse():
     xyxy = np.array([[10.0, 20, 50, 120], [-5, 0, 3, 400]])
-    motion = Motion()
+    motion = KalmanXYAH()
     mean, _ = motion.initiate(motion.measure(xyxy))
     np.testing.assert_allclose(motion.box(mean), xyxy, rtol=0, atol=1e-9)
 
 
 def test_nothing_in_nothing_out():
-    motion = Motion()
+    motion = KalmanXYAH()
     mean, covariance = motion.initiate(np.zeros((0, 4)))
     mean, covariance = motion.predict(mean, covariance)
     mean, covariance = motion.update(mean, covariance, np.zeros((0, 4)))
@@ -90,7 +90,7 @@ def test_nothing_in_nothing_out():
 
 
 def test_arguments_are_left_as_they_are():
-    motion = Motion()
+    motion = KalmanXYAH()
     mean, covariance = motion.initiate(np.array([[5.0, 6, 0.5, 80]]))
     kept = mean.copy(), covariance.copy()
     motion.predict(mean, covariance)

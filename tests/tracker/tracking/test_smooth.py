@@ -53,8 +53,8 @@ def test_a_tracklet_elsewhere_is_not_stitched(change):
 def test_unlike_tracklets_are_not_stitched():
     rows = np.concatenate([walk(2, range(1, 31)), walk(9, range(38, 70))])
     a, b = np.eye(2, dtype=np.float32)
-    assert set(smooth_rows(rows, 10, looks={2: a, 9: b})[:, 1]) == {2, 9}
-    assert set(smooth_rows(rows, 10, looks={2: a, 9: a})[:, 1]) == {2}
+    assert set(smooth_rows(rows, 10, features={2: a, 9: b})[:, 1]) == {2, 9}
+    assert set(smooth_rows(rows, 10, features={2: a, 9: a})[:, 1]) == {2}
 
 
 def test_noise_is_smoothed_away():

@@ -1,0 +1,62 @@
+"""The bank of the default preset."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.tracking.bank import TrackBank, column
+
+
+class OverlapBank(TrackBank):
+    """The columns of the default preset.
+
+    Attributes
+    ----------
+    means, covariances : (T,2,8) and (T,2,4,3), of the filter that finds a track again, and of the display filter.
+    observed : (T,4), corners of the detection last matched.
+    score_sum : (T,), confidences of all matches.
+    speed : (T,), at the first miss: box widths per second, twice that for heights.
+    stationary : (T,) bool, lost for longer than others may be, and kept because the track stood still.
+    coasting : (T,) bool, missed, and written all the same where it is predicted.
+    feature, feature_count : (T,D) float32 unit vectors, mean of a track's features, and how many it has had.
+    """
+
+    means = column(2, 8)
+    covariances = column(2, 4, 3)
+    observed = column(4)
+    score_sum = column()
+    speed = column()
+    stationary = column(dtype=bool)
+    coasting = column(dtype=bool)
+    feature_count = column(dtype=np.int64)
+    feature: np.ndarray
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature = np.zeros((0, 0), np.float32)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the filter that finds a track again, (T,8)."""
+        return self.means[:, 0]
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the filter that finds a track again, (T,4,3)."""
+        return self.covariances[:, 0]
+
+    def add(self, class_id: np.ndarray, **columns: np.ndarray) -> np.ndarray:
+        """As of every bank; new tracks have no feature."""
+        self.feature = np.concatenate([self.feature, np.zeros((len(class_id), self.feature.shape[1]), np.float32)])
+        return super().add(class_id, **columns)
+
+    def keep(self, alive: np.ndarray) -> None:
+        """As of every bank."""
+        if not alive.all():
+            self.feature = self.feature[alive]
+        super().keep(alive)
+
+    def widen(self, dimension: int) -> None:
+        """Makes room for features of this length, once known."""
+        if self.feature.shape[1] != dimension:
+            self.feature = np.zeros((len(self), dimension), np.float32)
