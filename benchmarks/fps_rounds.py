@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +29,11 @@ class Worker:
             [sys.executable, "-m", "benchmarks.fps_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.about = self._ask(json.dumps(task))
+        try:
+            self.about = self._ask(json.dumps(task))
+        except BaseException:
+            self.close()
+            raise
 
     def run(self) -> dict[str, Any]:
         """Run one round and return its figures."""
@@ -53,9 +58,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(30)
+        with self._process as process, suppress(BrokenPipeError):
+            process.communicate(timeout=30)
 
 
 def common_task(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
