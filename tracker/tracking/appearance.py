@@ -84,8 +84,10 @@ def blend(means: np.ndarray, count: np.ndarray, features: np.ndarray, overlap: n
 
     Parameters
     ----------
-    count : (K,) features that each mean is made of; 0: none yet.
-    overlap : (K,) share of the detection's box that another box covers; a covered box counts for less.
+    count : (K,) ndarray
+        Features that each mean is made of; 0: none yet.
+    overlap : (K,) ndarray
+        Share of the detection's box that another box covers; a covered box counts for less.
     """
     weight = np.where(count == 0, 1.0, np.maximum(1 / budget, 1 / (count + 1)) * (1 - overlap)).astype(np.float32)
     mixed = means + weight[:, None] * (features - means)

@@ -56,8 +56,10 @@ def near(centre: np.ndarray, reach: np.ndarray, others: np.ndarray) -> tuple[np.
 
     Parameters
     ----------
-    centre, reach : (T,2) pixels; what is NaN reaches nothing.
-    others : (N,2) pixels.
+    centre, reach : (T,2) ndarray
+        Pixels; what is NaN reaches nothing.
+    others : (N,2) ndarray
+        Pixels.
     """
     if len(centre) == 0 or len(others) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -95,12 +97,17 @@ def assign_whole(pairs: Pairs, rows: np.ndarray, columns: np.ndarray, threshold:
 
     Parameters
     ----------
-    pairs : feasible pairs.
-    rows, columns : tracks (R,) and detections (C,) of this step, in the order in which ties are broken.
+    pairs : Pairs
+        Feasible pairs.
+    rows, columns : ndarray
+        Tracks (R,) and detections (C,) of this step, in the order in which ties are broken.
 
     Returns
     -------
-    The matches, and the columns left: first those the solver gave to nobody, then those it gave in vain, by row.
+    matches : Matches
+        Pairs that the solver gave and that are feasible.
+    left : (K,) ndarray of int64
+        The columns left: first those the solver gave to nobody, then those it gave in vain, by row.
     """
     if len(rows) == 0 or len(columns) == 0:
         return Matches.empty(), columns

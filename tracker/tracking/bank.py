@@ -27,13 +27,16 @@ class TrackBank:
 
     Columns of one type share one array, so that tracks come and go in a few copies, and each number of a column lies
     together for all tracks, so that arithmetic runs over long rows. The attributes are views: write into them
-    (`bank.score[:] = ...`), do not replace them.
+    (`bank.score[:] = ...`), do not replace them. Those that `Tracks` has mean what they mean there.
 
-    Attributes (besides those of `Tracks`)
-    --------------------------------------
-    hits : (T,) int64, matches so far, the detection of the birth included.
-    age : (T,) int64, frames since birth.
-    votes : (T,C) int64, matched detections by class; column c counts class `classes[c]`.
+    Attributes
+    ----------
+    hits : (T,) ndarray of int64
+        Matches so far, the detection of the birth included.
+    age : (T,) ndarray of int64
+        Frames since birth.
+    votes : (T,C) ndarray of int64
+        Matched detections by class; column c counts class `classes[c]`.
     """
 
     id = column(dtype=np.int64)

@@ -21,7 +21,8 @@ class Coasting:
 
     Parameters
     ----------
-    longest : frames after which a missed track is not followed up.
+    longest : int
+        Frames after which a missed track is not followed up.
     """
 
     def __init__(self, longest: int) -> None:

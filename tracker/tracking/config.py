@@ -26,7 +26,8 @@ class Settings:
 
     Raises
     ------
-    ConfigError : a value of another type, not finite, or out of bounds.
+    ConfigError
+        A value of another type, not finite, or out of bounds.
     """
 
     class_aware: bool = setting(True)
@@ -46,7 +47,8 @@ class Settings:
 
         Raises
         ------
-        ConfigError : an unknown name, or a value that its field refuses.
+        ConfigError
+            An unknown name, or a value that its field refuses.
         """
         known = [f.name for f in fields(cls)]
         for name in [n for n in values if n in cls.RENAMED and n not in known]:

@@ -20,8 +20,10 @@ class CascadeBank(TrackBank):
 
     Attributes
     ----------
-    mean, covariance : state of the filter, (T,8) and (T,4,3) float64 (see `kalman`).
-    slot : (T,) int64, of the track in the gallery.
+    mean, covariance : ndarray of float64
+        State of the filter, (T,8) and (T,4,3) (see `kalman`).
+    slot : (T,) ndarray of int64
+        Of the track in the gallery.
     """
 
     mean = column(8)

@@ -34,10 +34,14 @@ def needed(
 
     Parameters
     ----------
-    predicted : (T,4) boxes of the tracks in this frame, pixels.
-    xyxy : (N,4) detections, pixels; both grown as for matching.
-    pairs : rows of tracks (P,) and of detections (P,) that may be one object's.
-    confidence : (N,) scores on the scale of `ScoreScale`.
+    predicted : (T,4) ndarray
+        Boxes of the tracks in this frame, pixels.
+    xyxy : (N,4) ndarray
+        Detections, pixels; both grown as for matching.
+    pairs : tuple[ndarray, ndarray]
+        Rows of tracks (P,) and of detections (P,) that may be one object's.
+    confidence : (N,) ndarray
+        Scores on the scale of `ScoreScale`.
     """
     track, detection = pairs
     high = confidence >= config.high_score

@@ -76,9 +76,12 @@ class Gallery:
 
         Parameters
         ----------
-        slots : (T,) slots of the tracks.
-        features : (N,D) float32 unit vectors.
-        pairs : rows of `slots` and of `features` to compare, (P,) each, sorted by the former.
+        slots : (T,) ndarray
+            Slots of the tracks.
+        features : (N,D) ndarray of float32
+            Unit vectors.
+        pairs : tuple[ndarray, ndarray]
+            Rows of `slots` and of `features` to compare, (P,) each, sorted by the former.
         """
         cost = np.full(len(pairs[0]), np.inf)
         known = np.flatnonzero(self.filled(slots)[pairs[0]])

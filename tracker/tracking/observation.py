@@ -23,11 +23,16 @@ class Observation:
 
     Attributes
     ----------
-    index : (N,) int64, row in the caller's `Detections`.
-    xyxy, score, class_id : as in `Detections`; xyxy float64.
-    measurement : (N,4) float64, see `KalmanXYAH.measure`.
-    feature : (N,D) float32 unit vectors; zero where there is none.
-    embedded : (N,) bool, which rows have a feature.
+    index : (N,) ndarray of int64
+        Row in the caller's `Detections`.
+    xyxy, score, class_id : ndarray
+        As in `Detections`; xyxy float64.
+    measurement : (N,4) ndarray of float64
+        See `KalmanXYAH.measure`.
+    feature : (N,D) ndarray of float32
+        Unit vectors; zero where there is none.
+    embedded : (N,) ndarray of bool
+        Which rows have a feature.
     """
 
     index: np.ndarray
@@ -68,12 +73,15 @@ def check_features(
 
     Parameters
     ----------
-    features, embedded : as in `DeepSort.update`.
-    dimension : D of earlier frames, 0 if there was none.
+    features, embedded : ndarray or None
+        As in `DeepSort.update`.
+    dimension : int
+        D of earlier frames, 0 if there was none.
 
     Raises
     ------
-    DetectionsError : the arrays do not fit the detections, or D is not that of earlier frames.
+    DetectionsError
+        The arrays do not fit the detections, or D is not that of earlier frames.
     """
     if features is None or (n == 0 and np.size(features) == 0):
         return np.zeros((n, dimension), np.float32), np.zeros(n, bool)
@@ -103,7 +111,8 @@ def check_warp(warp: np.ndarray | None) -> None:
 
     Raises
     ------
-    DetectionsError : not a finite (2,3) array.
+    DetectionsError
+        Not a finite (2,3) array.
     """
     if warp is not None and (np.shape(warp) != (2, 3) or not np.isfinite(warp).all()):
         raise DetectionsError(f"warp has shape {np.shape(warp)}; expected a finite (2, 3) affine matrix, or None")
@@ -120,8 +129,10 @@ class ClassGroups:
 
     Parameters
     ----------
-    class_names : names by class id.
-    strict : False: any.
+    class_names : Sequence[str]
+        Names by class id.
+    strict : bool
+        False: any.
     """
 
     def __init__(self, class_names: Sequence[str] = (), *, strict: bool = True) -> None:

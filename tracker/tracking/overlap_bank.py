@@ -12,13 +12,20 @@ class OverlapBank(TrackBank):
 
     Attributes
     ----------
-    means, covariances : (T,2,8) and (T,2,4,3), of the filter that finds a track again, and of the display filter.
-    observed : (T,4), corners of the detection last matched.
-    score_sum : (T,), confidences of all matches.
-    speed : (T,), at the first miss: box widths per second, twice that for heights.
-    stationary : (T,) bool, lost for longer than others may be, and kept because the track stood still.
-    coasting : (T,) bool, missed, and written all the same where it is predicted.
-    feature, feature_count : (T,D) float32 unit vectors, mean of a track's features, and how many it has had.
+    means, covariances : ndarray
+        (T,2,8) and (T,2,4,3), of the filter that finds a track again, and of the display filter.
+    observed : (T,4) ndarray
+        Corners of the detection last matched.
+    score_sum : (T,) ndarray
+        Confidences of all matches.
+    speed : (T,) ndarray
+        At the first miss: box widths per second, twice that for heights.
+    stationary : (T,) ndarray of bool
+        Lost for longer than others may be, and kept because the track stood still.
+    coasting : (T,) ndarray of bool
+        Missed, and written all the same where it is predicted.
+    feature, feature_count : (T,D) ndarray of float32
+        Unit vectors, mean of a track's features, and how many it has had.
     """
 
     means = column(2, 8)

@@ -35,8 +35,10 @@ class OverlapAssociation:
 
         Parameters
         ----------
-        confidence : (N,) scores on the scale of `ScoreScale`.
-        xyxy : (T,4) predicted boxes, pixels.
+        confidence : (N,) ndarray
+            Scores on the scale of `ScoreScale`.
+        xyxy : (T,4) ndarray
+            Predicted boxes, pixels.
         """
         c = self.config
         pairs, gate = self._pairs(bank, seen, confidence, xyxy)

@@ -54,8 +54,10 @@ def smooth_rows(
 
     Parameters
     ----------
-    fps : frames per second.
-    features : unit feature (D,) by id, for those that have one.
+    fps : float
+        Frames per second.
+    features : dict[int, ndarray] or None
+        Unit feature (D,) by id, for those that have one.
     """
     s = smoothing or Smoothing()
     rows = np.asarray(rows, float).reshape(-1, 7)
@@ -167,7 +169,8 @@ def rts(z: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    q, r : (K,) variance of a velocity's change per frame, and of a measurement.
+    q, r : (K,) ndarray
+        Variance of a velocity's change per frame, and of a measurement.
     """
     n, k = z.shape
     state, cov = np.zeros((n, 2, k)), np.zeros((n, 3, k))

@@ -24,12 +24,15 @@ class DeepSort:
 
     Parameters
     ----------
-    config : of the tracker to use, `OverlapConfig` or `DeepSortConfig`; the default preset unless given.
-    class_names : names by class id; tells which classes are easily taken for each other.
+    config : Settings or None
+        Of the tracker to use, `OverlapConfig` or `DeepSortConfig`; the default preset unless given.
+    class_names : Sequence[str]
+        Names by class id; tells which classes are easily taken for each other.
 
     Attributes
     ----------
-    warnings : counts of what was wrong with the input and was put right.
+    warnings : Counter[str]
+        Counts of what was wrong with the input and was put right.
     """
 
     def __init__(self, config: Settings | None = None, *, class_names: Sequence[str] = ()) -> None:
@@ -46,7 +49,8 @@ class DeepSort:
 
         Raises
         ------
-        ConfigError : no such preset or setting, or a value out of range.
+        ConfigError
+            No such preset or setting, or a value out of range.
         """
         return cls(configure(name, **overrides), class_names=class_names)
 
@@ -67,17 +71,24 @@ class DeepSort:
 
         Parameters
         ----------
-        detections : None if the detector did not run on this frame: tracks are predicted, and none has missed anything.
-        features : (N,D), one row per detection, of any length but zero; None without an encoder.
-        embedded : (N,) bool, which rows of `features` hold one; None: all.
-        time_s : time of the frame, seconds.
-        warp : (2,3) float64, affine map of the previous frame's pixels to this one's; None for a camera at rest.
-        frame_size : width and height in pixels.
+        detections : Detections or None
+            None if the detector did not run on this frame: tracks are predicted, and none has missed anything.
+        features : (N,D) ndarray or None
+            One row per detection, of any length but zero; None without an encoder.
+        embedded : (N,) ndarray of bool or None
+            Which rows of `features` hold one; None: all.
+        time_s : float or None
+            Time of the frame, seconds.
+        warp : (2,3) ndarray of float64 or None
+            Affine map of the previous frame's pixels to this one's; None for a camera at rest.
+        frame_size : tuple[int, int] or None
+            Width and height in pixels.
 
         Raises
         ------
-        DetectionsError : features or `embedded` do not fit the detections or the features of earlier frames, or `warp`
-            is no finite (2,3) matrix. The tracks are then as they were.
+        DetectionsError
+            Features or `embedded` do not fit the detections or the features of earlier frames, or `warp` is no finite
+            (2,3) matrix. The tracks are then as they were.
         """
         check_warp(warp)
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)

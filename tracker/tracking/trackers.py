@@ -87,7 +87,8 @@ def configure(preset: str = "default", **overrides: Any) -> Settings:
 
     Raises
     ------
-    ConfigError : no such preset or setting, or a value that is refused.
+    ConfigError
+        No such preset or setting, or a value that is refused.
     """
     if preset not in TRACKERS:
         raise ConfigError(f"preset {preset!r}; expected one of {', '.join(TRACKERS)}")
