@@ -32,6 +32,9 @@ class SceneSource:
                 self._hook(index)
             yield Frame(index, (index - 1) / 10, self._image(index), SIZE)
 
+    def primer(self, count=12, seconds=4.0):
+        return []
+
     def interrupt(self):
         pass
 

@@ -77,7 +77,7 @@ ALLOWED = {
     "freeze.export": {*_FREEZE, "freeze.graph", "tracker.core", "tracker.encoder"},
     "freeze.report": {*_FREEZE, "freeze.graph", "freeze.checks", "freeze.load", "tracker.core", "tracker.encoder"},
     "freeze.networks": {"freeze.errors", "tracker.core", "tracker.errors"},
-    "freeze.training": {*_FREEZE, "freeze.networks", "tracker.core", "tracker.encoder"},
+    "freeze.training": {*_FREEZE, "freeze.networks", "tracker.core", "tracker.encoder", "tracker.video"},
     "benchmarks": {"tracker", "freeze", "detectors", "videos"},
 }
 """Package -> packages that its modules may import besides their own. A row speaks for its package alone, not for those

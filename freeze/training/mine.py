@@ -13,6 +13,9 @@ import numpy as np
 
 from freeze.training.crops import Crops
 from freeze.training.errors import TrainDataError
+from tracker.core.mot import read_rows
+from tracker.errors import SourceError
+from tracker.video.sources import open_source
 
 LONGEST_GAP = 3
 """Frames unseen after which the number of a track is no longer trusted."""
@@ -82,8 +85,7 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
         raise KeyboardInterrupt
     if done.returncode:
         raise TrainDataError(f"the tracker could not follow {video}: {done.stderr.strip()[-500:]}")
-    text = (folder / "tracks.txt").read_text()
-    rows = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2) if text.strip() else np.zeros((0, 7))
+    rows = read_rows(folder / "tracks.txt")
     rows = rows[rows[:, 6] >= SURE, :6]
     rows[:, 4:] += rows[:, 2:4]
     return rows
@@ -272,23 +274,25 @@ def cut_out(video: Path, found: list[Tracklet]) -> list[tuple[int, int, np.ndarr
 
 
 def _frames(video: Path, last: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, image) from 1 to `last`."""
-    capture = cv2.VideoCapture(str(video))
-    try:
-        for frame in range(1, last + 1):
-            there, image = capture.read()
-            if not there:
+    """(frame, image) from 1 to `last`, numbered as in the tracker's rows."""
+    with open_source(str(video)) as source:
+        for frame in source:
+            if frame.index > last:
                 return
-            yield frame, image
-    finally:
-        capture.release()
+            if frame.image is not None:
+                yield frame.index, frame.image
 
 
 def frame_size(video: Path) -> tuple[int, int]:
-    """(width, height). Raises TrainDataError where it is no video."""
-    capture = cv2.VideoCapture(str(video))
-    there, image = capture.read() if capture.isOpened() else (False, None)
-    capture.release()
-    if not there or image is None:
-        raise TrainDataError(f"{video} cannot be read as a video; give a file with at least one frame")
-    return image.shape[1], image.shape[0]
+    """(width, height) of a source's frames.
+
+    Raises
+    ------
+    TrainDataError
+        It cannot be read.
+    """
+    try:
+        with open_source(str(video)) as source:
+            return source.info.size
+    except SourceError as e:
+        raise TrainDataError(str(e)) from None

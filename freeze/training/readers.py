@@ -13,6 +13,7 @@ import numpy as np
 
 from freeze.training import mine
 from freeze.training.errors import TrainDataError
+from tracker.video.sources import open_source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 SMALLEST = 16
@@ -148,22 +149,10 @@ def read_footage(path: Path) -> Iterator[Item]:
 
 def _frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """(number from 1, image) of a sequence folder."""
-    images = sorted((path / "img1").glob("*.jpg"))
-    if images:
-        yield from ((n, image) for n, p in enumerate(images, 1) if (image := cv2.imread(str(p))) is not None)
-        return
-    video = next((p for p in sorted(path.iterdir()) if p.suffix in (".avi", ".mp4")), None)
-    if video is None:
-        raise TrainDataError(f"{path} has neither images in img1/ nor a video")
-    capture = cv2.VideoCapture(str(video))
-    frame = 0
-    while True:
-        there, image = capture.read()
-        if not there:
-            break
-        frame += 1
-        yield frame, image
-    capture.release()
+    with open_source(str(path)) as source:
+        if not source.info.pixels:
+            raise TrainDataError(f"{path} has neither images nor a video")
+        yield from ((frame.index, frame.image) for frame in source if frame.image is not None)
 
 
 def cut(image: np.ndarray, tlwh: np.ndarray) -> np.ndarray | None:

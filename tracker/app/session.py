@@ -30,7 +30,7 @@ from tracker.tracking.trackers import entry_of
 from tracker.video.camera_motion import CameraMotion
 from tracker.video.files import FrameRange
 from tracker.video.optical_flow import OpticalFlow
-from tracker.video.sources import open_source, sample
+from tracker.video.sources import open_source
 
 Say = Callable[[str], None]
 Look = Callable[[np.ndarray], Detections | None]
@@ -152,7 +152,7 @@ class Session:
             device=c.device,
             offline=c.offline,
             faint=entry_of(c.tracker).low_scores,
-            frames=sample(text, source, 12) if needs_frames else (),
+            frames=source.primer() if needs_frames else (),
         )
         self._open.callback(detector.close)
         self._detectors[c.detector] = detector

@@ -41,6 +41,12 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
+        """A few frames spread over the first seconds, to be looked at before the run.
+
+        A recording shows them again in the run, a live source does not.
+        """
+
     def interrupt(self) -> None:
         """End the frames soon, from any thread."""
 

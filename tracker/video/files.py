@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from tracker.video.timeline import read_timeline
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
 
+PRIMER_BYTES = 500_000_000
+"""Decoded frames that wait while a source is looked at; of larger ones the first seconds are fewer."""
 SEEK_FROM = 100
 """A first frame with a higher number is jumped to; reading up to a lower one takes no longer than looking for it."""
 
@@ -69,13 +72,21 @@ class FrameSource:
 
     def fit(self, image: np.ndarray, index: int) -> np.ndarray:
         """An image at the source's size: boxes of a run live in one coordinate system."""
-        height, width = image.shape[:2]
-        if (width, height) == self.info.size:
+        fitted = self._at_size(image)
+        if fitted is not image:
+            self._resized += 1
+            if self._resized == 1:
+                self._first_resized = index
+        return fitted
+
+    def _at_size(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[1::-1] == self.info.size:
             return image
-        self._resized += 1
-        if self._resized == 1:
-            self._first_resized = index
         return cv2.resize(image, self.info.size, interpolation=cv2.INTER_LINEAR)
+
+    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
+        """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
+        return []
 
     def report(self) -> None:
         """Turn what was counted on the way into warnings."""
@@ -124,19 +135,20 @@ class VideoFile(FrameSource):
         self._index = 0
         self._first_pts: float | None = None
         self._last_time = 0.0
-        self._head = self._seek() if span.start > SEEK_FROM and container is None else None
-        if self._head is None:
-            self._head = next(self._decoded, None)
-        if self._head is None:
+        head = self._seek() if span.start > SEEK_FROM and container is None else None
+        if head is None:
+            head = next(self._decoded, None)
+        if head is None:
             self._container.close()
             raise SourceError(f"{path}: no frame can be read; the file is empty, broken or of an unknown codec")
         rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
         self._rate = rate if 0 < rate <= 1000 else 25.0
-        head = self._image(self._head)
+        self._frames, self._ahead = self._numbered(head), deque[tuple[int, float, Any]]()
+        height, width = self._image(head).shape[:2]
         self._expected = self._count()
         self.info = SourceInfo(
             name,
-            (head.shape[1], head.shape[0]),
+            (width, height),
             self._rate / span.stride,
             span.count(self._expected),
             live=False,
@@ -212,15 +224,42 @@ class VideoFile(FrameSource):
         self._last_time = max(time_s, 0.0)
         return self._last_time
 
-    def __iter__(self) -> Iterator[Frame]:
-        while self._head is not None:
+    def _numbered(self, head: Any) -> Iterator[tuple[int, float, Any]]:
+        """Number, time in seconds and picture of every frame from `head` on, each decoded once."""
+        while head is not None:
             self._index += 1
-            if self._span.over(self._index):
+            yield self._index, self._time(head), head
+            head = next(self._decoded, None)
+
+    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
+        """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
+        start, spread = self._span.start, max(1, round(seconds * self._rate))
+        if self._expected:
+            spread = max(1, min(spread, self._expected - start + 1))
+        step, room = max(1, spread // count), PRIMER_BYTES
+        frames: list[Frame] = []
+        while len(frames) < count and room > 0 and (item := next(self._frames, None)) is not None:
+            index, time_s, picture = item
+            if index < start:
+                continue
+            self._ahead.append(item)
+            room -= sum(plane.buffer_size for plane in picture.planes)
+            if (index - start) % step == 0:
+                frames.append(Frame(index, time_s, self._at_size(self._image(picture)), self.info.size))
+        return frames
+
+    def _replayed(self) -> Iterator[tuple[int, float, Any]]:
+        """First what was decoded for the primer, then the rest."""
+        while self._ahead:
+            yield self._ahead.popleft()
+        yield from self._frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, time_s, picture in self._replayed():
+            if self._span.over(index):
                 break
-            time_s = self._time(self._head)
-            if self._span.wants(self._index):
-                yield Frame(self._index, time_s, self.fit(self._image(self._head), self._index), self.info.size)
-            self._head = next(self._decoded, None)
+            if self._span.wants(index):
+                yield Frame(index, time_s, self.fit(self._image(picture), index), self.info.size)
         else:
             self._check_end()
         self.report()
@@ -241,7 +280,7 @@ class VideoFile(FrameSource):
 
     def close(self) -> None:
         """Free decoder and file, and report what was counted."""
-        self._head = None
+        self._ahead.clear()
         self._decoded.close()  # type: ignore[attr-defined]
         self._container.close()
         super().close()
@@ -263,17 +302,32 @@ class ImageFiles(FrameSource):
         super().__init__()
         self._paths, self._span, self._fps, self._where = paths, span, fps, where
         self._bad: list[Path] = []
-        first = next((image for p in paths if (image := cv2.imread(str(p))) is not None), None)
-        if first is None:
+        self._read: dict[int, np.ndarray] = {}
+        found_at = next((index for index in range(1, len(paths) + 1) if self._image(index) is not None), None)
+        if found_at is None:
             found = f"none of its {len(paths)} images can be read" if paths else f"no images ({', '.join(IMAGES)})"
             raise SourceError(
                 f"{where}: {found}; expected a folder or pattern of images, or a sequence with seqinfo.ini"
             )
         if length is not None and length != len(paths):
             self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")
-        self.info = SourceInfo(
-            name, (first.shape[1], first.shape[0]), fps / span.stride, span.count(len(paths)), live=False
-        )
+        height, width = self._read[found_at].shape[:2]
+        self.info = SourceInfo(name, (width, height), fps / span.stride, span.count(len(paths)), live=False)
+
+    def _image(self, index: int) -> np.ndarray | None:
+        """The image of a frame, kept until the run comes to it; None where it cannot be read."""
+        if index not in self._read and (image := cv2.imread(str(self._paths[index - 1]))) is not None:
+            self._read[index] = image
+        return self._read.get(index)
+
+    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
+        """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
+        indices = range(self._span.start, len(self._paths) + 1)[: max(1, round(seconds * self._fps))]
+        return [
+            Frame(index, (index - 1) / self._fps, self._at_size(image), self.info.size)
+            for index in indices[:: max(1, len(indices) // count)][:count]
+            if (image := self._image(index)) is not None
+        ]
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths, 1):
@@ -281,10 +335,11 @@ class ImageFiles(FrameSource):
                 break
             if not self._span.wants(index):
                 continue
-            image = cv2.imread(str(path))
+            image = self._image(index)
             if image is None:
                 self._bad.append(path)
                 continue
+            del self._read[index]
             yield Frame(index, (index - 1) / self._fps, self.fit(image, index), self.info.size)
         self.report()
 

@@ -16,6 +16,8 @@ from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.files import FrameRange, FrameSource, VideoFile
 
+PRIMER_S = 2.0
+"""Seconds of a live source that are looked at before the run, and lost to it."""
 OPEN_S, READ_S = 10.0, 12.0
 """Seconds to wait for a connection, and for the next frame of one."""
 
@@ -167,8 +169,9 @@ class LiveSource(FrameSource):
         if feed is not None:
             feed.release()
 
-    def look(self, count: int, seconds: float) -> list[Frame]:
+    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
         """Some frames spread over the next seconds, taken before the run: they are not seen again."""
+        seconds = min(seconds, PRIMER_S)
         start = time.monotonic()
         frames: list[Frame] = []
         while len(frames) < count and self._head is not None and time.monotonic() - start < seconds + 1:

@@ -1,18 +1,16 @@
-"""Where frames come from: a name of a source to the source, and a look at its first frames."""
+"""Where frames come from: the name of a source to the source."""
 
 from __future__ import annotations
 
 import glob
 import re
-import time
 from pathlib import Path
 
 from tracker.core.address import Address
 from tracker.core.interfaces import Source
-from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
-from tracker.video.live import LiveSource, open_live
+from tracker.video.live import open_live
 
 
 def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0) -> Source:
@@ -43,24 +41,3 @@ def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float
         f"{text}: no such file or folder; expected a video file, a camera index, an rtsp:// or http:// address, "
         "a folder or pattern of images, or a MOT sequence folder"
     )
-
-
-def sample(text: str, source: Source, count: int = 8, seconds: float = 4.0) -> list[Frame]:
-    """A few frames spread over a source's first seconds, to look at before the run.
-
-    A file is opened a second time for that; of a live source the frames of about two seconds are taken.
-    """
-    if isinstance(source, LiveSource):
-        return source.look(count, 2.0)
-    fps = source.info.fps
-    count_of_seconds = max(1, round(seconds * fps))
-    if source.info.frames:
-        count_of_seconds = min(count_of_seconds, source.info.frames)
-    started = time.monotonic()
-    frames = []
-    with open_source(text, FrameRange(1, count, max(1, count_of_seconds // count))) as probe:
-        for frame in probe:
-            frames.append(frame)
-            if time.monotonic() - started > 10:
-                break
-    return frames

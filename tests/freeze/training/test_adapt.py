@@ -155,7 +155,7 @@ def test_wrong_input_is_one_line(tmp_path, capfd):
     (tmp_path / "text.mp4").write_text("no video")
     out = str(tmp_path / "a")
     assert adapt.main([str(tmp_path / "text.mp4"), "--out", out]) == 1
-    assert "cannot be read as a video" in capfd.readouterr().err
+    assert "not a video that can be read" in capfd.readouterr().err
     assert adapt.main([str(tmp_path / "text.mp4"), "--out", out, "--minutes", "0"]) == 2
 
 

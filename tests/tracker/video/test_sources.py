@@ -2,6 +2,7 @@
 
 import wave
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.errors import SourceError
 from tracker.video.files import FrameRange, sorted_images
-from tracker.video.sources import open_source, sample
+from tracker.video.sources import open_source
 
 
 def read(text, window=None):
@@ -177,11 +178,42 @@ def test_times_never_run_backwards(tmp_path):
     assert (np.diff([f.time_s for f in frames]) > 0).all()
 
 
-def test_sample_spreads_over_the_first_seconds(tmp_path):
+@pytest.mark.parametrize("kind", ["video", "images"])
+def test_a_primer_spreads_over_the_first_seconds_and_is_shown_again(tmp_path, kind):
     for frames, expected in ((60, [1, 6, 11, 16, 21, 26, 31, 36]), (3, [1, 2, 3])):
-        path = str(write_video(tmp_path / "clip.mp4", frames, fps=10))
-        with open_source(path) as source:
-            assert [f.index for f in sample(path, source, count=8, seconds=4)] == expected
+        path = write_video(tmp_path / f"{frames}.mp4", frames, fps=10)
+        if kind == "images":
+            path = images_of(path, tmp_path / str(frames))
+        _source, alone = read(path)
+        seconds = 4 if kind == "video" else 1.6  # 25 images a second
+        with open_source(str(path)) as source:
+            primer = source.primer(count=8, seconds=seconds)
+            again = list(source)
+        assert [f.index for f in primer] == expected
+        assert [(f.index, f.time_s) for f in again] == [(f.index, f.time_s) for f in alone]
+        for a, b in zip(alone, again, strict=True):
+            np.testing.assert_array_equal(a.image, b.image)
+        for f in primer:
+            np.testing.assert_array_equal(f.image, again[f.index - 1].image)
+        assert source.warnings == []
+
+
+def test_a_primer_begins_where_the_run_does(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.mp4", 40, fps=10)
+    opened, av_open = [], av.open
+    monkeypatch.setattr(av, "open", lambda *given, **more: opened.append(given) or av_open(*given, **more))
+    with open_source(str(path), FrameRange(11, 20, 2)) as source:
+        assert [f.index for f in source.primer(count=4, seconds=2)] == [11, 16, 21, 26]
+        assert [f.index for f in source] == list(range(11, 41, 2))
+    assert len(opened) == 1
+
+
+def images_of(video, folder):
+    folder.mkdir()
+    with open_source(str(video)) as source:
+        for frame in source:
+            cv2.imwrite(str(folder / f"{frame.index}.png"), frame.image)
+    return folder
 
 
 def test_a_camera_feed_that_fails_is_our_error(monkeypatch):
