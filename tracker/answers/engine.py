@@ -63,6 +63,7 @@ class Answers:
             | (dict(self.ground.columns()) if self.ground else {})
         )  # fmt: skip
         self._numbers: dict[int, int] = {}
+        self._frame = 0
         self._next_sweep_s = -np.inf
 
     @property
@@ -70,19 +71,19 @@ class Answers:
         """Tracks that something is kept of."""
         return len(self._memory)
 
-    def update(self, tracks: Tracks, time_s: float, frame_index: int) -> Events:
+    def update(self, tracks: Tracks, time_s: float) -> Events:
         """One more frame with its written tracks.
 
         Parameters
         ----------
         tracks : rows that are written: id (N,), xyxy (N,4) pixels, score (N,), class_id (N,).
         time_s : seconds since the clip's first frame.
-        frame_index : from 1; frames that were left out count as not seen.
         """
         time_s = round(time_s, 3)
         self.counts.reach(time_s)
         events = Events(self._crossings(self._lines.lost(self._memory, time_s)))
         events.extend(self._sweep(time_s))
+        self._frame += len(tracks) > 0
         tlwh = np.round(np.column_stack([tracks.xyxy[:, :2], tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]]), 2)
         score = np.round(tracks.score.astype(np.float64), 4)
         foot = np.column_stack([tlwh[:, 0] + tlwh[:, 2] / 2, tlwh[:, 1] + tlwh[:, 3]])
@@ -92,9 +93,7 @@ class Answers:
         if good.any():
             xyxy = np.column_stack([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]])
             classes = self._classes(tracks.class_id[good])
-            events.extend(
-                self._seen(tracks.id[good], foot[good], xyxy[good], score[good], classes, time_s, frame_index)
-            )
+            events.extend(self._seen(tracks.id[good], foot[good], xyxy[good], score[good], classes, time_s))
         self.counts.add(events)
         return events
 
@@ -106,14 +105,13 @@ class Answers:
         score: np.ndarray,
         classes: np.ndarray,
         time_s: float,
-        frame_index: int,
     ) -> Events:
         memory = self._memory
         rows, new = memory.rows(ids, time_s)
         memory["last_s"][rows[new]] = time_s
         before = np.where(new[:, None], foot, memory["foot"][rows])
         height = xyxy[:, 3] - xyxy[:, 1]
-        self._objects.update(memory, rows, new, foot, xyxy, score, classes, frame_index, time_s)
+        self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame, time_s)
         if self.ground is not None:
             self.ground.update(memory, rows, foot, xyxy, time_s)
         events = Events()

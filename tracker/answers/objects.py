@@ -47,17 +47,20 @@ class ObjectLog:
         xyxy: np.ndarray,
         score: np.ndarray,
         classes: np.ndarray,
-        frame_index: int,
+        frame: int,
         time_s: float,
     ) -> None:
-        """Add a frame's boxes; `classes` (N,) are numbers of `number`, `last_s` still that of the frame before."""
+        """Add the boxes of a frame; `classes` (N,) are numbers of `number`, `last_s` is still that of the frame before.
+
+        `frame` counts frames with rows, so that none counts as missed which was left out or dropped.
+        """
         memory.widen("votes", len(self.names))
         memory["votes"][rows, classes] += score
         memory["boxes"][rows] += 1
-        memory["last_frame"][rows], memory["xyxy"][rows] = frame_index, xyxy
+        memory["last_frame"][rows], memory["xyxy"][rows] = frame, xyxy
         memory["height_sum"][rows] += xyxy[:, 3] - xyxy[:, 1]
         fresh = rows[new]
-        memory["first_frame"][fresh], memory["start"][fresh], memory["calm"][fresh] = frame_index, foot[new], foot[new]
+        memory["first_frame"][fresh], memory["start"][fresh], memory["calm"][fresh] = frame, foot[new], foot[new]
         gain = 1 - np.exp(-(time_s - memory["last_s"][rows]) / SMOOTH_S)
         calm = memory["calm"][rows]
         calm += gain[:, None] * (foot - calm)

@@ -43,7 +43,7 @@ def feed(answers, ways, frames, *, fps=FPS, times=None):
             x, y, *more = place
             more = more[0] if more else {}
             rows.append((number, x, y, more.get("height", 40), more.get("score", 0.9), more.get("class_id", 1)))
-        events.extend(answers.update(tracks(rows), times[t] if times else t / fps, t + 1))
+        events.extend(answers.update(tracks(rows), times[t] if times else t / fps))
     events.extend(answers.finish(times[frames - 1] if times else (frames - 1) / fps))
     return events
 
