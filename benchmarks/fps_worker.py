@@ -82,7 +82,7 @@ class Ours:
             raise stream.ending.error
         counts = stream.counts
         found = {"frames": counts.frames, "objects": counts.objects, "embedded": counts.embedded}
-        return {**found, "ids": len(stream.results.class_of)}
+        return {**found, "ids": stream.numbering.count}
 
 
 class Naive:

@@ -16,6 +16,7 @@ from tracker.answers.lines import LineCounter, Passage
 from tracker.answers.memory import GONE_S, Memory
 from tracker.answers.objects import ObjectLog
 from tracker.answers.scene import UNITS, Scene, Size
+from tracker.answers.ways import Ways
 from tracker.answers.zones import Visit, ZoneWatch
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class Answers:
         shapely.prepare(self._ignored)
         self.ground = GroundPlane(scene.ground, size) if scene.ground else None
         self._objects = ObjectLog()
+        self.ways = Ways(size)
         self._memory = Memory(
-            {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), "foot": ((2,), 0.0)}
+            {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), **self.ways.columns()}
+            | {"foot": ((2,), 0.0)}
             | (dict(self.ground.columns()) if self.ground else {})
         )  # fmt: skip
         self._numbers: dict[int, int] = {}
@@ -114,8 +117,8 @@ class Answers:
         self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame, time_s)
         if self.ground is not None:
             self.ground.update(memory, rows, foot, xyxy, time_s)
-        events = Events()
-        events.crossings += self._crossings(self._lines.update(memory, rows, before, foot, height, time_s))
+        self.ways.update(memory, rows, foot, height, time_s)
+        events = Events(self._crossings(self._lines.update(memory, rows, before, foot, height, time_s)))
         visits = self._zones.update(memory, rows, before, foot, height, new, time_s)
         memory["foot"][rows], memory["last_s"][rows] = foot, time_s
         events.visits += [self._visit(v) for v in visits]
@@ -165,6 +168,9 @@ class Answers:
         visits = [self._visit(v) for v in self._zones.close(self._memory, rows)]
         per_second = UNITS[self.ground.unit] if self.ground else 0.0
         objects = self._objects.rows(self._memory, rows, metres=self.ground is not None, per_second=per_second)
+        heights = self._memory["height_sum"][rows] / self._memory["boxes"][rows]
+        for row, height in zip(objects, heights.tolist(), strict=True):
+            self.ways.end(row, height)
         return Events([], visits, objects)
 
     def finish(self, last_s: float | None = None) -> Events:

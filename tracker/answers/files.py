@@ -11,7 +11,7 @@ import numpy as np
 
 from tracker.answers.counts import Counts
 from tracker.answers.events import Events
-from tracker.core.files import FileSink, part_of, quoted, write_whole
+from tracker.core.files import FileSink, quoted, write_whole
 from tracker.core.types import Tracks
 from tracker.errors import DetectionsError, TrackerError
 
@@ -136,13 +136,6 @@ class AnswerFiles:
                 (self._folder / name).unlink(missing_ok=True)
         if errors:
             raise errors[0]
-
-
-def discard(folder: Path) -> None:
-    """Remove what a run that wrote no frame left unfinished."""
-    for name in TABLES:
-        with suppress(OSError):
-            part_of(folder / name).unlink(missing_ok=True)
 
 
 def _yes(value: bool) -> str:

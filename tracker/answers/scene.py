@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from shapely.geometry import Polygon
 
 from tracker.errors import ConfigError
 
@@ -218,6 +217,8 @@ def _zone(name: Any, points: np.ndarray, where: str) -> Zone:
 
 
 def _check_polygon(points: np.ndarray, where: str, what: str) -> None:
+    from shapely.geometry import Polygon  # late: `--help` reads this module
+
     polygon = Polygon(points)
     if not polygon.is_valid or polygon.area < 1e-8:
         met = "its sides cross each other" if polygon.convex_hull.area > 1e-8 else "it has no area"

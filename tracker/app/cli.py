@@ -103,7 +103,7 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
 
 def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
-    from tracker.app.report import as_json, summary, table
+    from tracker.app.report import as_json, saw_nothing, summary, table
     from tracker.core.files import write_whole
 
     errors = [f"{shown(text)}: {error}" for text, error in run.failed]
@@ -111,6 +111,8 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
         warnings = [*run.warnings(stream), *pipeline.warnings]
         if dropped := pipeline.dropped[stream.number]:
             warnings.append(f"{dropped} frames gave way to newer ones")
+        if (nothing := saw_nothing(stream)) is not None:
+            warnings.append(nothing)
         try:
             if stream.counts.frames:
                 data = summary(stream, run.timing, encoder=run.encoder_summary(), warnings=warnings,

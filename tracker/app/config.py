@@ -9,6 +9,8 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tracker.core.address import Address
+from tracker.answers.clock import parse_interval, parse_start
+from tracker.answers.scene import UNITS
 from tracker.errors import ConfigError
 from tracker.tracking.config import OverlapConfig, Settings
 from tracker.tracking.trackers import TRACKERS, setting_names
@@ -50,6 +52,24 @@ class RunConfig:
     """Run the detector on every n-th tracked frame; optical flow carries its boxes through the gaps."""
     target_fps: float | None = None
     """Frames per second to hold by detecting and embedding less; None: never trade quality for speed."""
+    scene: str | None = None
+    """File of lines, zones, ignored areas and ground, as `python -m tracker scene` saves it."""
+    line: tuple[str, ...] = ()
+    """Lines to count at: NAME=X1,Y1,X2,Y2 in pixels, with :"to the right/to the left" for names of directions."""
+    zone: tuple[str, ...] = ()
+    """Zones to watch: NAME=X1,Y1,X2,Y2,X3,Y3,..."""
+    ignore: tuple[str, ...] = ()
+    """Areas in which objects are not counted, as zones."""
+    ground: str | None = None
+    """A rectangle on the ground, for speeds: WIDTHxLENGTH=X1,Y1,X2,Y2,X3,Y3,X4,Y4 in metres and pixels."""
+    unit: str | None = None
+    """Of speeds: km/h or mph; None: that of the scene."""
+    interval: str = "15min"
+    """Length of time by which is counted."""
+    start_time: str | None = None
+    """Time of the source's first frame; None: of its name or its container, or the wall clock for live sources."""
+    blur: str | None = None
+    """Who is made unrecognisable in the video: person or all; None: nobody."""
     smooth: bool = False
     """Smooth and fill the tracks when the run is over (files only)."""
     video: bool = True
@@ -78,6 +98,13 @@ class RunConfig:
         if self.target_fps is not None and not self.target_fps > 0:
             raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
         _at_least("reconnect", self.reconnect, 0)
+        if self.blur is not None:
+            _choice("blur", self.blur, ("person", "all"))
+        if self.unit is not None:
+            _choice("unit", self.unit, tuple(UNITS))
+        parse_interval(self.interval)
+        if self.start_time is not None:
+            parse_start(self.start_time)
         if self.freeze and self.encoder != RunConfig.encoder:
             raise ConfigError(
                 f"encoder {self.encoder} and an encoder to freeze ({', '.join(self.freeze)}); expected one"

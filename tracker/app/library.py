@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker.answers.events import Crossing, Events
 from tracker.app.channel import Channel, Closed
 from tracker.app.config import RunConfig
 from tracker.core.interfaces import SourceInfo
@@ -43,6 +44,8 @@ class TrackedFrame:
         The objects that are written for this frame: `id` (T,), `xyxy` (T,4) pixels, `score`, `class_id`.
     class_names : tuple of str
         Names by class id.
+    crossings : list of Crossing
+        Crossings of the scene's lines that count from this frame on.
     """
 
     index: int
@@ -50,6 +53,7 @@ class TrackedFrame:
     image: np.ndarray | None
     tracks: Tracks
     class_names: tuple[str, ...]
+    crossings: list[Crossing]
 
 
 class _Outlet:
@@ -61,9 +65,11 @@ class _Outlet:
         self._names = tuple(class_names)
         self._channel: Channel[TrackedFrame] = Channel(1, AHEAD)
 
-    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None) -> None:
+    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
         with suppress(Closed):
-            self._channel.put(TrackedFrame(frame.index, frame.time_s, frame.image, tracks, self._names))
+            self._channel.put(
+                TrackedFrame(frame.index, frame.time_s, frame.image, tracks, self._names, events.crossings)
+            )
 
     def close(self) -> None:
         self._channel.end()

@@ -8,6 +8,7 @@ from typing import Any
 
 from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
+from tracker.answers.scene import UNITS
 from tracker.app.config import RunConfig, read_toml
 from tracker.errors import DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         help="video file, camera index, rtsp:// or http:// address, folder or glob of images, MOT sequence folder",
     )  # fmt: skip
     _output_options(run.add_argument_group("output"))
+    scene_options(run.add_argument_group("what is asked"))
     _detector_options(run.add_argument_group("detector and encoder"))
     _freeze_options(
         run.add_argument_group("an encoder of your own, frozen, proved and cached first (python -m freeze)")
@@ -46,6 +48,7 @@ def _output_options(group: Any) -> None:
     group.add_argument("--video", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--no-video", dest="video", action="store_false", help="write no tracks.mp4")
     group.add_argument("--show", action="store_true", help="show the frames in a window; q or Esc there ends the run")
+    group.add_argument("--blur", choices=("person", "all"), help="make people, or all objects, unrecognisable")
     group.add_argument("--smooth", action="store_true", help="smooth and fill the tracks when the run is over")
     group.add_argument(
         "--config", metavar="FILE.toml", type=Path, help="start from a configuration, as a run's config.toml"
@@ -53,6 +56,39 @@ def _output_options(group: Any) -> None:
     level = group.add_mutually_exclusive_group()
     level.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     level.add_argument("-v", "--verbose", action="store_true", help="print the time of every stage at the end")
+
+
+def scene_options(group: Any) -> None:
+    """Options of `run` and `count` that say what is asked."""
+    d = RunConfig()
+    group.add_argument("--scene", metavar="FILE.toml", help="lines, zones, ignored areas and ground from a file")
+    group.add_argument(
+        "--line", metavar="NAME=X1,Y1,X2,Y2", action=_Append,
+        help='count at a line, pixels; with names of directions: "gate=300,515,900,515:in/out" (may be repeated)',
+    )  # fmt: skip
+    group.add_argument(
+        "--zone", metavar="NAME=X1,Y1,...", action=_Append, help="watch a zone, three corners or more (may be repeated)"
+    )
+    group.add_argument(
+        "--ignore", metavar="NAME=X1,Y1,...", action=_Append, help="count nothing in an area (may be repeated)"
+    )
+    group.add_argument(
+        "--ground", metavar="WxL=X1,Y1,...", help="for speeds: a rectangle on the ground, W by L metres, four corners"
+    )
+    group.add_argument("--unit", choices=tuple(UNITS), help="unit of speeds (default: the scene's, else km/h)")
+    group.add_argument("--interval", metavar="TIME", help=f"count by 30s, 15min, 1h ... (default: {d.interval})")
+    group.add_argument(
+        "--start-time",
+        metavar="WHEN",
+        help="time of the first frame, 2026-11-27T08:00+01:00 (default: guessed)",
+    )
+
+
+class _Append(argparse.Action):
+    """Collects the values of an option into a tuple."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest, ()), values))
 
 
 def _detector_options(group: Any) -> None:

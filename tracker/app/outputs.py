@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
+from tracker.answers.events import Events
+from tracker.answers.files import TABLES
+from tracker.answers.overlay import blur
+from tracker.answers.writer import AnswerWriter
 from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
@@ -21,7 +25,7 @@ from tracker.video.draw import Painter
 from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import VideoSink
 
-FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml")
+FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml", *TABLES)
 
 
 def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> Path:
@@ -74,8 +78,8 @@ class Viewer(Protocol):
     keeps: bool
     """It asks for frames that nothing was drawn on."""
 
-    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None) -> None:
-        """Take the next frame with its tracks, and the picture drawn of it where `draws` asks."""
+    def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
+        """Take the next frame with its tracks and events, and the picture drawn of it where `draws` asks."""
 
     def close(self) -> None:
         """The stream is over."""
@@ -91,6 +95,12 @@ class StreamOutput:
     class_names : names by class id.
     video, show : whether to write tracks.mp4 and to open a window.
     viewers : who else is shown each frame.
+    answers : makes the writer of answers when the first frame is there; None: tracks alone.
+    blur : makes `person`s or `all` unrecognisable in the pictures; empty: nobody.
+
+    Attributes
+    ----------
+    answers : the writer of answers, once there was a frame.
     """
 
     def __init__(
@@ -102,6 +112,8 @@ class StreamOutput:
         video: bool,
         show: bool,
         viewers: Sequence[Viewer] = (),
+        answers: Callable[[], AnswerWriter] | None = None,
+        blur: str = "",
     ) -> None:
         self._folder, self._info, self._names = folder, info, tuple(class_names)
         self._viewers = tuple(viewers)
@@ -112,6 +124,8 @@ class StreamOutput:
             self.warnings.append("the sequence has no pixels: no video is written")
         self._window = WindowSink(info.name) if show and info.pixels else None
         self._rows: list[MotSink | CsvSink] = []
+        self._make_answers, self._blur = answers, blur
+        self.answers: AnswerWriter | None = None
         self._video: VideoSink | None = None
         self._opened = self._closed = False
         self._looked_s = time.monotonic()
@@ -138,7 +152,22 @@ class StreamOutput:
         """The frame's picture with its tracks; on a copy where somebody wants the picture as it was."""
         if frame.image is not None and any(v.keeps for v in self._viewers):
             frame = replace(frame, image=frame.image.copy())
-        return self.painter.draw(frame, tracks)
+        if self._blur and frame.image is not None:
+            blur(frame.image, tracks, [self._blur in ("all", self.painter.name(c)) for c in tracks.class_id.tolist()])
+        image = self.painter.draw(frame, tracks)
+        if self.answers is not None:
+            self.answers.overlay.draw(image)
+        return image
+
+    def answer(self, frame: Frame, tracks: Tracks) -> Events:
+        """What the frame's tracks answer; nothing once closed. To be asked before its picture is drawn on."""
+        with self._lock:
+            if self._closed or self._make_answers is None:
+                return Events()
+            if self.answers is None:
+                self.answers = self._make_answers()
+            self.answers.look(frame)
+            return self.answers.update(tracks, frame.time_s)
 
     def write(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
         """Write a frame's rows and, where it was drawn, its picture; nothing once closed."""
@@ -155,10 +184,10 @@ class StreamOutput:
             if image is not None and self._window is not None:
                 self._window.show(image)
 
-    def show(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
+    def show(self, frame: Frame, tracks: Tracks, image: np.ndarray | None, events: Events) -> None:
         """Show the viewers a frame that was written; unlike `write`, this may wait for whoever looks."""
         for viewer in self._viewers:
-            viewer.view(frame, tracks, image)
+            viewer.view(frame, tracks, image, events)
 
     def _look_around(self) -> None:
         """Once a second: raise OutputError where the files being written are no longer where they belong."""
@@ -197,7 +226,7 @@ class StreamOutput:
                 return
             self._closed = True
             errors: list[Exception] = []
-            for sink in (*self._rows, self._video, self._window, *self._viewers):
+            for sink in (*self._rows, self._video, self._window, *self._viewers, self.answers):
                 try:
                     if sink is not None:
                         sink.close()

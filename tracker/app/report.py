@@ -7,14 +7,14 @@ import os
 import select
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import tracker
 from tracker.app.steps import Stream
 from tracker.app.timing import Timing
-from tracker.core.classes import class_name
+from tracker.core.address import shown
 from tracker.core.text import warn
 
 LINE_EVERY_S = 10.0
@@ -83,10 +83,10 @@ def reader_gone() -> bool:
         return False
 
 
-def tracks_by_class(stream: Stream) -> dict[str, int]:
-    """Number of tracks written, by class name, most frequent first."""
-    counts = Counter(class_name(stream.detector.class_names, c) for c in stream.results.class_of.values())
-    return dict(counts.most_common())
+SCHEMA = 2
+"""Of `summary.json`; 2: objects that count instead of all tracks."""
+FEW_FRAMES = 25
+"""A run of fewer frames is not told that it found nothing."""
 
 
 def summary(
@@ -95,7 +95,12 @@ def summary(
     """What `summary.json` holds for one stream."""
     detector, counts, ending = stream.detector, stream.counts, stream.ending
     return {
+        "schema": SCHEMA,
+        "version": tracker.__version__,
         "source": stream.source.info.name,
+        "source_path": shown(stream.text),
+        "size": list(stream.source.info.size),
+        "frame_rate": round(stream.source.info.fps, 3),
         "frames": counts.frames,
         "duration_s": round(counts.last_time_s - counts.first_time_s + 1 / stream.source.info.fps, 3)
         if counts.frames
@@ -104,10 +109,12 @@ def summary(
         "fps": round(counts.frames / ending.elapsed_s, 2) if ending.elapsed_s > 0 else 0.0,
         "stages": timing.summary(),
         "latency_ms": {f"p{q}": round(timing.latency.quantile(q / 100) * 1e3, 1) for q in (50, 95)},
-        "tracks": tracks_by_class(stream),
+        "tracks": stream.numbering.count,
+        **(stream.output.answers.summary() if stream.output.answers is not None else {}),
         "objects_per_frame": round(counts.objects / counts.frames, 2) if counts.frames else 0.0,
         "share_embedded": round(counts.embedded / counts.objects, 4) if counts.objects else 0.0,
-        "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime},
+        "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime}
+        | {"tiles": getattr(detector, "tiles", "off")},
         "encoder": encoder,
         **more,
         "error": str(ending.error) if ending.error is not None else None,
@@ -120,14 +127,39 @@ def as_json(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
+def saw_nothing(stream: Stream) -> str | None:
+    """What to try where a detector found next to nothing; None where it found something."""
+    answers = stream.output.answers
+    if answers is None or stream.counts.frames < FEW_FRAMES:
+        return None
+    counts = answers.answers.counts
+    if counts.objects or counts.standing:
+        return None
+    name = stream.detector.name
+    others = "--detector coco, or a smaller --confidence" if name == "motion" else (
+        "--detector motion (for a camera at rest), --tiles 3x2 (for small objects), or a smaller --confidence"
+    )  # fmt: skip
+    return f"the detector {name} found no object in {stream.counts.frames} frames; try {others}"
+
+
 def table(streams: Sequence[Stream]) -> str:
-    """The end of a run as a short table."""
-    head = ("source", "frames", "FPS", "tracks", "files")
-    rows = [head]
+    """The end of a run as a short table: objects, counts at lines, and what stood all the time."""
+    rows = [("source", "frames", "FPS", "objects", "files")]
     for s in streams:
-        found = ", ".join(f"{name} {n}" for name, n in tracks_by_class(s).items()) or "none"
         frames, seconds = s.counts.frames, s.ending.elapsed_s
         fps = f"{frames / seconds:.1f}" if seconds > 0 else "-"
+        objects = s.output.answers.answers.counts.objects.most_common() if s.output.answers else []
+        found = ", ".join(f"{name} {n}" for name, n in objects) or "none"
         rows.append((s.source.info.name, str(frames), fps, found, f"{s.output.folder}{os.sep}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    told = [columns(rows)]
+    for s in streams:
+        if s.output.answers is not None:
+            name = f"{s.source.info.name}: " if len(streams) > 1 else ""
+            told += [name + line for line in s.output.answers.told()]
+    return "\n".join(told)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, padded to columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tracker.app.answering import answer_writer
 from tracker.app.config import RunConfig
 from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.smoothing import smooth_file
@@ -204,7 +205,11 @@ class Session:
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
         viewers = self._viewers(source.info, detector.class_names) if self._viewers is not None else ()
-        output = StreamOutput(folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers)
+        answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say)
+        output = StreamOutput(
+            folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,
+            blur=c.blur or "",
+        )  # fmt: skip
         tracker = DeepSort(c.tracker, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None
         flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
@@ -225,7 +230,9 @@ class Session:
         path = Path(stream.text).expanduser()
         text = stream.text if Address.parse(stream.text) or not path.exists() else str(path.resolve())
         text = text if text.isprintable() else printable(text)  # TOML is UTF-8
-        return replace(self.config, sources=(text,))
+        picked = stream.detector.name if self.config.detector == "auto" else self.config.detector
+        scene = str(Path(self.config.scene).resolve()) if self.config.scene else None
+        return replace(self.config, sources=(text,), detector=picked, scene=scene)
 
     @property
     def detectors(self) -> list[Detector]:

@@ -9,6 +9,7 @@ from math import inf
 
 import numpy as np
 
+from tracker.app.numbering import Numbering
 from tracker.app.outputs import StreamOutput
 from tracker.app.timing import Timing
 from tracker.core.interfaces import CameraMotion, Detector, Encoder, OpticalFlow, Source
@@ -47,17 +48,14 @@ class Counts:
 
 @dataclass(eq=False)
 class Results:
-    """What is known of a stream's tracks, by their ids.
+    """What is known of a stream's tracks, by their numbers.
 
     Attributes
     ----------
-    class_of : dict of int to int
-        Class id, as last written.
     mean_features : dict of int to ndarray, optional
         Mean feature (D,), where someone will ask for it when the run is over.
     """
 
-    class_of: dict[int, int] = field(default_factory=dict)
     mean_features: dict[int, np.ndarray] | None = None
 
 
@@ -104,6 +102,8 @@ class Stream:
         Frames since the detector last ran.
     counts, results, ending
         How it goes.
+    numbering : Numbering
+        Gives tracks the numbers that are written.
     """
 
     number: int
@@ -118,6 +118,7 @@ class Stream:
     counts: Counts = field(default_factory=Counts)
     results: Results = field(default_factory=Results)
     ending: Ending = field(default_factory=Ending)
+    numbering: Numbering = field(default_factory=Numbering)
 
 
 @dataclass(eq=False, slots=True)
@@ -337,9 +338,12 @@ class Steps:
                 time_s=self._time(item), warp=item.warp, frame_size=item.frame.size,  # type: ignore[union-attr]
             )  # fmt: skip
             # Where the detector did not run, tracks present when it last did are shown where the filter has them.
-            item.tracks = tracks.written
+            item.tracks = stream.numbering(tracks.written)
         if stream.results.mean_features is not None:
-            stream.results.mean_features.update(stream.tracker.mean_features())
+            found_features = stream.tracker.mean_features().items()
+            stream.results.mean_features.update(
+                {n: f for track, f in found_features if (n := stream.numbering.of(track)) is not None}
+            )
         stream.counts.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:
@@ -351,19 +355,20 @@ class Steps:
         stream, frame, tracks = item.stream, item.frame, item.tracks
         if frame is None or tracks is None:
             return
+        with self.timing.measure("answer"):
+            events = stream.output.answer(frame, tracks)
         image = None
         if stream.output.draws:
             with self.timing.measure("draw"):
                 image = stream.output.draw(frame, tracks)
         with self.timing.measure("write"):
             stream.output.write(frame, tracks, image)
-        stream.output.show(frame, tracks, image)
+        stream.output.show(frame, tracks, image, events)
         counts = stream.counts
         counts.first_time_s = counts.first_time_s if counts.frames else frame.time_s
         counts.last_time_s = frame.time_s
         counts.frames += 1
         counts.visible = len(tracks)
-        stream.results.class_of.update(zip(tracks.id.tolist(), tracks.class_id.tolist(), strict=True))
         self.timing.latency.add(time.perf_counter() - item.arrived_s)
 
     def _time(self, item: Item) -> float | None:

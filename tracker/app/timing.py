@@ -10,7 +10,7 @@ from math import log
 
 import numpy as np
 
-STAGES = ("decode", "detect", "optical_flow", "camera_motion", "crop", "encode", "associate", "draw", "write")
+STAGES = ("decode", "detect", "optical_flow", "camera_motion", "crop", "encode", "associate", "answer", "draw", "write")
 """A frame's way, in order; `optical_flow` carries boxes through frames that the detector leaves out."""
 NETWORKS = ("detect", "encode")
 

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -387,6 +388,20 @@ def open_sequence(folder: Path, span: FrameRange) -> Source:
     if len(videos) == 1:
         return VideoFile(str(videos[0]), info.name, span)
     return BareSequence(info, span)
+
+
+def creation_time(path: Path) -> datetime | None:
+    """When a recording began, as its container tells; None where it tells nothing that can be true."""
+    import av
+
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            told = container.metadata.get("creation_time", "")
+        when = datetime.fromisoformat(told)
+    except (av.FFmpegError, OSError, ValueError):
+        return None
+    # Cameras without a clock write the epoch of their system.
+    return when if when.tzinfo is not None and when.year >= 2000 else None
 
 
 def _reason(error: Exception) -> str:

@@ -45,6 +45,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     folder = tmp_path / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.toml",
+        "objects.csv",
         "summary.json",
         "tracks.csv",
         "tracks.mp4",
@@ -60,7 +61,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     assert len(table) == len(found) + 1 and table[1][1] == "0.200"
     assert decodable(folder / "tracks.mp4") == 30
     assert "detector: det.txt" in out and re.search("8-d features, (f32|bf16) on cpu", out)
-    assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "tracks", "files"]
+    assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "objects", "files"]
     assert out.splitlines()[-1].split()[:2] == ["clip", "30"]
 
 
@@ -75,7 +76,7 @@ def test_summary(footage, tmp_path):
         3.0,
     )
     assert found["fps"] == pytest.approx(30 / found["elapsed_s"], rel=0.02)
-    assert found["tracks"] == {"object": 3}
+    assert found["objects"] == {"object": 3} and found["tracks"] == 3
     assert found["detector"]["runtime"] == "file" and found["detector"]["path"].endswith("det.txt")
     e = found["encoder"]
     assert (e["name"], e["path"], e["dimension"], e["device"]) == (str(encoder), str(encoder), 8, "cpu")

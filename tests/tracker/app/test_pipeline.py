@@ -108,7 +108,7 @@ def test_rows_are_the_scene(tmp_path):
     pipeline.run()
     stream = pipeline.streams[0]
     found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
-    assert (stream.counts.frames, stream.counts.objects, len(stream.results.class_of)) == (20, 60, 3)
+    assert (stream.counts.frames, stream.counts.objects, stream.numbering.count) == (20, 60, 3)
     assert set(found[:, 0]) == set(range(3, 21))  # the third hit confirms
     for frame in (5, 20):
         got = found[found[:, 0] == frame]
@@ -209,6 +209,6 @@ def test_time_is_counted_per_stage(tmp_path):
     pipeline = make_pipeline(tmp_path, [SceneSource()], encoder=ColourMean())
     pipeline.run()
     found = pipeline.steps.timing.summary()
-    assert set(found) == {"decode", "detect", "crop", "encode", "associate", "draw", "write"}
+    assert set(found) == {"decode", "detect", "crop", "encode", "associate", "answer", "draw", "write"}
     np.testing.assert_allclose(sum(s["share"] for s in found.values()), 1, atol=0.01)
     assert all(s["p95_ms"] >= s["p50_ms"] > 0 for s in found.values())

@@ -1,0 +1,79 @@
+"""Where objects went: their ways as polylines, and how long they were where; both in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.answers.events import ObjectRow
+from tracker.answers.memory import Columns, Memory
+from tracker.answers.scene import Size
+
+STEP = 0.25
+"""A way gets a point where its object has gone this share of its height, and at least `LEAST_STEP` pixels."""
+LEAST_STEP = 3.0
+MOST_POINTS = 128
+MOST_WAYS = 3000
+"""The latest ways are kept: enough for a picture and for finding flows."""
+CELLS = 180
+"""Cells of the heat map along the frame's shorter side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The foot points of an object, (N,3) float32: x, y in pixels and the second; `height` of its boxes, their mean."""
+
+    id: int
+    class_name: str
+    points: np.ndarray
+    height: float
+
+
+class Ways:
+    """Ways of the objects that count.
+
+    Attributes
+    ----------
+    done : of objects that are over, the latest.
+    heat : (H,W) float64, seconds that objects spent in each cell of `cell` pixels.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.cell = max(1, round(min(size) / CELLS))
+        self.heat = np.zeros((size[1] // self.cell + 1, size[0] // self.cell + 1))
+        self.done: deque[Way] = deque(maxlen=MOST_WAYS)
+        self._open: dict[int, list[tuple[float, float, float]]] = {}
+
+    def columns(self) -> Columns:
+        return {"way": ((2,), np.inf)}
+
+    def update(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float) -> None:
+        """Add the foot points (N,2) of tracks that have gone far enough."""
+        gone = np.abs(foot - memory["way"][rows]).max(axis=1) >= np.maximum(STEP * height, LEAST_STEP)
+        memory["way"][rows[gone]] = foot[gone]
+        for track, (x, y) in zip(memory.id[rows[gone]].tolist(), foot[gone].tolist(), strict=True):
+            points = self._open.setdefault(track, [])
+            points.append((x, y, time_s))
+            if len(points) > MOST_POINTS:
+                points[1:-1] = points[2:-1:2]
+
+    def end(self, row: ObjectRow, height: float) -> None:
+        """An object is over: its way is kept where it counts."""
+        points = self._open.pop(row.id, [])
+        if not row.counted or not points:
+            return
+        points.append((*row.end, row.last_s))
+        way = Way(row.id, row.class_name, np.array(points, np.float32), height)
+        self.done.append(way)
+        self._warm(way.points)
+
+    def _warm(self, points: np.ndarray) -> None:
+        """Add the seconds between points to the cells along the way from one to the next."""
+        for (x0, y0, t0), (x1, y1, t1) in zip(points[:-1].tolist(), points[1:].tolist(), strict=True):
+            count = int(max(abs(x1 - x0), abs(y1 - y0)) / self.cell) + 1
+            share = (np.arange(count) + 0.5) / count
+            column = np.clip((x0 + share * (x1 - x0)) / self.cell, 0, self.heat.shape[1] - 1).astype(int)
+            row = np.clip((y0 + share * (y1 - y0)) / self.cell, 0, self.heat.shape[0] - 1).astype(int)
+            np.add.at(self.heat, (row, column), (t1 - t0) / count)

@@ -1,0 +1,168 @@
+"""Everything that a run's answers write into its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tracker.answers.background import Background
+from tracker.answers.clock import Clock
+from tracker.answers.engine import INTERVAL_S, Answers
+from tracker.answers.events import Events
+from tracker.answers.files import AnswerFiles, TrackRows
+from tracker.answers.overlay import Overlay
+from tracker.answers.scene import Scene, Size, to_toml
+from tracker.core.files import write_whole
+from tracker.core.types import Frame, Tracks
+from tracker.errors import TrackerError
+
+Sink = Callable[[Events], None]
+
+
+class AnswerWriter:
+    """Feeds tracks to `Answers` and writes what comes out.
+
+    Parameters
+    ----------
+    folder : where the files go; None: nowhere.
+    scene, size, class_names, clock, interval_s : as of `Answers`.
+    sinks : are given the events of every frame, too.
+    """
+
+    def __init__(
+        self, folder: Path | None, scene: Scene, size: Size, class_names: Sequence[str], *, clock: Clock | None = None,
+        interval_s: float = INTERVAL_S, sinks: Sequence[Sink] = (),
+    ) -> None:  # fmt: skip
+        self.answers = Answers(scene, size, class_names, clock=clock, interval_s=interval_s)
+        self.overlay = Overlay(self.answers.counts, size)
+        self.background = Background()
+        self._folder, self._sinks = folder, sinks
+        self._files = AnswerFiles(folder, self.answers.counts) if folder is not None else None
+
+    def update(self, tracks: Tracks, time_s: float) -> Events:
+        """One more frame with its written tracks; raises OutputError when the disk is full."""
+        return self._pass_on(self.answers.update(tracks, time_s))
+
+    def look(self, frame: Frame) -> None:
+        """See a frame before anything is drawn on it."""
+        if frame.image is not None:
+            self.background.add(frame.image, frame.time_s)
+
+    def _pass_on(self, events: Events) -> Events:
+        if self._files is not None:
+            self._files.write(events)
+        for sink in self._sinks:
+            sink(events)
+        return events
+
+    def close(self, last_s: float | None = None) -> None:
+        """Write what is still open, and every table and picture; the others, too, where one fails.
+
+        Raises
+        ------
+        OutputError : a file could not be written.
+        """
+        errors: list[TrackerError] = []
+        steps: list[Callable[[], object]] = [lambda: self._pass_on(self.answers.finish(last_s))]
+        if self._files is not None and self._folder is not None:
+            steps += [self._files.close, partial(_write_scene, self._folder, self.answers.scene)]
+        for step in steps:
+            try:
+                step()
+            except TrackerError as e:
+                errors.append(e)
+        if errors:
+            raise errors[0]
+
+    def told(self) -> list[str]:
+        """Counts and standing objects, as lines for the end of a run."""
+        counts = self.answers.counts
+        found = []
+        for line in counts.scene.lines:
+            for direction in line.directions:
+                ways = {c: n for (name, d, c), n in counts.crossings.items() if (name, d) == (line.name, direction)}
+                parts = ", ".join(f"{c} {n}" for c, n in sorted(ways.items(), key=lambda w: -w[1]))
+                found.append(f"{line.name}, {direction}: {sum(ways.values())}" + (f" ({parts})" if parts else ""))
+        if counts.standing:
+            listed = ", ".join(f"{o.class_name} {o.id}" for o in counts.standing[:8])
+            more = f" and {len(counts.standing) - 8} more" if len(counts.standing) > 8 else ""
+            x1, y1, x2, y2 = (round(v) for v in counts.standing[0].box)
+            found.append(
+                f"never moved, not counted: {listed}{more}; "
+                f'--ignore "NAME={x1},{y1},{x2},{y1},{x2},{y2},{x1},{y2}" leaves out what stands in an area'
+            )
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` holds of the answers."""
+        counts = self.answers.counts
+        clock = counts.clock
+        found: dict[str, Any] = {
+            "objects": dict(counts.objects.most_common()),
+            "standing": [
+                {"id": o.id, "class": o.class_name, "seconds": round(o.last_s - o.first_s, 1),
+                 "box": [round(v, 1) for v in o.box]}
+                for o in counts.standing
+            ],
+            "too_short": counts.uncounted,
+            "first_s": counts.first_s,
+            "last_s": counts.last_s,
+            "interval_s": counts.interval_s,
+            "start_time": clock.text(0.0) or None,
+            "start_time_from": clock.source or None,
+            "start_time_guessed": clock.guessed,
+        }  # fmt: skip
+        if counts.scene.lines:
+            found["counts"] = [
+                {"line": line, "direction": direction, "class": name, "count": counts.crossings[line, direction, name]}
+                for line, direction, name in counts.ways()
+            ]
+        if self.answers.ground is not None:
+            found["speed_unit"] = self.answers.ground.unit
+        return found
+
+
+def _write_scene(folder: Path, scene: Scene) -> None:
+    path = folder / "scene.toml"
+    if scene:
+        write_whole(path, to_toml(scene))
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def recount(
+    folder: Path,
+    scene: Scene,
+    size: Size,
+    *,
+    clock: Clock | None,
+    interval_s: float,
+    last_s: float | None,
+    first_s: float | None,
+    sinks: Sequence[Sink] = (),
+) -> AnswerWriter:
+    """The answers of a finished run from its `tracks.csv`, as the run itself would have given them.
+
+    Parameters
+    ----------
+    folder : of the run; its tables are written anew.
+    first_s, last_s : seconds of its first and last frame, which may hold no track; None: those of the tracks.
+
+    Raises
+    ------
+    DetectionsError : `tracks.csv` is missing or broken.
+    OutputError : the tables cannot be written.
+    """
+    rows = TrackRows(folder / "tracks.csv")
+    frames = list(rows)  # class names stand in the rows
+    writer = AnswerWriter(folder, scene, size, rows.class_names, clock=clock, interval_s=interval_s, sinks=sinks)
+    if first_s is not None:
+        writer.answers.counts.reach(first_s)
+    for _, time_s, tracks in frames:
+        writer.update(tracks, time_s)
+    writer.close(last_s)
+    return writer

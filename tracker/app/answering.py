@@ -1,0 +1,60 @@
+"""What a run's configuration means for its answers: scene, clock, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.answers.scene import Scene, SceneOptions, Size
+from tracker.answers.writer import AnswerWriter
+from tracker.app.config import RunConfig
+from tracker.core.interfaces import SourceInfo
+from tracker.video.files import creation_time
+
+Say = Callable[[str], None]
+
+
+def scene_of(config: RunConfig, size: Size) -> Scene:
+    """The scene of a run for frames of `size`; raises ConfigError."""
+    file = Path(config.scene) if config.scene else None
+    return SceneOptions(file, config.line, config.zone, config.ignore, config.ground, config.unit).scene(size)
+
+
+def clock_of(start_time: str | None, path: Path) -> Clock:
+    """The clock of a recording: as told, else as its name or its container tells, else none."""
+    if start_time is not None:
+        return Clock(*parse_start(start_time), source="--start-time")
+    if (named := start_in_name(path.name)) is not None:
+        return Clock(named, None, "file name", guessed=True)
+    if (created := creation_time(path)) is not None:
+        return Clock(created, None, "creation time in the file", guessed=True)
+    return Clock()
+
+
+def answer_writer(
+    config: RunConfig,
+    text: str,
+    info: SourceInfo,
+    class_names: Sequence[str],
+    folder: Path | None,
+    say: Callable[[str], None],
+) -> Callable[[], AnswerWriter]:
+    """A function that makes the writer of a stream's answers when its first frame is there.
+
+    Raises
+    ------
+    ConfigError : the scene, the interval or the start time makes no sense; now, not at the first frame.
+    """
+    scene, interval_s = scene_of(config, info.size), parse_interval(config.interval)
+    live = info.live and config.start_time is None
+    clock = Clock() if live else clock_of(config.start_time, Path(text))
+    if clock.guessed:
+        say(f"clock: starts at {clock.text(0.0, 0)}, guessed from the {clock.source}; --start-time sets it")
+
+    def make() -> AnswerWriter:
+        now = Clock(datetime.now(UTC), None, "wall clock") if live else clock
+        return AnswerWriter(folder, scene, info.size, class_names, clock=now, interval_s=interval_s)
+
+    return make
