@@ -11,7 +11,8 @@ import numpy as np
 
 from tracker.answers.counts import Counts
 from tracker.answers.events import Events
-from tracker.core.files import FileSink, quoted, write_whole
+from tracker.core.files import FileSink, write_whole
+from tracker.core.text import csv_field
 from tracker.core.types import Tracks
 from tracker.errors import DetectionsError, TrackerError
 
@@ -26,11 +27,6 @@ OCCUPANCY = "start,end,zone,entries,exits,mean,most\n"
 HOURS = "hour,line,direction,class,count\n"
 
 TABLES = ("crossings.csv", "counts.csv", "visits.csv", "occupancy.csv", "hours.csv", "objects.csv")
-
-
-def cell(text: str) -> str:
-    """A name as a field of CSV: quoted where it must be, and no formula to a spreadsheet."""
-    return quoted("'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -77,15 +73,15 @@ class AnswerFiles:
     def _crossing_rows(self, events: Events) -> Iterator[str]:
         for c in events.crossings:
             yield (
-                f"{c.time_s:.3f},{self._counts.clock.text(c.time_s)},{cell(c.line)},{cell(c.direction)},"
-                f"{cell(c.class_name)},{c.id},{c.x:.1f},{c.y:.1f},{_number(c.speed, 1)}\n"
+                f"{c.time_s:.3f},{self._counts.clock.text(c.time_s)},{csv_field(c.line)},{csv_field(c.direction)},"
+                f"{csv_field(c.class_name)},{c.id},{c.x:.1f},{c.y:.1f},{_number(c.speed, 1)}\n"
             )
 
     def _visit_rows(self, events: Events) -> Iterator[str]:
         for v in events.visits:
             entered, left = (self._moment(t) for t in (v.entered_s, v.left_s))
             yield (
-                f"{cell(v.zone)},{v.id},{cell(v.class_name)},{entered},{left},{v.left_s - v.entered_s:.3f},"
+                f"{csv_field(v.zone)},{v.id},{csv_field(v.class_name)},{entered},{left},{v.left_s - v.entered_s:.3f},"
                 f"{v.entered_s:.3f},{v.left_s:.3f},{_yes(v.begun)},{_yes(v.ended)}\n"
             )
 
@@ -98,18 +94,18 @@ class AnswerFiles:
         counts, scene = self._counts, self._counts.scene
         if scene.lines:
             rows = (
-                f"{self._moment(start)},{self._moment(end)},{','.join(map(cell, way))},{count}\n"
+                f"{self._moment(start)},{self._moment(end)},{','.join(map(csv_field, way))},{count}\n"
                 for (start, end), way, count in counts.rows()
             )
             write_whole(self._folder / "counts.csv", COUNTS + "".join(rows))
         if scene.zones:
             rows = (
-                f"{self._moment(start)},{self._moment(end)},{cell(zone)},{entries},{exits},{mean:.3f},{most}\n"
+                f"{self._moment(start)},{self._moment(end)},{csv_field(zone)},{entries},{exits},{mean:.3f},{most}\n"
                 for (start, end), zone, entries, exits, mean, most in counts.zone_rows()
             )
             write_whole(self._folder / "occupancy.csv", OCCUPANCY + "".join(rows))
         if scene.lines and counts.clock.start is not None:
-            rows = (f"{hour},{','.join(map(cell, way))},{count}\n" for hour, way, count in counts.hour_rows())
+            rows = (f"{hour},{','.join(map(csv_field, way))},{count}\n" for hour, way, count in counts.hour_rows())
             write_whole(self._folder / "hours.csv", HOURS + "".join(rows))
 
     def close(self) -> None:
@@ -147,7 +143,7 @@ def _object_rows(events: Events) -> Iterator[str]:
         x1, y1, x2, y2 = o.box
         numbers = (*o.start, *o.end, x1, y1, x2 - x1, y2 - y1)
         yield (
-            f"{o.id},{cell(o.class_name)},{o.first_s:.3f},{o.last_s:.3f},{o.last_s - o.first_s:.3f},{o.seen:.2f},"
+            f"{o.id},{csv_field(o.class_name)},{o.first_s:.3f},{o.last_s:.3f},{o.last_s - o.first_s:.3f},{o.seen:.2f},"
             f"{_yes(o.counted)},{_yes(o.standing)},{','.join(f'{v:.1f}' for v in numbers)},"
             f"{_number(o.metres, 1)},{_number(o.speed, 1)}\n"
         )

@@ -47,6 +47,7 @@ class Ways:
         self._open: dict[int, list[tuple[float, float, float]]] = {}
 
     def columns(self) -> Columns:
+        """Where the way of each track got its last point."""
         return {"way": ((2,), np.inf)}
 
     def update(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float) -> None:

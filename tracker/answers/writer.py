@@ -112,6 +112,7 @@ class AnswerWriter:
             "last_s": counts.last_s,
             "interval_s": counts.interval_s,
             "start_time": clock.text(0.0) or None,
+            "time_zone": getattr(clock.zone, "key", None),
             "start_time_from": clock.source or None,
             "start_time_guessed": clock.guessed,
         }  # fmt: skip

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.app import afterwards
 from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser
 from tracker.app.signals import INTERRUPTED, Signals
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _standard_streams()
     top = parser()
     given = vars(top.parse_args(arguments))
+    if given["command"] != "run":
+        return _afterwards(given)
     try:
         with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:
             config = build_config(given)
@@ -54,6 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return INTERRUPTED
             warn(f"error: {_said(e)}")
             return FAILED
+
+
+def _afterwards(given: dict[str, Any]) -> int:
+    """A command on a finished run; returns the exit code."""
+    try:
+        return afterwards.main(given)
+    except KeyboardInterrupt:
+        warn("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return FAILED
+    except Exception as e:
+        if given.get("verbose") and not isinstance(e, TrackerError):
+            raise
+        warn(f"error: {_said(e)}")
+        return FAILED
 
 
 def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:

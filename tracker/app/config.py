@@ -8,9 +8,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from tracker.core.address import Address
 from tracker.answers.clock import parse_interval, parse_start
 from tracker.answers.scene import UNITS
+from tracker.core.address import Address
 from tracker.errors import ConfigError
 from tracker.tracking.config import OverlapConfig, Settings
 from tracker.tracking.trackers import TRACKERS, setting_names

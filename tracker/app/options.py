@@ -9,6 +9,7 @@ from typing import Any
 from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
 from tracker.answers.scene import UNITS
+from tracker.app import afterwards
 from tracker.app.config import RunConfig, read_toml
 from tracker.errors import DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _tracker_options(run.add_argument_group("tracker"))
     _frame_options(run.add_argument_group("frames and speed"))
+    afterwards.add_commands(commands, scene_options)
     return top
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.app.answering import answer_writer
+from tracker.app.answering import answer_writer, scene_of
 from tracker.app.config import RunConfig
 from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.smoothing import smooth_file
@@ -84,6 +84,8 @@ class Session:
     def _assemble(self, output: Path | None, overwrite: bool) -> None:
         sources = self._sources()
         self._check_pixels(sources)
+        for _, source in sources:
+            scene_of(self.config, source.info.size)  # a scene that makes no sense is told before anything is loaded
         folders = self._folders([s for _, s in sources], output, overwrite)
         detectors = [self._detector(text, source) for text, source in sources]
         self.encoder = self._encoder()

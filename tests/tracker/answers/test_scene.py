@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.tracker.answers.ways import SIZE, feed, make, told
-from tracker.answers.files import cell
 from tracker.answers.scene import Scene, SceneOptions, as_data, read_scene, scene_from, to_toml
+from tracker.core.text import csv_field
 from tracker.errors import ConfigError
 
 ZONE = "z=10,10,100,10,100,100,10,100"
@@ -121,7 +121,7 @@ def test_names_of_strangers_stay_names(name):
 
     scene = scene_from({"line": [{"name": name, "points": [[0, 0.5], [1, 0.5]]}]}, "here")
     assert scene.lines[0].name == name
-    [row] = csv.reader([cell(name)])
+    [row] = csv.reader([csv_field(name)])
     assert len(row) == 1 and row[0].lstrip("'") == name.lstrip("'") and row[0][0] not in "=+-@"
 
 

@@ -1,0 +1,143 @@
+"""Scenes on the command line: what a run answers, and the same afterwards."""
+
+import csv
+import json
+
+import pytest
+
+from tests.scenes import write_detections, write_video
+from tracker.app.cli import main
+
+TABLES = ("crossings.csv", "counts.csv", "visits.csv", "occupancy.csv", "hours.csv", "objects.csv", "scene.toml")
+SCENE = [
+    "--line", "gate=60,10,60,110:in/out", "--line", "slant=20,110,140,60", "--zone", "middle=40,5,100,5,100,115,40,115",
+    "--interval", "1s", "--start-time", "2026-11-27T08:00:00.5+01:00",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("footage")
+    write_video(folder / "clip.mp4", 50)
+    write_detections(folder / "det.txt", 50)
+    return folder
+
+
+def run(footage, output, *more):
+    given = ["run", str(footage / "clip.mp4"), "--detector", str(footage / "det.txt"), "--encoder", "none", "-q"]
+    return main([*given, "--output", str(output), *more])
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_counts(footage, tmp_path):
+    """Three blocks: one goes right through x = 60, one left, one hardly moves sideways."""
+    assert run(footage, tmp_path, *SCENE) == 0
+    crossings = table(tmp_path / "crossings.csv")
+    gate = [(c["direction"], c["class"]) for c in crossings if c["line"] == "gate"]
+    assert gate == [("out", "object"), ("in", "object")]
+    counts = table(tmp_path / "counts.csv")
+    assert sum(int(c["count"]) for c in counts) == len(crossings)
+    assert {(c["line"], c["direction"]) for c in counts} == {
+        ("gate", "in"), ("gate", "out"), ("slant", "left to right"), ("slant", "right to left")
+    }  # fmt: skip
+    assert len(counts) == 4 * len({c["start"] for c in counts}) and counts[0]["end"] == "2026-11-27T08:00:01.000+01:00"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["objects"] == {"object": 3} and summary["size"] == [160, 120]
+    assert sum(c["count"] for c in summary["counts"]) == len(crossings)
+
+
+def test_afterwards_is_the_same_to_the_byte(footage, tmp_path):
+    assert run(footage, tmp_path / "live", *SCENE) == 0
+    assert run(footage, tmp_path / "bare") == 0
+    assert main(["count", str(tmp_path / "bare"), *SCENE, "-q"]) == 0
+    for name in TABLES:
+        assert (tmp_path / "live" / name).read_bytes() == (tmp_path / "bare" / name).read_bytes(), name
+    told = [json.loads((tmp_path / n / "summary.json").read_text()) for n in ("live", "bare")]
+    assert told[0]["counts"] == told[1]["counts"] and told[0]["start_time"] == told[1]["start_time"]
+
+
+def test_counting_again_keeps_the_runs_own_scene_and_clock(footage, tmp_path):
+    assert run(footage, tmp_path, *SCENE) == 0
+    before = {name: (tmp_path / name).read_bytes() for name in TABLES}
+    assert main(["count", str(tmp_path), "-q"]) == 0
+    assert before == {name: (tmp_path / name).read_bytes() for name in TABLES}
+
+
+def test_another_scene_replaces_the_tables(footage, tmp_path):
+    assert run(footage, tmp_path, *SCENE) == 0
+    assert main(["count", str(tmp_path), "--line", "other=60,10,60,110", "-q"]) == 0
+    assert not (tmp_path / "visits.csv").exists() and not (tmp_path / "occupancy.csv").exists()
+    assert {c["line"] for c in table(tmp_path / "counts.csv")} == {"other"}
+
+
+def test_threads_and_one_thread_answer_the_same(footage, tmp_path):
+    assert run(footage, tmp_path / "a", *SCENE) == run(footage, tmp_path / "b", *SCENE, "--sequential") == 0
+    for name in TABLES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_the_written_configuration_repeats_the_answers(footage, tmp_path):
+    assert run(footage, tmp_path / "a", *SCENE) == 0
+    assert main(["run", "--config", str(tmp_path / "a" / "config.toml"), "--output", str(tmp_path / "b"), "-q"]) == 0
+    for name in (*TABLES, "config.toml"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--line", "gate=60,10,600,110"], "outside the frame of 160x120"),
+        (["--zone", "z=10,10,50,50,50,10,10,50"], "sides cross each other"),
+        (["--ground", "7x40=10,10,50,10,20,20,10,50"], "no quadrilateral"),
+        (["--scene", "none.toml"], "none.toml: cannot be read"),
+        (["--interval", "soon"], "interval is 'soon'"),
+        (["--start-time", "noon"], "start time is 'noon'"),
+    ],
+)
+def test_bad_input_is_one_line_and_loses_nothing(footage, tmp_path, capsys, more, message):
+    assert run(footage, tmp_path / "a", *more) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1 and not (tmp_path / "a").exists()
+    assert run(footage, tmp_path / "b", *SCENE) == 0
+    before = {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
+    assert main(["count", str(tmp_path / "b"), *more]) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
+
+
+@pytest.mark.parametrize("what", ["empty", "broken row", "no summary", "old summary"])
+def test_count_needs_a_finished_run(footage, tmp_path, capsys, what):
+    assert run(footage, tmp_path) == 0
+    if what == "empty":
+        (tmp_path / "tracks.csv").unlink()
+    elif what == "broken row":
+        with open(tmp_path / "tracks.csv", "a") as file:
+            file.write("1,2,x\n")
+    elif what == "no summary":
+        (tmp_path / "summary.json").unlink()
+    else:
+        (tmp_path / "summary.json").write_text('{"frames": 3}')
+    assert main(["count", str(tmp_path), "--line", "gate=60,10,60,110"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_the_name_of_a_file_sets_a_guessed_clock(footage, tmp_path, capsys):
+    (tmp_path / "VID_20261127_080000.mp4").write_bytes((footage / "clip.mp4").read_bytes())
+    given = ["run", str(tmp_path / "VID_20261127_080000.mp4"), "--detector", str(footage / "det.txt")]
+    assert main([*given, "--encoder", "none", "--no-video", "--output", str(tmp_path / "out")]) == 0
+    assert "guessed from the file name" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["start_time"].startswith("2026-11-27T08:00:00") and summary["start_time_guessed"]
+
+
+def test_a_detector_that_finds_nothing_is_told(footage, tmp_path, capsys):
+    (tmp_path / "none.txt").write_text("1,-1,10,10,5,5,0.9,-1,-1,-1\n")
+    given = ["run", str(footage / "clip.mp4"), "--detector", str(tmp_path / "none.txt"), "--encoder", "none"]
+    assert main([*given, "--output", str(tmp_path / "out"), "--no-video"]) == 0
+    assert "found no object in 50 frames; try --detector motion" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""Commands on finished runs: `count`, `report`, `export`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.answers.clock import Clock, parse_interval
+from tracker.answers.engine import INTERVAL_S
+from tracker.answers.scene import Scene, SceneOptions, Size, read_scene
+from tracker.errors import SourceError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A finished run, as its folder tells.
+
+    Attributes
+    ----------
+    path : Path
+    summary : dict
+        What `summary.json` holds.
+    size : (int, int)
+        Width and height of the frames, pixels.
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    size: Size
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Read what a run left; raises SourceError where it is no run's folder, or one of a version that is too old."""
+        wanted = "expected the folder of a finished run, as python -m tracker run writes it"
+        if not (path / "tracks.csv").is_file():
+            raise SourceError(f"{path}: holds no tracks.csv; {wanted}")
+        try:
+            summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+            width, height = (int(v) for v in summary["size"])
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+            raise SourceError(f"{path}: its summary.json does not tell the size of the frames; {wanted}") from None
+        if min(width, height) < 1:
+            raise SourceError(f"{path}: frames of {width}x{height} pixels; {wanted}")
+        return cls(path, summary, (width, height))
+
+    def clock(self, start_time: str | None) -> Clock:
+        """As given now, else as the run knew it."""
+        from tracker.answers.clock import parse_start
+
+        if start_time is not None:
+            return Clock(*parse_start(start_time), source="--start-time")
+        told = self.summary.get("start_time")
+        if not isinstance(told, str):
+            return Clock()
+        start, offset = parse_start(told)
+        zone = self.summary.get("time_zone")
+        named = parse_start(f"{told} {zone}")[1] if isinstance(zone, str) and zone else offset
+        source = str(self.summary.get("start_time_from") or "")
+        return Clock(start, named, source, bool(self.summary.get("start_time_guessed")))
+
+    def seconds(self, key: str) -> float | None:
+        """A number of seconds of the summary; None where it holds none."""
+        value = self.summary.get(key)
+        return float(value) if isinstance(value, int | float) else None
+
+
+def add_commands(commands: Any, scene_options: Any) -> None:
+    """Add the parsers of all commands on finished runs."""
+    count = commands.add_parser(
+        "count", help="count on a finished run", argument_default=argparse.SUPPRESS,
+        description="Count crossings and visits on a finished run, as if it had been run with this scene. "
+        "Without lines and zones the run's own scene is counted again.",
+    )  # fmt: skip
+    count.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
+    scene_options(count.add_argument_group("what is asked"))
+    count.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def main(given: dict[str, Any]) -> int:
+    """Run one of the commands; raises TrackerError."""
+    return {"count": _count}[given["command"]](given)
+
+
+def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
+    """The scene of the options, else the run's own."""
+    file = Path(given["scene"]) if "scene" in given else None
+    options = SceneOptions(
+        file, given.get("line", ()), given.get("zone", ()), given.get("ignore", ()), given.get("ground"),
+        given.get("unit"),
+    )  # fmt: skip
+    scene = options.scene(run.size)
+    own = run.path / "scene.toml"
+    return scene if scene or not own.is_file() else read_scene(own)
+
+
+def _count(given: dict[str, Any]) -> int:
+    from tracker.answers.writer import recount
+    from tracker.app.report import as_json
+    from tracker.core.files import write_whole
+    from tracker.core.text import tell
+
+    run = RunFolder.open(given["run"])
+    interval_s = parse_interval(given["interval"]) if "interval" in given else run.seconds("interval_s") or INTERVAL_S
+    writer = recount(
+        run.path, _scene(run, given), run.size, clock=run.clock(given.get("start_time")), interval_s=interval_s,
+        first_s=run.seconds("first_s"), last_s=run.seconds("last_s"),
+    )  # fmt: skip
+    kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit")}
+    write_whole(run.path / "summary.json", as_json(kept | writer.summary()))
+    if not given.get("quiet"):
+        tell("\n".join([*writer.told(), f"written to {run.path}"]))
+    return 0
