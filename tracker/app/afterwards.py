@@ -21,6 +21,7 @@ class RunFolder:
     Attributes
     ----------
     path : Path
+        Path.
     summary : dict
         What `summary.json` holds.
     size : (int, int)
