@@ -165,11 +165,6 @@ class Pipeline:
         self._abort.set()
 
     @property
-    def stopped(self) -> bool:
-        """Whether an end was asked for."""
-        return self._stop.is_set()
-
-    @property
     def dropped(self) -> list[int]:
         """Frames of each live stream that gave way to newer ones."""
         return self._channels[0].dropped

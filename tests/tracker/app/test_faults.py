@@ -102,10 +102,11 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
         encoder=ColourMean(hang if part == "encoder" else None),
     )
     start = time.perf_counter()
+    requests = iter((pipeline.stop, pipeline.abort))
 
     def watch():
         if pipeline.warnings and time.perf_counter() - start > 0.6:
-            pipeline.abort() if pipeline.stopped else pipeline.stop()
+            next(requests, pipeline.abort)()
 
     pipeline.run(watch, every_s=0.05)
     release.set()
