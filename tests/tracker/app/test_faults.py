@@ -1,6 +1,5 @@
 """What goes wrong in a run: each fault ends within seconds, with whole rows and a video that plays up to there."""
 
-import errno
 import http.server
 import itertools
 import os
@@ -14,6 +13,7 @@ from typing import ClassVar
 import cv2
 import pytest
 
+from tests.disks import fill_up
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
 from tests.scenes import decodable, image, rows, write_detections, write_video
 from tracker.app import pipeline as pipeline_module
@@ -52,38 +52,14 @@ def test_a_part_that_raises(tmp_path, part, threads):
 
 @pytest.mark.parametrize("name", ["tracks.txt", "tracks.mp4"])
 def test_the_disk_fills(tmp_path, name, monkeypatch):
+    fill_up(monkeypatch, name, 3_000 if name == "tracks.txt" else 60_000)
     pipeline = make_pipeline(tmp_path, [SceneSource(frames=5000)])
-    output = pipeline.streams[0].output
-    real_open = output._open
-
-    def opened():
-        real_open()
-        sink = output._rows[0] if name == "tracks.txt" else output._video._file
-        sink._file = Full(sink._file, 3_000 if name == "tracks.txt" else 60_000)
-
-    monkeypatch.setattr(output, "_open", opened)
     run_fast(pipeline, 20)
     stream = pipeline.streams[0]
     assert isinstance(stream.ending.error, OutputError) and "No space left" in str(stream.ending.error)
     assert len(rows(tmp_path / "scene" / "tracks.txt")) > 20
     assert all(len(r) == 10 for r in rows(tmp_path / "scene" / "tracks.txt"))
     assert decodable(tmp_path / "scene" / "tracks.mp4") >= 10
-
-
-class Full:
-    """A file on a disk with room for `limit` bytes."""
-
-    def __init__(self, file, limit):
-        self._file, self._limit = file, limit
-
-    def write(self, data):
-        room = self._limit - self._file.tell()
-        if room <= 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return self._file.write(data[:room])
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
 
 
 @pytest.mark.parametrize("part", ["detector", "encoder"])
