@@ -148,7 +148,7 @@ def test_memory_that_runs_out_halves_the_batch(path, monkeypatch):
     import tensorflow as tf
 
     session, largest = tf.compat.v1.Session, [99]
-    made = session._make_callable_from_options
+    made = session._make_callable_from_options  # noqa: SLF001
 
     def small_memory(self, options):
         run = made(self, options)
