@@ -181,6 +181,7 @@ def open_detector(
     offline: bool = False,
     faint: bool = False,
     frames: Sequence[Frame] = (),
+    opener: Callable[[Request], OpenDetector] | None = None,
 ) -> OpenDetector:
     """Open a detector by name or by its file.
 
@@ -205,6 +206,8 @@ def open_detector(
     frames : Sequence[Frame]
         Spread over the first seconds, where the source can give them (files can), for families that
         need them.
+    opener : Callable, optional
+        Opens what is asked for in place of the family itself, so that networks can be kept for the next source.
 
     Raises
     ------
@@ -219,7 +222,7 @@ def open_detector(
         confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,
         precision=precision, threads=threads, faint=faint,
     )  # fmt: skip
-    return _open(Request(str(spec), options, offline, frames))
+    return (opener or _open)(Request(str(spec), options, offline, frames))
 
 
 def _open(request: Request) -> OpenDetector:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tracker.core.files import model_bytes
-from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow, parse_graph
+from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
 from tracker.errors import DetectorError, DeviceError, first_line
 
 if TYPE_CHECKING:
@@ -110,10 +110,16 @@ def read_graph(path: Path) -> Any:
     DetectorError
         The bytes are no GraphDef, or hold no node.
     """
+    data = model_bytes(path)
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef()
     try:
-        return parse_graph(model_bytes(path))
-    except ValueError as error:
-        raise DetectorError(f"{path}: no frozen TensorFlow graph ({error}); expected a detection graph") from None
+        graph.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
+        raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
+    if not graph.node:
+        raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+    return graph
 
 
 class TFRunner:

@@ -12,6 +12,8 @@ from typing import Any
 from freeze.errors import FreezeError, Log
 from freeze.request import Request
 
+OWN = ("keras", "keras.", "tensorflow.keras", "tf_keras", "keras_core", "builtins")
+
 
 def read(path: Path) -> Any:
     """The configuration (JSON) in a .keras or .h5 file.

@@ -13,8 +13,6 @@ import numpy as np
 
 from freeze.training import mine
 from freeze.training.errors import TrainDataError
-from tracker.core.mot import read_rows
-from tracker.errors import DetectionsError
 from tracker.video.sources import open_source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -95,8 +93,11 @@ def read_tracklets(path: Path) -> Iterator[Item]:
 
 def read_mot(path: Path) -> Iterator[Item]:
     """A MOTChallenge sequence with gt/gt.txt and images in img1/; rows with confidence 0 are left out."""
-    rows = _rows(path / "gt" / "gt.txt")
-    rows = rows[(rows[:, 6] != 0) & (rows[:, 5] >= SMALLEST)]
+    try:
+        rows = np.loadtxt(path / "gt" / "gt.txt", delimiter=",", ndmin=2)
+    except (OSError, ValueError) as e:
+        raise TrainDataError(f"{path / 'gt' / 'gt.txt'} cannot be read ({e}); expected MOT rows") from e
+    rows = rows[(rows[:, 6] != 0) & (rows[:, 5] >= SMALLEST)] if len(rows) else np.zeros((0, 7))
     images = {int(p.stem): p for p in (path / "img1").glob("*") if p.suffix.lower() in IMAGES and p.stem.isdigit()}
     if len(rows) and not images:
         raise TrainDataError(f"{path} has no images in img1/; a sequence to train on needs its frames there")
@@ -118,21 +119,16 @@ def read_mot(path: Path) -> Iterator[Item]:
 
 def read_unlabelled(path: Path) -> Iterator[Item]:
     """Boxes of det/det.txt, and some beside them, in a sequence with img1/ or one video, for a teacher to tell of."""
-    rows = _rows(path / "det" / "det.txt")
+    try:
+        rows = np.loadtxt(path / "det" / "det.txt", delimiter=",", ndmin=2)
+    except (OSError, ValueError) as e:
+        raise TrainDataError(f"{path / 'det' / 'det.txt'} cannot be read ({e}); expected MOT rows") from e
     rng = np.random.default_rng(0)
     for frame, image in _frames(path):
         for row in np.flatnonzero((rows[:, 0] == frame) & (rows[:, 5] >= SMALLEST)) if frame % EVERY == 0 else ():
             for k in range(1 + BESIDE):
                 box = rows[row, 2:6] if k == 0 else beside(rows[row, 2:6], rng)
                 yield Item(f"{path.name}/{frame}/{row}/{k}", cut(image, box), "", 0, frame)
-
-
-def _rows(path: Path) -> np.ndarray:
-    """MOT rows (N,7)."""
-    try:
-        return read_rows(path)
-    except DetectionsError as e:
-        raise TrainDataError(str(e)) from None
 
 
 def beside(tlwh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -152,12 +148,8 @@ def read_footage(path: Path) -> Iterator[Item]:
 
 
 def _frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(number from 1, image) of a sequence folder; without seqinfo.ini, of its img1/ or its video."""
-    whole = path
-    if not (path / "seqinfo.ini").exists():
-        videos = (p for p in sorted(path.iterdir()) if p.suffix in (".avi", ".mp4"))
-        whole = path / "img1" if (path / "img1").is_dir() else next(videos, path)
-    with open_source(str(whole)) as source:
+    """(number from 1, image) of a sequence folder."""
+    with open_source(str(path)) as source:
         if not source.info.pixels:
             raise TrainDataError(f"{path} has neither images nor a video")
         yield from ((frame.index, frame.image) for frame in source if frame.image is not None)

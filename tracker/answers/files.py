@@ -40,10 +40,8 @@ class AnswerFiles:
 
     Parameters
     ----------
-    folder : Path
-        Where they go.
-    counts : Counts
-        Sums over the events that `write` is given.
+    folder : where they go.
+    counts : sums over the events that `write` is given.
     """
 
     def __init__(self, folder: Path, counts: Counts) -> None:
@@ -159,8 +157,7 @@ class TrackRows:
 
     Attributes
     ----------
-    class_names : list[str]
-        Of the ids in the `Tracks` that iteration yields, filled as it goes.
+    class_names : of the ids in the `Tracks` that iteration yields, filled as it goes.
     """
 
     FIELDS = ("frame", "time_s", "id", "class", "left", "top", "width", "height", "score")
@@ -175,8 +172,7 @@ class TrackRows:
 
         Raises
         ------
-        DetectionsError
-            The file cannot be read, or a line is no row of tracks; the message names it.
+        DetectionsError : the file cannot be read, or a line is no row of tracks; the message names it.
         """
         try:
             with open(self.path, encoding="utf-8", newline="") as file:

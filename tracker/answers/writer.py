@@ -27,12 +27,9 @@ class AnswerWriter:
 
     Parameters
     ----------
-    folder : Path or None
-        Where the files go; None: nowhere.
-    scene, size, class_names, clock, interval_s : Scene, Size, Sequence[str], Clock or None, float
-        As of `Answers`.
-    sinks : Sequence[Sink]
-        Are given the events of every frame, too.
+    folder : where the files go; None: nowhere.
+    scene, size, class_names, clock, interval_s : as of `Answers`.
+    sinks : are given the events of every frame, too.
     """
 
     def __init__(
@@ -66,8 +63,7 @@ class AnswerWriter:
 
         Raises
         ------
-        OutputError
-            A file could not be written.
+        OutputError : a file could not be written.
         """
         errors: list[TrackerError] = []
         steps: list[Callable[[], object]] = [lambda: self._pass_on(self.answers.finish(last_s))]
@@ -154,17 +150,13 @@ def recount(
 
     Parameters
     ----------
-    folder : Path
-        Of the run; its tables are written anew.
-    first_s, last_s : float or None
-        Seconds of its first and last frame, which may hold no track; None: those of the tracks.
+    folder : of the run; its tables are written anew.
+    first_s, last_s : seconds of its first and last frame, which may hold no track; None: those of the tracks.
 
     Raises
     ------
-    DetectionsError
-        `tracks.csv` is missing or broken.
-    OutputError
-        The tables cannot be written.
+    DetectionsError : `tracks.csv` is missing or broken.
+    OutputError : the tables cannot be written.
     """
     rows = TrackRows(folder / "tracks.csv")
     frames = list(rows)  # class names stand in the rows

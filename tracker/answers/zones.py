@@ -38,8 +38,7 @@ class ZoneWatch:
 
     Parameters
     ----------
-    polygons : list[ndarray]
-        Corners (N,2) float64 in pixels, one array a zone.
+    polygons : corners (N,2) float64 in pixels, one array a zone.
     """
 
     def __init__(self, polygons: list[np.ndarray]) -> None:

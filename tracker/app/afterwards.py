@@ -21,7 +21,6 @@ class RunFolder:
     Attributes
     ----------
     path : Path
-        Path.
     summary : dict
         What `summary.json` holds.
     size : (int, int)

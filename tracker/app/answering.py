@@ -45,8 +45,7 @@ def answer_writer(
 
     Raises
     ------
-    ConfigError
-        The scene, the interval or the start time makes no sense; now, not at the first frame.
+    ConfigError : the scene, the interval or the start time makes no sense; now, not at the first frame.
     """
     scene, interval_s = scene_of(config, info.size), parse_interval(config.interval)
     live = info.live and config.start_time is None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.app import afterwards
+from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser
 from tracker.app.signals import INTERRUPTED, Signals
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _standard_streams()
     top = parser()
     given = vars(top.parse_args(arguments))
-    if given["command"] != "run":
+    if given["command"] not in ("run", "batch"):
         return _afterwards(given)
     try:
         with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     with Signals() as signals:
         try:
-            return _run(config, given, signals)
+            return batch.main(config, given, signals) if given["command"] == "batch" else _run(config, given, signals)
         except KeyboardInterrupt:
             warn("interrupted before the first frame")
             return INTERRUPTED

@@ -10,6 +10,7 @@ from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
 from tracker.answers.scene import UNITS
 from tracker.app import afterwards
+from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig, read_toml
 from tracker.errors import DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
@@ -38,8 +39,18 @@ def parser() -> argparse.ArgumentParser:
     )
     _tracker_options(run.add_argument_group("tracker"))
     _frame_options(run.add_argument_group("frames and speed"))
+    batch.add_command(commands, _batch_options)
     afterwards.add_commands(commands, scene_options)
     return top
+
+
+def _batch_options(command: Any) -> None:
+    """Options of `batch` that `run` has, too."""
+    scene_options(command.add_argument_group("what is asked"))
+    _detector_options(command.add_argument_group("detector and encoder"))
+    _freeze_options(command.add_argument_group("an encoder of your own, frozen and proved first"))
+    _tracker_options(command.add_argument_group("tracker"))
+    _range_options(command.add_argument_group("frames"))
 
 
 def _output_options(group: Any) -> None:
@@ -153,13 +164,18 @@ def _tracker_options(group: Any) -> None:
     )  # fmt: skip
 
 
-def _frame_options(group: Any) -> None:
+def _range_options(group: Any) -> None:
     d = RunConfig()
     group.add_argument("--start", metavar="N", type=int, help=f"first frame to track, 1-based (default: {d.start})")
     group.add_argument("--max-frames", metavar="N", type=int, help="frames to track (default: all)")
     group.add_argument("--stride", metavar="N", type=int, help=f"track every N-th frame (default: {d.stride})")
     group.add_argument("--detect-every", metavar="N", type=int,
                        help=f"detect on every N-th tracked frame (default: {d.detect_every})")  # fmt: skip
+
+
+def _frame_options(group: Any) -> None:
+    d = RunConfig()
+    _range_options(group)
     group.add_argument(
         "--target-fps", metavar="F", type=float, help="hold F frames per second by detecting and encoding less"
     )
@@ -199,8 +215,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
 
     Raises
     ------
-    ConfigError
-        An unknown key, a value out of range, or no source.
+    ConfigError : an unknown key, a value out of range, or no source.
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})

@@ -18,17 +18,13 @@ def smooth_file(
 
     Parameters
     ----------
-    fps : float
-        Tracked frames per second.
-    first, stride : int
-        Number of the first tracked frame, and the step from one to the next.
-    features : dict[int, ndarray] or None
-        See `smooth_rows`.
+    fps : tracked frames per second.
+    first, stride : number of the first tracked frame, and the step from one to the next.
+    features : see `smooth_rows`.
 
     Raises
     ------
-    DetectionsError
-        The file is not in MOT format.
+    DetectionsError : the file is not in MOT format.
     """
     rows = read_rows(path)
     rows[:, 0] = (rows[:, 0] - first) // stride

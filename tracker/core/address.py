@@ -49,8 +49,7 @@ class Address:
 
         Raises
         ------
-        SourceError
-            A placeholder's variable is not in the environment.
+        SourceError : a placeholder's variable is not in the environment.
         """
 
         def value(match: re.Match[str]) -> str:

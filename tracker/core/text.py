@@ -50,8 +50,7 @@ def tell(text: object, file: TextIO | None = None) -> None:
 
     Raises
     ------
-    OSError
-        Nobody reads the stream any more, or its disk is full.
+    OSError : nobody reads the stream any more, or its disk is full.
     """
     stream = sys.stdout if file is None else file
     if stream is None or stream.closed:  # cron jobs and daemons may have none

@@ -120,6 +120,7 @@ class LiveSource(FrameSource):
         if self._head is None:
             self._feed.release()
             raise SourceError(f"{shown(text)}: opened, but no frame came; check that it is sending")
+        self.reconnects = 0
         size = (self._head.shape[1], self._head.shape[0])
         frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
         self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
@@ -153,6 +154,7 @@ class LiveSource(FrameSource):
             except SourceError:
                 continue
             if (image := self._feed.read()) is not None:
+                self.reconnects += 1
                 self.warnings.append(f"lost after frame {index}, connected again after {time.monotonic() - lost:.1f} s")
                 return image
             self._release()
