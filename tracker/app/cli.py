@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detectors.registry import check_classes
 from tracker.app import afterwards
 from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig
-from tracker.app.options import build_config, parser
+from tracker.app.options import build_config, parser, with_command
 from tracker.app.signals import INTERRUPTED, Signals
 from tracker.core.address import shown
 from tracker.core.text import tell, warn
-from tracker.errors import ConfigError, SourceError, TrackerError
+from tracker.errors import ConfigError, DetectorError, SourceError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.session import Session
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     _standard_streams()
     top = parser()
-    given = vars(top.parse_args(arguments))
+    given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
     if given["command"] not in ("run", "batch"):
         return _afterwards(given)
     try:
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warn(f"warning: {warning.message}")
         if not config.sources:
             top.error("run needs a SOURCE")
-    except ConfigError as e:
+        check_classes(config.detector, config.classes)
+    except (ConfigError, DetectorError) as e:
         warn(f"error: {e}")
         return FAILED if "config" in given and not Path(given["config"]).is_file() else USAGE
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")

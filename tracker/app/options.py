@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
+from tracker import __version__
 from tracker.answers.scene import UNITS
 from tracker.app import afterwards
 from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig, read_toml
+from tracker.core.command_line import Parser, did_you_mean, program
 from tracker.errors import DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS, configure, setting_names
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Options are left out of the namespace unless given, so that a file of `--config` stands below them."""
-    top = argparse.ArgumentParser(
-        prog="python -m tracker", description="Multi-object tracking from video to numbered tracks."
-    )
+    top = Parser(
+        prog=program("tracker"), description="Multi-object tracking from video to numbered tracks.",
+        epilog="A command may be left out: what is no command is a SOURCE to run.",
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run", help="track the objects of a video", argument_default=argparse.SUPPRESS,
@@ -29,16 +34,17 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument(
         "sources", nargs="*", metavar="SOURCE",
-        help="video file, camera index, rtsp:// or http:// address, folder or glob of images, MOT sequence folder",
+        help="video file, camera index, rtsp:// or http:// address, folder or glob of videos or images, "
+        "MOT sequence folder",
     )  # fmt: skip
     _output_options(run.add_argument_group("output"))
     scene_options(run.add_argument_group("what is asked"))
     _detector_options(run.add_argument_group("detector and encoder"))
+    _tracker_options(run.add_argument_group("tracker"))
+    _frame_options(run.add_argument_group("frames and speed"))
     _freeze_options(
         run.add_argument_group("an encoder of your own, frozen, proved and cached first (python -m freeze)")
     )
-    _tracker_options(run.add_argument_group("tracker"))
-    _frame_options(run.add_argument_group("frames and speed"))
     batch.add_command(commands, _batch_options)
     afterwards.add_commands(commands, scene_options)
     return top
@@ -51,6 +57,15 @@ def _batch_options(command: Any) -> None:
     _freeze_options(command.add_argument_group("an encoder of your own, frozen and proved first"))
     _tracker_options(command.add_argument_group("tracker"))
     _range_options(command.add_argument_group("frames"))
+
+
+def with_command(arguments: Sequence[str], commands: Sequence[str]) -> list[str]:
+    """The arguments with `run` before them where they begin with no command: `tracker VIDEO` tracks a video."""
+    if not arguments or arguments[0] in (*commands, "-h", "--help", "--version"):
+        return list(arguments)
+    if did_you_mean(arguments[0], commands) and not Path(arguments[0]).exists():
+        return list(arguments)  # a slip of the pen, which the parser names
+    return ["run", *arguments]
 
 
 def _output_options(group: Any) -> None:
@@ -109,7 +124,11 @@ def _detector_options(group: Any) -> None:
     known = f"{', '.join(NAMES)}, or a file: {', '.join(SUFFIXES)}"
     group.add_argument("--detector", metavar="NAME|PATH", type=_detector, help=f"{known} (default: {d.detector})")
     group.add_argument(
-        "--confidence", metavar="F", type=float, help="smallest score of a detection (default: the detector's)"
+        "--confidence",
+        "--conf",
+        metavar="F",
+        type=float,
+        help="smallest score of a detection (default: the detector's)",
     )
     group.add_argument(
         "--nms", metavar="F", type=float, help="overlap above which the weaker box goes (default: the detector's)"
