@@ -2,16 +2,20 @@
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from detectors.registry import FAMILIES
+from freeze.request import Request
 from tracker.tracking.trackers import TRACKERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tracker", "freeze", "detectors", "videos", "benchmarks")
-PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")} - {ROOT / "CHANGELOG.md"})
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[!.]*/README.md")} - {ROOT / "CHANGELOG.md"}
+)
 
 
 def spoken(page):
@@ -53,3 +57,15 @@ def test_architecture_names_what_there_is():
     said = {p for p in words if re.fullmatch(r"[a-z_]\w*(/[a-z_]\w*)*", p)}
     said |= {p.split(".")[-1] for p in words if re.fullmatch(r"\w+(\.\w+)+", p) and not p.endswith((".py", ".md"))}
     assert not said - known, f"ARCHITECTURE.md names {sorted(said - known)}"
+
+
+def test_options_exist():
+    known = {"--help", "--index-url", "--strict"}  # everybody's, pip's and mkdocs's
+    known |= {f"--{no}{f.name.replace('_', '-')}" for f in fields(Request) for no in ("", "no-")}
+    for path in (p for package in PACKAGES for p in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("--"):
+                known.add(node.value)
+    said = {(o, page.name) for page in PAGES for o in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8"))}
+    gone = sorted((o, page) for o, page in said if o not in known)
+    assert not gone, f"no command has {gone}"
