@@ -127,6 +127,7 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
 
 def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
+    from tracker.answers.report import write_report
     from tracker.app.report import as_json, saw_nothing, summary, table
     from tracker.core.files import write_whole
 
@@ -144,6 +145,9 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
                 write_whole(stream.output.folder / "summary.json", as_json(data))
                 effective = run.effective(stream)
                 write_whole(stream.output.folder / "config.toml", effective.to_toml(), private=effective.holds_secret)
+                if stream.output.answers is not None and signals.count < 2:
+                    stream.output.answers.illustrate(stream.output.folder)
+                    write_report(stream.output.folder, data)
                 if run.config.smooth:
                     write_whole(stream.output.folder / "tracks_smooth.txt", run.smoothed(stream))
             else:
