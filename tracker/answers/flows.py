@@ -21,6 +21,8 @@ LEAST_ENDS, LEAST_SHARE = 3, 0.03
 """A gate has at least so many ends of ways, and this share of all."""
 GATE = 0.05
 """Ends nearer to each other than this share of the frame's diagonal belong to one gate."""
+LEAST_WAYS = 5
+"""Fewer are no flows, and not worth the clustering's import."""
 POINTS = 24
 """Of a flow's middle line."""
 MOST_GATES = 26
@@ -80,7 +82,7 @@ def find_flows(ways: Sequence[Way], size: Size) -> Flows:
     """
     least = LEAST_WAY * min(size)
     moved = [w for w in ways if np.linalg.norm(w.points[-1, :2] - w.points[0, :2]) >= least]
-    if len(moved) < LEAST_ENDS:
+    if len(moved) < LEAST_WAYS:
         return Flows([], [], Counter(w.class_name for w in moved))
     starts, ends = (np.array([w.points[at, :2] for w in moved], np.float64) for at in (0, -1))
     start_labels, end_labels = (_clusters(places, size) for places in (starts, ends))

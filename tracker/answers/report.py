@@ -36,6 +36,12 @@ TITLES = {
     "birds_eye.png": "The calibrated ground from above, metres",
 }
 
+ASKED = (
+    "source", "start_time", "start_time_guessed", "start_time_from", "duration_s", "frames", "size", "warnings",
+    "error", "version", "objects", "standing", "speed_unit",
+)  # fmt: skip
+"""What the page takes from `summary.json`; an old run may lack any of it."""
+
 Row = dict[str, str]
 
 
@@ -302,6 +308,7 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    summary = dict.fromkeys(ASKED) | summary
     it = Folder(folder, summary)
     tables = count_tables(it)
     pages = Environment(
@@ -312,11 +319,11 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
     return pages.get_template("report.html.jinja").render(
         name=str(summary.get("source") or folder.name), summary=summary, tables=tables,
         crossings=crossing_data(it, tables), left_out=max(0, len(it.crossings) - MOST_CROSSINGS),
-        speeds=speed_rows(it), unit=summary.get("speed_unit", ""), zones=zone_parts(it), flows=flow_table(it),
+        speeds=speed_rows(it), unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flow_table(it),
         hours=hour_chart(it), trust=trust(it), video=(folder / "tracks.mp4").is_file(),
         pictures=[(title, data) for name, title in TITLES.items() if (data := picture(folder / name))],
-        poster=picture(folder / "background.jpg", 120_000), standing=summary.get("standing", []),
-        objects=summary.get("objects", {}), script=script,
+        poster=picture(folder / "background.jpg", 120_000), standing=summary["standing"] or [],
+        objects=summary["objects"] or {}, script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moment=moment,
     )  # fmt: skip
 

@@ -45,8 +45,14 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     out, _err = capsys.readouterr()
     folder = tmp_path / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
+        "background.jpg",
         "config.toml",
+        "flows.csv",
+        "flows.png",
+        "heatmap.png",
         "objects.csv",
+        "paths.png",
+        "report.html",
         "summary.json",
         "tracks.csv",
         "tracks.mp4",
