@@ -22,6 +22,8 @@ class NetworkOptions:
         Names of the classes to keep.
     device, runtime, precision, threads : int or str or None
         See `detectors.runners.graphs.open_runner`.
+    unsafe : bool
+        Run TensorFlow graphs with operations beyond inference, which may read and write files.
     """
 
     confidence: float | None = None
@@ -33,3 +35,4 @@ class NetworkOptions:
     runtime: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    unsafe: bool = False

@@ -218,6 +218,7 @@ def open_detector(
     precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
+    unsafe: bool = False,
     faint: bool = False,
     frames: Sequence[Frame] = (),
     opener: Callable[[Request], OpenDetector] | None = None,
@@ -240,6 +241,8 @@ def open_detector(
         See `detectors.runners.graphs.open_runner`.
     offline : bool
         Nothing may be fetched.
+    unsafe : bool
+        Run a TensorFlow graph with operations beyond inference, which may read and write files.
     faint : bool
         Without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
     frames : Sequence[Frame]
@@ -259,7 +262,7 @@ def open_detector(
         return CustomDetector(spec, confidence=confidence, classes=classes)
     options = NetworkOptions(
         confidence=confidence, nms=nms, tiles=tiles, classes=classes, device=device, runtime=runtime,
-        precision=precision, threads=threads, faint=faint,
+        precision=precision, threads=threads, faint=faint, unsafe=unsafe,
     )  # fmt: skip
     return (opener or _open)(Request(str(spec), options, offline, frames))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tracker.core.files import model_bytes
+from tracker.core.graph_ops import REMEDY, listed, refused
 from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
 from tracker.errors import DetectorError, DeviceError, first_line
 
@@ -72,7 +73,7 @@ def open_runner(
         )
     if gpu is not None and runtime == "openvino":
         raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
-    return TFRunner(path, input_name, outputs, gpu=gpu, threads=threads)
+    return TFRunner(path, input_name, outputs, gpu=gpu, threads=threads, unsafe=options.unsafe)
 
 
 def has_openvino() -> bool:
@@ -102,13 +103,13 @@ def pick_gpu(device: str) -> int | None:
     raise DeviceError(f"device {device!r}: TensorFlow sees {found} GPUs ({gpu_reason()}); use --device cpu or auto")
 
 
-def read_graph(path: Path) -> Any:
+def read_graph(path: Path, *, unsafe: bool = False) -> Any:
     """A frozen graph's GraphDef.
 
     Raises
     ------
     DetectorError
-        The bytes are no GraphDef, or hold no node.
+        The bytes are no GraphDef, hold no node, or operations beyond inference where `unsafe` does not allow them.
     """
     data = model_bytes(path)
     tf = import_tensorflow()
@@ -119,6 +120,11 @@ def read_graph(path: Path) -> Any:
         raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
     if not graph.node:
         raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+    if not unsafe and (found := refused(graph)):
+        raise DetectorError(
+            f"{path}: the graph holds operations that inference does not need, which may touch files: "
+            f"{listed(found)}; {REMEDY}"
+        )
     return graph
 
 
@@ -127,9 +133,18 @@ class TFRunner:
 
     concurrency = 1
 
-    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        input_name: str,
+        outputs: Sequence[str],
+        *,
+        gpu: int | None,
+        threads: int,
+        unsafe: bool = False,
+    ) -> None:
         tf = import_tensorflow()
-        definition = read_graph(path)
+        definition = read_graph(path, unsafe=unsafe)
         graph = tf.Graph()
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
         config.allow_soft_placement = True

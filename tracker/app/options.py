@@ -15,7 +15,7 @@ from tracker.app import afterwards
 from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig, read_toml
 from tracker.core.command_line import Parser, did_you_mean, program
-from tracker.errors import DetectorError
+from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS, configure, setting_names
 
@@ -135,6 +135,8 @@ def _detector_options(group: Any) -> None:
     )
     group.add_argument("--classes", metavar="NAME,...", type=_names, help="classes to track (default: the detector's)")
     group.add_argument("--tiles", metavar="off|auto|CxR", help=f"overlapping tiles to detect in (default: {d.tiles})")
+    group.add_argument("--unsafe", action="store_true",
+                       help="run model files with operations or code that may touch files")  # fmt: skip
     group.add_argument("--offline", action="store_true", help="fetch no model")
     group.add_argument("--encoder", metavar="NAME|PATH.pb", type=_encoder,
                        help=f"default, colour, none, or a frozen graph (default: {d.encoder})")  # fmt: skip
@@ -229,6 +231,10 @@ def _device(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r}; expected auto, cpu, gpu or gpu:N")
 
 
+CODE = ("builder", "custom-objects")
+"""Options to freeze that run a Python file."""
+
+
 def build_config(given: dict[str, Any]) -> RunConfig:
     """Defaults, below the preset, below the file of `--config`, below the options.
 
@@ -238,6 +244,11 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})
+    if not given.get("unsafe") and (code := [k for k in CODE if k in run.get("freeze", {})]):
+        raise ConfigError(
+            f"{given['config']}: [freeze] names Python code to run ({code[0]}); "
+            "give --unsafe where you trust who wrote it"
+        )
     tracker |= {k: v for k, v in given.items() if k in setting_names()}
     run |= {
         k: tuple(v) if k == "sources" else v

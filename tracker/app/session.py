@@ -157,6 +157,7 @@ class Session:
             classes=c.classes or None,
             device=c.device,
             offline=c.offline,
+            unsafe=c.unsafe,
             faint=entry_of(c.tracker).low_scores,
             frames=source.primer() if needs_frames else (),
             opener=self._models.detector if self._models is not None else None,
@@ -182,7 +183,7 @@ class Session:
         else:
             from tracker.encoder.runtime import FrozenEncoder
 
-            encoder = FrozenEncoder.open(path, device=c.device)
+            encoder = FrozenEncoder.open(path, device=c.device, unsafe=c.unsafe)
             self._open.callback(encoder.close)
         self.encoder_name = name
         self._say(
@@ -269,7 +270,7 @@ def frozen_encoder(config: RunConfig, say: Say) -> tuple[str, Path]:
         from freeze.request import Request
 
         try:
-            request = Request.from_options(config.freeze)
+            request = replace(Request.from_options(config.freeze), unsafe=config.unsafe)
         except UsageError as e:
             raise ConfigError(f"options to freeze: {e}") from None
         say("freezing: " + " ".join(f"--{name} {value}" for name, value in config.freeze.items()))
@@ -278,7 +279,12 @@ def frozen_encoder(config: RunConfig, say: Say) -> tuple[str, Path]:
         from freeze.api import frozen_default
 
         return config.encoder, Path(frozen_default(config.encoder))
-    return config.encoder, Path(config.encoder)
+    path = Path(config.encoder)
+    if not config.unsafe:
+        from tracker.encoder.trial import tried
+
+        tried(path)
+    return config.encoder, path
 
 
 def _why(used: str, asked: str) -> str:
