@@ -26,6 +26,14 @@ def frames(folder: Path) -> Iterator[np.ndarray]:
         yield from (frame.image for frame in source if frame.image is not None)
 
 
+def has_pixels(folder: Path) -> bool:
+    """Whether a folder is a sequence with ground truth and images or a video."""
+    if not (folder / "gt" / "gt.txt").is_file():
+        return False
+    with open_source(str(folder)) as source:
+        return source.info.pixels
+
+
 def primer(folder: Path) -> list[Frame]:
     """Frames spread over a sequence's first seconds, as `tracker run` shows them to the `motion` detector."""
     with open_source(str(folder)) as source:

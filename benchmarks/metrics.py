@@ -36,6 +36,8 @@ class Truth:
     rows: np.ndarray
     counts: np.ndarray
     ignored: np.ndarray
+    people: bool = True
+    """The objects are people; else vehicles and others."""
 
 
 def read_truth(folder: Path) -> Truth:
@@ -60,7 +62,8 @@ def read_truth(folder: Path) -> Truth:
         counts, ignored = sure & (rows[:, 7] == _PEDESTRIAN), np.isin(rows[:, 7], _BYSTANDERS)
     else:
         counts, ignored = sure, ~sure
-    return Truth(folder.name, read_seqinfo(folder).frames, rows[:, :6], counts, ignored)
+    people = rows.shape[1] >= 10 or bool((rows[:, 7:8] == _PEDESTRIAN).any())
+    return Truth(folder.name, read_seqinfo(folder).frames, rows[:, :6], counts, ignored, people)
 
 
 @cache

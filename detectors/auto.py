@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors import store
+from tracker.core.interfaces import Detector
 from tracker.core.types import Frame
 from tracker.errors import BackendMissingError, DetectorError
 
 if TYPE_CHECKING:
-    from detectors.registry import OpenDetector, Request
+    from detectors.registry import Request
 
 LOOKS = 4
 """Frames that each network looks at."""
@@ -25,7 +26,7 @@ OTHERS = 3.0
 """With so many moving objects for each person that `ssdlite` sees, the clip is about something else."""
 
 
-def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> OpenDetector:
+def open_auto(request: Request, open_one: Callable[[Request], Detector]) -> Detector:
     """The detector for a source; its `why` says what it was chosen for.
 
     `coco` where it is in the cache or can be fetched, else `ssdlite`, else `motion`, which needs a static camera; one
@@ -36,7 +37,7 @@ def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> 
     ----------
     request : Request
         Its frames are what is looked at.
-    open_one : Callable[[Request], OpenDetector]
+    open_one : Callable[[Request], Detector]
         Opens a detector by the name in a request.
 
     Raises
@@ -50,7 +51,7 @@ def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> 
     moving = _moving(replace(request, spec="motion", frames=looked), open_one)
     passed: list[str] = []
     few: list[str] = []
-    opened: list[OpenDetector] = []
+    opened: list[Detector] = []
     for name in ("coco", "ssdlite"):
         if name == "coco" and request.offline and not store.is_kept("coco"):
             passed.append("coco is not in the cache and nothing may be fetched")
@@ -78,11 +79,11 @@ def open_auto(request: Request, open_one: Callable[[Request], OpenDetector]) -> 
 
 
 def _chosen(
-    detector: OpenDetector, reason: str, few: list[str], passed: list[str], others: Sequence[OpenDetector] = ()
-) -> OpenDetector:
+    detector: Detector, reason: str, few: list[str], passed: list[str], others: Sequence[Detector] = ()
+) -> Detector:
     for other in others:
         other.close()
-    detector.why = "; ".join([reason, *few, *passed])
+    detector.why = "; ".join(filter(None, [detector.why, reason, *few, *passed]))
     return detector
 
 
@@ -91,7 +92,7 @@ def _mostly_others(people: float, moving: float | None, classes: Sequence[str] |
     return _knows_motion(classes) and moving is not None and moving > OTHERS * people
 
 
-def _moving(request: Request, open_one: Callable[[Request], OpenDetector]) -> float | None:
+def _moving(request: Request, open_one: Callable[[Request], Detector]) -> float | None:
     """Moving objects a frame where the camera stands still, else None."""
     detector = open_one(replace(request, options=replace(request.options, classes=None, confidence=None)))
     answers = [detector(f) for f in request.frames]
@@ -100,7 +101,7 @@ def _moving(request: Request, open_one: Callable[[Request], OpenDetector]) -> fl
     return float(np.mean(seen)) if still else None
 
 
-def _count(detector: OpenDetector, frames: Sequence[Frame]) -> float:
+def _count(detector: Detector, frames: Sequence[Frame]) -> float:
     found = [detector(f) for f in frames]
     return float(np.mean([np.sum(d.score >= SURE) for d in found if d is not None])) if found else 0.0
 

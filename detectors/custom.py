@@ -84,6 +84,10 @@ class CustomDetector:
             keep &= np.isin(found.class_id, self._wanted)
         return found if keep.all() else found[keep]
 
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """Nothing to repeat."""
+        return {}
+
     def close(self) -> None:
         """Close what was given, where it can be closed."""
         close = getattr(self._look, "close", None)

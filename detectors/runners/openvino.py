@@ -1,4 +1,4 @@
-"""Frozen TensorFlow graphs in OpenVINO, on the CPU."""
+"""Networks in OpenVINO, on the CPU: frozen TensorFlow graphs and ONNX files."""
 
 from __future__ import annotations
 
@@ -19,31 +19,55 @@ from tracker.errors import BackendMissingError, DetectorError, first_line
 
 
 class OpenVINORunner:
-    """The same graph read by OpenVINO; compiled once for each batch size met, with a request for each thread.
+    """The same graph read by OpenVINO; compiled once for each shape met, with a request for each thread.
 
     With several threads to use, either as many pictures are looked at at the same time, each by one thread, or all
     threads share one: what is faster here is measured, once per machine and graph, and so is the precision.
+
+    Parameters
+    ----------
+    path : Path
+        The graph.
+    input_name : str, optional
+        Name of the node that takes the pictures; None: the only input.
+    outputs : sequence of str, optional
+        Names of nodes; None: all outputs in their order.
+    precision, threads, eight_bit : str, int, bool
+        See `detectors.runners.base.open_runner`.
+    prepare : Callable, optional
+        What is done to the network when it was read, so that it takes uint8 (N,H,W,3).
+
+    Raises
+    ------
+    BackendMissingError
+        OpenVINO is not installed.
+    DetectorError
+        It cannot read the graph, or the precision is unknown.
     """
 
     def __init__(
         self,
         path: Path,
-        input_name: str,
-        outputs: Sequence[str],
+        input_name: str | None,
+        outputs: Sequence[str] | None,
         *,
         precision: str,
         threads: int,
         eight_bit: bool = False,
+        prepare: Callable[[Any], Any] = lambda model: model,
     ) -> None:
         try:
             import openvino as ov
         except ImportError as error:
             raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
         self._core, self._version = ov.Core(), ov.__version__
-        self._path, self._input, self._outputs = path, input_name, [f"{name}:0" for name in outputs]
+        self._path, self._prepare = path, prepare
+        self._outputs = None if outputs is None else [f"{name}:0" for name in outputs]
+        self._digest = hashlib.sha256(model_bytes(path)).hexdigest()
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._compiling, self._mine = threading.Lock(), threading.local()
         self._model = self._read(path)
+        self._input = self._model.input(0 if input_name is None else f"{input_name}:0").get_any_name()
         if precision not in ("auto", "f32", "bf16", "i8") or (precision == "i8" and not eight_bit):
             known = "auto, f32, bf16 or i8" if eight_bit else "auto, f32 or bf16"
             raise DetectorError(f"precision {precision!r} for {path}; expected {known}")
@@ -66,7 +90,7 @@ class OpenVINORunner:
 
     def _read(self, path: Path) -> Any:
         try:
-            return self._core.read_model(path)
+            return self._prepare(self._core.read_model(path))
         except RuntimeError as error:
             raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
 
@@ -80,15 +104,19 @@ class OpenVINORunner:
 
     def _measured(self, what: str, measure: Callable[[], dict[str, Any]], *given: Any) -> dict[str, Any]:
         """The outcome of a measurement, which is made once per machine, version and graph."""
-        digest = hashlib.sha256(model_bytes(self._path)).hexdigest()
-        return cached("openvino", f"{what} {given}, {processor()}, openvino {self._version}, {digest}", measure)
+        key = f"{what} {given}, {processor()}, openvino {self._version}, {self._digest}"
+        return cached("openvino", key, measure)
 
     def _rest(self) -> dict[str, Any]:
         """bf16 where the processor knows it and it saves time: without matrix units it may cost more."""
         if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             return {"precision": "f32"}
         batch = self._trial()
-        seconds = compare({p: self._inference(self._model, batch, _options(p, 1, 1)) for p in ("f32", "bf16")})
+        try:
+            calls = {p: self._inference(self._model, batch, _options(p, 1, 1)) for p in ("f32", "bf16")}
+        except RuntimeError:  # under ONEDNN_MAX_CPU_ISA it says that it can and cannot
+            return {"precision": "f32"}
+        seconds = compare(calls)
         return {"precision": "bf16" if seconds["bf16"] < 0.9 * seconds["f32"] else "f32", "seconds": seconds}
 
     def _pays(self, rest: str) -> dict[str, Any]:
@@ -126,7 +154,7 @@ class OpenVINORunner:
 
     def _trial(self) -> np.ndarray:
         """One picture of noise, as the graph takes it."""
-        given = self._model.input(f"{self._input}:0")
+        given = self._model.input(self._input)
         shape = [d.get_length() if d.is_static else side for d, side in zip(
             given.partial_shape, (1, 320, 320, 3), strict=True)]  # fmt: skip
         return np.random.default_rng(0).integers(0, 256, shape).astype(given.element_type.to_dtype())
@@ -136,6 +164,8 @@ class OpenVINORunner:
         try:
             request = self._request_for(batch.shape)
             request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+            if self._outputs is None:
+                return [request.get_output_tensor(i).data for i in range(len(self._model.outputs))]
             return [request.get_tensor(name).data for name in self._outputs]
         except RuntimeError as error:
             raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {first_line(error)}") from None
@@ -152,13 +182,8 @@ class OpenVINORunner:
 
     def _compile(self, model: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
         model = model.clone()
-        model.reshape({f"{self._input}:0": list(shape)})
+        model.reshape({self._input: list(shape)})
         return self._core.compile_model(model, "CPU", options)
-
-    def close(self) -> None:
-        """Free the compiled network."""
-        self._compiled.clear()
-        self._mine = threading.local()
 
 
 def _options(precision: str, threads: int, concurrency: int) -> dict[str, Any]:

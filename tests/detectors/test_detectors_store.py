@@ -184,7 +184,7 @@ def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
     import cv2
     import tensorflow as tf
 
-    from detectors.runners.graphs import read_graph
+    from detectors.runners.tensorflow import read_graph
     from tracker.core.types import Frame
 
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8), (0, 0), 4)
@@ -241,3 +241,47 @@ def test_scores_of_some_classes_are_those_of_the_whole_network():
     assert found[1][0].shape == (1, 128, 128, 4) and (found[1][0] > 0).sum() > 100
     np.testing.assert_allclose(found[1][0], found[0][0][..., classes], atol=1e-6)
     np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-6)
+
+
+def small_centernet():
+    """A network with the names of CenterNet's nodes: peaks and extents at a quarter of 64x64, by one doubling."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        image = v1.placeholder(tf.float32, (1, 64, 64, 3), name="tower_0/images")
+        deep = tf.nn.avg_pool2d(image, 8, 8, "VALID")
+        large = v1.image.resize_bilinear(deep, (16, 16), name="tower_0/up")
+        weights = tf.constant(
+            np.ones((1, 1, 3, 80), np.float32), name="CenternetHead/centernet_cls_output/pointwise_weights"
+        )
+        biases = tf.constant(np.arange(80, dtype=np.float32), name="CenternetHead/centernet_cls_output/biases")
+        tf.add(tf.nn.conv2d(large, weights, 1, "SAME"), biases, name="tower_0/mul_1")
+        tf.concat([large, large[..., :1]], 3, name="tower_0/wh")
+    return graph.as_graph_def()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 64), (64, 160)])
+def test_the_cut_takes_any_size(tmp_path, size):
+    from detectors.centernet import EXTENTS, INPUT, PEAKS, cut_centernet
+    from detectors.runners.base import RunnerOptions, open_runner
+
+    path = tmp_path / "cut.pb"
+    path.write_bytes(cut_centernet(small_centernet(), np.array([2, 7])).SerializeToString())
+    image = np.full((1, size[1], size[0], 3), 10, np.uint8)
+    for runtime in ("tensorflow", "openvino"):
+        runner = open_runner(path, INPUT, (PEAKS, EXTENTS), RunnerOptions(device="cpu"), runtime=runtime)
+        peaks, extents = runner(image)
+        assert peaks.shape == (1, size[1] // 4, size[0] // 4, 2) and extents.shape[-1] == 4
+        np.testing.assert_allclose(peaks, np.broadcast_to([32, 37], peaks.shape), rtol=0.02)
+
+
+def test_a_graph_that_is_no_centernet():
+    import tensorflow as tf
+
+    from detectors.centernet import cut_centernet
+
+    with tf.Graph().as_default() as graph:
+        tf.constant(1.0, name="one")
+    with pytest.raises(DetectorError, match=r"no node tower_0/images"):
+        cut_centernet(graph.as_graph_def())

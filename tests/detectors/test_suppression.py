@@ -4,10 +4,25 @@ import pytest
 from detectors.registry import open_detector
 from detectors.suppression import nms
 from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
+from tracker.core.boxes import iou
 from tracker.core.classes import COCO, coco_90, wanted_classes
 from tracker.errors import ConfigError, DetectorError
 
 EMPTY = np.zeros((0, 4), np.float32)
+
+
+def test_many_boxes_in_blocks_are_suppressed_as_one_by_one():
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 400, (900, 2))
+    xyxy = np.hstack([low, low + rng.uniform(20, 60, (900, 2))])
+    score, ids = rng.random(900), rng.integers(0, 2, 900)
+    left, kept = list(np.argsort(-score)), []
+    while left:
+        kept.append(left.pop(0))
+        overlap = iou(xyxy[kept[-1:]], xyxy[left])[0]
+        left = [j for j, o in zip(left, overlap, strict=True) if o <= 0.4 or ids[j] != ids[kept[-1]]]
+    assert nms(xyxy, score, ids, 0.4).tolist() == kept
+    assert len(kept) > 256  # more than a block
 
 
 def test_nms_of_nothing():

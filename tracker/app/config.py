@@ -32,6 +32,10 @@ class RunConfig:
     """Names of the classes to track; empty: the detector's own choice."""
     tiles: str = "auto"
     """Overlapping tiles the detector looks at: off, auto, or columns x rows."""
+    detail: str = "auto"
+    """How large a network sees a frame: fast, fine, or auto, which measures it on the first frames."""
+    input_size: str | None = None
+    """WIDTHxHEIGHT in multiples of 32 instead, for networks that take any size."""
     offline: bool = False
     """Never fetch a model."""
     encoder: str = "default"
@@ -80,8 +84,6 @@ class RunConfig:
     """Give each stage a thread; the tracks are the same without."""
     reconnect: float = 30.0
     """Seconds to go on trying after a live source was lost."""
-    unsafe: bool = False
-    """Run model files with operations or code that may read and write files; never taken from a file of settings."""
     freeze: dict[str, str] = field(default_factory=dict)
     """An encoder of the user's own to freeze and prove first: options of `python -m freeze` without their dashes."""
     tracker: Settings = field(default_factory=OverlapConfig)
@@ -89,6 +91,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _choice("appearance", self.appearance, ("always", "auto", "off"))
+        _choice("detail", self.detail, ("auto", "fast", "fine"))
         if self.preset in TRACKERS and type(self.tracker) is not TRACKERS[self.preset].config:
             raise ConfigError(f"preset {self.preset} and settings of another tracker ({type(self.tracker).__name__})")
         for name in ("start", "stride", "detect_every", "max_frames"):
@@ -122,7 +125,7 @@ class RunConfig:
         """The configuration as TOML; keys that are None are left out."""
         import tomli_w
 
-        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze", "unsafe")}
+        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze")}
         tables = {"run": run, "tracker": {f.name: getattr(self.tracker, f.name) for f in fields(self.tracker)}}
         if self.freeze:
             tables["freeze"] = self.freeze
@@ -164,7 +167,7 @@ def _tracker_table(table: Any, where: str) -> dict[str, Any]:
 
 
 def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:
-    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze", "unsafe")}
+    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze")}
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is {table!r}; expected a table")
     if unknown := sorted(set(table) - set(hints)):

@@ -114,7 +114,7 @@ def summary(
         "objects_per_frame": round(counts.objects / counts.frames, 2) if counts.frames else 0.0,
         "share_embedded": round(counts.embedded / counts.objects, 4) if counts.objects else 0.0,
         "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime}
-        | {"tiles": getattr(detector, "tiles", "off")},
+        | detector.settings(stream.source.info.size),
         "encoder": encoder,
         **more,
         "error": str(ending.error) if ending.error is not None else None,
@@ -137,7 +137,7 @@ def saw_nothing(stream: Stream) -> str | None:
         return None
     name = stream.detector.name
     others = "--detector coco, or a smaller --confidence" if name == "motion" else (
-        "--detector motion (for a camera at rest), --tiles 3x2 (for small objects), or a smaller --confidence"
+        "--detector motion (for a camera at rest), --detail fine (for small objects), or a smaller --confidence"
     )  # fmt: skip
     return f"the detector {name} found no object in {stream.counts.frames} frames; try {others}"
 

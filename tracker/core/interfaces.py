@@ -72,7 +72,12 @@ class Detector(Protocol):
     concurrency: int
     """Threads that may and should call it at the same time."""
     tiled: bool
-    """False: look at the whole frame alone, whatever the tiles. May be changed between frames."""
+    """False: look with less detail, for a run that cannot keep up. May be changed between frames."""
+    why: str
+    """Why it was chosen, or looks as it does, where nobody said so; else empty."""
+
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """How it looks at frames of a size (width, height), as options that repeat it."""
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""

@@ -106,14 +106,14 @@ def processor() -> str:
         import platform
 
         name = platform.processor()
-    return f"{name or 'unknown processor'}, {cores()} cores"
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")  # of TensorFlow and OpenVINO alike
+    limited = f", limited to {limit}" if limit else ""
+    return f"{name or 'unknown processor'}, {cores()} cores{limited}"
 
 
 def cores() -> int:
-    """Processors this process may use: those it may run on, or fewer where `TRACKER_CORES` says so."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = os.environ.get("TRACKER_CORES", "")
-    return min(found, max(1, int(share))) if share.isdecimal() else found
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -1,0 +1,145 @@
+"""Runs a network on batches of pictures: OpenVINO on the CPU where it is installed, else TensorFlow or ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
+from tracker.errors import DetectorError, DeviceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerOptions:
+    """What a user can say of how a network runs.
+
+    Attributes
+    ----------
+    device : str
+        auto, cpu, gpu or gpu:N; a GPU means a TensorFlow session or ONNX Runtime.
+    runtime : str
+        auto, openvino or tensorflow.
+    precision : str
+        auto, f32, bf16 or i8 (OpenVINO only; auto measures once per machine and graph).
+    threads : int, optional
+        For all inferences together; None: half of the processors, at least 1, since the other stages need theirs.
+    """
+
+    device: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+
+class Runner(Protocol):
+    """One input, several outputs, which are valid until the same thread's next call.
+
+    Runners are shared by all detectors of a process that want the same, and freed with the last of them.
+    """
+
+    name: str
+    """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
+    concurrency: int
+    """How many threads gain by calling it at the same time."""
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for uint8 pictures (N,H,W,3)."""
+        ...
+
+
+_SHARED: WeakValueDictionary[tuple[object, ...], Runner] = WeakValueDictionary()
+
+
+def shared(key: tuple[object, ...], make: Callable[[], Runner]) -> Runner:
+    """The runner that is open for a key, or a new one."""
+    runner = _SHARED.get(key)
+    if runner is None:
+        runner = _SHARED[key] = make()
+    return runner
+
+
+def open_runner(
+    path: Path,
+    input_name: str,
+    outputs: Sequence[str],
+    options: RunnerOptions,
+    *,
+    runtime: str | None = None,
+    eight_bit: bool = False,
+) -> Runner:
+    """Open a frozen TensorFlow graph.
+
+    Parameters
+    ----------
+    path : Path
+        GraphDef whose placeholder `input_name` takes (N,H,W,3).
+    input_name, outputs : str, sequence of str
+        Names of nodes.
+    options : RunnerOptions
+        Where and how it runs.
+    runtime : str, optional
+        In place of the options' own.
+    eight_bit : bool
+        Whether 8-bit integers come into question: boxes of this kind of graph were found to stay as good.
+
+    Raises
+    ------
+    DeviceError, BackendMissingError, DetectorError
+    """
+    runtime = runtime or options.runtime
+    if runtime not in ("auto", "openvino", "tensorflow"):
+        raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
+    threads = pick_threads(options)
+    gpu = pick_gpu(options.device)
+    key = (path, input_name, *outputs, runtime, gpu, threads, options.precision, eight_bit)
+    if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
+        from detectors.runners.openvino import OpenVINORunner
+
+        return shared(
+            key,
+            lambda: OpenVINORunner(
+                path, input_name, outputs, precision=options.precision, threads=threads, eight_bit=eight_bit
+            ),
+        )
+    if gpu is not None and runtime == "openvino":
+        raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
+    from detectors.runners.tensorflow import TFRunner
+
+    return shared(key, lambda: TFRunner(path, input_name, outputs, gpu=gpu, threads=threads))
+
+
+def pick_threads(options: RunnerOptions) -> int:
+    """Threads for all inferences together."""
+    return options.threads or max(1, cores() // 2)
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed; it is not imported for that."""
+    from importlib.util import find_spec
+
+    return find_spec("openvino") is not None
+
+
+def pick_gpu(device: str) -> int | None:
+    """The number of the GPU to use, or None for the CPU.
+
+    `auto` asks TensorFlow only where a driver is present, because importing it takes seconds.
+    """
+    driver = Path("/proc/driver/nvidia").exists() or Path("/dev/kfd").exists()
+    if device == "cpu" or (device == "auto" and not driver):
+        return None
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "gpu") or (number and not number.isdigit()):
+        raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
+    found = len(import_tensorflow().config.list_physical_devices("GPU"))
+    index = int(number or 0)
+    if index < found:
+        return index
+    if device == "auto":
+        return None
+    raise DeviceError(f"device {device!r}: TensorFlow sees {found} GPUs ({gpu_reason()}); use --device cpu or auto")

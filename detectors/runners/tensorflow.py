@@ -1,0 +1,66 @@
+"""Frozen TensorFlow graphs in a session, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.core.files import model_bytes
+from tracker.core.tensorflow import import_tensorflow
+from tracker.errors import DetectorError, first_line
+
+
+def read_graph(path: Path) -> Any:
+    """A frozen graph's GraphDef.
+
+    Raises
+    ------
+    DetectorError : the bytes are no GraphDef, or hold no node.
+    """
+    data = model_bytes(path)
+    tf = import_tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
+        raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
+    if not graph.node:
+        raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+    return graph
+
+
+class TFRunner:
+    """A graph in a session of its own, placed on the CPU or one GPU (memory growth on), called without feed dicts."""
+
+    concurrency = 1
+
+    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
+        tf = import_tensorflow()
+        definition = read_graph(path)
+        graph = tf.Graph()
+        config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
+        config.allow_soft_placement = True
+        config.gpu_options.allow_growth = True
+        if gpu is None:
+            config.device_count["GPU"] = 0
+        try:
+            with graph.as_default(), graph.device("/CPU:0" if gpu is None else f"/GPU:{gpu}"):
+                tf.import_graph_def(definition, name="")
+            self._session = tf.compat.v1.Session(graph=graph, config=config)
+            self._call = self._session.make_callable(
+                [f"{name}:0" for name in outputs], feed_list=[graph.get_tensor_by_name(f"{input_name}:0")]
+            )
+        except (ValueError, KeyError, tf.errors.OpError) as error:
+            raise DetectorError(f"{path}: TensorFlow cannot load the graph: {first_line(error)}") from None
+        self._path, self._error = path, tf.errors.OpError
+        self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for a batch, in the order asked for."""
+        try:
+            return list(self._call(batch))
+        except self._error as error:
+            raise DetectorError(f"{self._path}: TensorFlow failed on {batch.shape}: {first_line(error)}") from None

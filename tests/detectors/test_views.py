@@ -1,0 +1,127 @@
+"""How a network looks at a frame, and how that is chosen."""
+
+import numpy as np
+import pytest
+
+from detectors import detail
+from detectors.network import MOST_BOXES, MOST_CANDIDATES, Candidates, Network
+from detectors.options import NetworkOptions
+from detectors.views import asked_view, fitted, fixed_views, free_views, parse_size
+from tracker.core.types import Detections, Frame
+from tracker.errors import ConfigError
+
+
+def test_sizes_keep_the_frames_aspect_in_multiples_of_32():
+    assert fitted((768, 576), 512) == (512, 384)
+    assert fitted((640, 352), 512) == (512, 288)
+    assert fitted((1080, 1920), 640) == (352, 640)
+    assert fitted((4000, 100), 512) == (512, 64)
+
+
+def test_free_views_go_from_coarse_to_about_the_frames_own_pixels():
+    sizes = [v.size for v in free_views((768, 576))]
+    assert sizes[0] == (320, 256) and sizes[-1] == (768, 576)
+    assert [v.size for v in free_views((160, 120))] == [(320, 256), (384, 288)]
+    assert max(v.size[0] for v in free_views((3840, 2160))) == 1280
+    costs = [v.cost for v in free_views((1920, 1080))]
+    assert costs == sorted(costs)
+
+
+def test_fixed_views_are_the_whole_and_tiles_of_a_large_frame():
+    whole, tiled = fixed_views((1280, 720), (300, 300))
+    assert whole.grid == (1, 1) and tiled.grid == (3, 2) and len(tiled.rects) == 7
+    assert len(fixed_views((320, 240), (300, 300))) == 1
+    assert fixed_views((640, 480), None)[0].size is None
+
+
+@pytest.mark.parametrize("text", ["640", "640x", "640x380", "0x32", "32x640", "640x99999", "640 x 384", "ax b"])
+def test_an_input_size_that_is_none(text):
+    with pytest.raises(ConfigError, match="multiples of 32, for example 640x384"):
+        parse_size(text)
+
+
+def test_what_options_leave_no_choice_about():
+    frame = (1280, 720)
+    assert asked_view(frame, "auto", None, (512, 512), free=True) is None
+    assert asked_view(frame, "off", None, (512, 512), free=True) is None
+    assert asked_view(frame, "off", None, (300, 300), free=False).size == (300, 300)
+    assert asked_view(frame, "auto", (640, 384), (512, 512), free=True).size == (640, 384)
+    tiled = asked_view(frame, "2x1", None, (512, 512), free=True)
+    assert len(tiled.rects) == 3 and tiled.size == (512, 512)
+
+
+class Eye(Network):
+    """Sees objects (x, y, width, height as shares) that are at least `least` pixels high in its input."""
+
+    def __init__(self, objects, least, options, **given):
+        super().__init__("eye", "", ("thing",), options, (512, 512), **given)
+        self.objects, self.least, self.looks, self.runtime = np.array(objects), least, [], "test"
+
+    def look(self, images, size, confidence):
+        self.looks.append(size)
+        tall = self.objects[self.objects[:, 3] * size[1] >= self.least]
+        xyxy = np.hstack([tall[:, :2], tall[:, :2] + tall[:, 2:]])
+        return [Candidates(xyxy, np.full(len(tall), 0.9), np.zeros(len(tall), np.int32)) for _ in images]
+
+
+OBJECTS = [[0.1 * i, 0.3, 0.05, 0.1] for i in range(8)]
+
+
+def frames(count=6, size=(1280, 720)):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    return [Frame(i + 1, i / 25, image, size) for i in range(count)]
+
+
+@pytest.mark.parametrize("least, size", [(10, (320, 192)), (28, (512, 288)), (50, (960, 544))])
+def test_the_cheapest_size_that_sees_what_is_there(least, size):
+    eye = Eye(OBJECTS, least, NetworkOptions(), free=True)
+    why = eye.choose_view(frames())
+    assert eye.settings((1280, 720)) == {"input_size": f"{size[0]}x{size[1]}", "tiles": "off"}
+    assert why.startswith(f"{size[0]}x{size[1]} finds 100%")
+    eye.looks.clear()
+    assert len(eye(frames(1)[0])) == 8 and eye.looks == [size]
+    eye.tiled = False
+    eye(frames(1)[0])
+    assert eye.looks[-1] == ((384, 224) if size[0] > 384 else size)
+
+
+def test_an_empty_start_chooses_nothing():
+    eye = Eye(np.zeros((0, 4)), 10, NetworkOptions(), free=True)
+    assert eye.choose_view(frames()) == ""
+    assert eye.view((1280, 720)).size == (512, 288)
+    assert eye.choose_view([]) == ""
+
+
+def test_detail_and_size_as_asked_for():
+    assert Eye(OBJECTS, 1, NetworkOptions(detail="fast"), free=True).view((1280, 720)).size == (384, 224)
+    assert Eye(OBJECTS, 1, NetworkOptions(detail="fine"), free=True).view((1280, 720)).size == (1280, 704)
+    asked = Eye(OBJECTS, 1, NetworkOptions(input_size="768x416"), free=True)
+    assert asked.choose_view(frames()) == "" and asked.view((1280, 720)).size == (768, 416)
+    with pytest.raises(ConfigError, match="takes 512x512 alone"):
+        Eye(OBJECTS, 1, NetworkOptions(input_size="640x384"))
+    with pytest.raises(ConfigError, match="expected auto, fast, fine"):
+        Eye(OBJECTS, 1, NetworkOptions(detail="best"))
+
+
+def test_what_one_view_alone_sees_is_no_object():
+    box, other = np.array([[10, 10, 50, 90.0]]), np.array([[200, 10, 240, 90.0]])
+    seen = Detections(box, np.array([0.8])), Detections(np.vstack([box, other]), np.array([0.8, 0.9]))
+    frames_of = [[seen[0]] * 8, [seen[0]] * 8, [seen[1]] * 8]
+    assert detail.cheapest(frames_of, np.zeros(1, int), 0.4)[0] == 0
+    # Of two views there is nobody else to ask: what tiles are sure of is an object.
+    assert detail.cheapest(frames_of[1:], np.zeros(1, int), 0.4)[0] == 1
+
+
+def test_many_boxes_are_bounded_and_told():
+    class Swarm(Eye):
+        def look(self, images, size, confidence):
+            rng = np.random.default_rng(0)
+            low = rng.random((20_000, 2)) * 0.99
+            score = rng.random(20_000) * 0.9
+            return [Candidates(np.hstack([low, low + 0.001]), score, np.zeros(20_000, np.int32)) for _ in images]
+
+    swarm = Swarm(OBJECTS, 1, NetworkOptions(), free=True)
+    found = swarm(frames(1)[0])
+    assert len(found) == MOST_BOXES and found.score.min() > 0.85
+    swarm(frames(2)[1])
+    assert len(swarm.warnings) == 1 and f"the best {MOST_CANDIDATES} were compared" in swarm.warnings[0]

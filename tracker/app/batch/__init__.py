@@ -1,1 +1,0 @@
-"""Many videos and long ones: planned here, tracked by Ray's workers, stitched and kept as one data set."""
