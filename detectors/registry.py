@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from detectors.custom import CustomDetector, Look, open_plugin, plugins
 from detectors.options import NetworkOptions
+from tracker.core.classes import COCO, wanted_classes
+from tracker.core.command_line import did_you_mean
 from tracker.core.interfaces import Detector
 from tracker.core.types import Frame
 from tracker.errors import DetectorError
@@ -56,6 +59,8 @@ class Family:
         It looks at the source's first frames before it starts.
     static_camera : bool
         It is for cameras that stand still, and of no use where there are no pixels.
+    class_names : tuple of str, optional
+        The classes that it knows, where every one of the family knows the same.
     """
 
     key: str
@@ -63,6 +68,7 @@ class Family:
     about: str
     needs_frames: bool = False
     static_camera: bool = False
+    class_names: tuple[str, ...] | None = None
 
 
 def _auto(request: Request) -> Detector:
@@ -123,14 +129,31 @@ def _plugin(request: Request) -> Detector:
     return open_plugin(plugins()[request.spec], confidence=options.confidence, classes=options.classes)
 
 
+_PYTORCH = re.compile(r".*\.pth?|(yolo|yolov|rtdetr)-?\d+[a-z]?u?")
+"""Names of models that PyTorch runs: files, and those that ultralytics fetches by name."""
+OBJECT = "object"
+"""The class of what is found without knowing what it is."""
+
 FAMILIES = (
-    Family("auto", _auto, "looks at the first seconds and picks one of those below", needs_frames=True),
-    Family("ssdlite", _ssdlite, "people", needs_frames=True),
-    Family("coco", _coco, "people, vehicles and the other classes of COCO; fetched once", needs_frames=True),
-    Family("motion", _motion, "whatever moves", needs_frames=True, static_camera=True),
+    Family(
+        "auto",
+        _auto,
+        "looks at the first seconds and picks one of those below",
+        needs_frames=True,
+        class_names=(*COCO, OBJECT),
+    ),
+    Family("ssdlite", _ssdlite, "people", needs_frames=True, class_names=("person",)),
+    Family(
+        "coco",
+        _coco,
+        "people, vehicles and the other classes of COCO; fetched once",
+        needs_frames=True,
+        class_names=COCO,
+    ),
+    Family("motion", _motion, "whatever moves", needs_frames=True, static_camera=True, class_names=(OBJECT,)),
     Family(".onnx", _onnx, "a network of the YOLO family", needs_frames=True),
     Family(".pb", _graph, "a frozen graph of the TensorFlow Object Detection API", needs_frames=True),
-    Family(".txt", _file, "detections as MOT rows"),
+    Family(".txt", _file, "detections as MOT rows", class_names=(OBJECT,)),
 )
 """Every family, once: options, help and errors are made of these rows."""
 NAMES = tuple(f.key for f in FAMILIES if not f.key.startswith("."))
@@ -153,8 +176,30 @@ def family_of(spec: str | Path) -> Family:
     installed = plugins()
     if text in installed:
         return Family(text, _plugin, f"plug-in {installed[text].value}")
-    known = ", ".join((*NAMES, *sorted(installed)))
-    raise DetectorError(f"detector {text!r}; expected one of {known}, or a file that ends in {', '.join(SUFFIXES)}")
+    if _PYTORCH.fullmatch(Path(text).name.lower()):
+        name = Path(text) if Path(text).suffix else Path(f"{text}.pt")
+        raise DetectorError(
+            f"detector {text!r} is a PyTorch model, which is not run here; export it once (pip install ultralytics; "
+            f"yolo export model={name} format=onnx) and give --detector {name.with_suffix('.onnx')}"
+        )
+    known = (*NAMES, *sorted(installed))
+    raise DetectorError(
+        f"detector {text!r}; expected one of {', '.join(known)}, or a file that ends in {', '.join(SUFFIXES)}"
+        f"{did_you_mean(text, known)}"
+    )
+
+
+def check_classes(spec: str, classes: Sequence[str]) -> None:
+    """Refuse classes that a detector does not know, before anything is loaded, where its family tells.
+
+    Raises
+    ------
+    DetectorError
+        A name is unknown; the message says what was probably meant.
+    """
+    names = family_of(spec).class_names
+    if names is not None and classes:
+        wanted_classes(classes, names, spec)
 
 
 def open_detector(
@@ -171,8 +216,10 @@ def open_detector(
     precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
+    unsafe: bool = False,
     faint: bool = False,
     frames: Sequence[Frame] = (),
+    opener: Callable[[Request], Detector] | None = None,
 ) -> Detector:
     """Open a detector by name or by its file.
 
@@ -196,11 +243,15 @@ def open_detector(
         See `detectors.runners.base.RunnerOptions`.
     offline : bool
         Nothing may be fetched.
+    unsafe : bool
+        Run a TensorFlow graph with operations beyond inference, which may read and write files.
     faint : bool
         Without a `confidence`, also boxes too weak to begin a track, for trackers that know what to do with them.
     frames : Sequence[Frame]
         Spread over the first seconds, where the source can give them (files can), for families that
         need them.
+    opener : Callable, optional
+        Opens what is asked for in place of the family itself, so that networks can be kept for the next source.
 
     Raises
     ------
@@ -213,9 +264,9 @@ def open_detector(
         return CustomDetector(spec, confidence=confidence, classes=classes)
     options = NetworkOptions(
         confidence=confidence, nms=nms, tiles=tiles, detail=detail, input_size=input_size, classes=classes,
-        device=device, runtime=runtime, precision=precision, threads=threads, faint=faint,
+        device=device, runtime=runtime, precision=precision, threads=threads, faint=faint, unsafe=unsafe,
     )  # fmt: skip
-    return _open(Request(str(spec), options, offline, frames))
+    return (opener or _open)(Request(str(spec), options, offline, frames))
 
 
 def _open(request: Request) -> Detector:

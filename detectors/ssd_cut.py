@@ -69,13 +69,13 @@ class Cut:
         return np.hstack([centre - half, centre + half])[:, [1, 0, 3, 2]]
 
 
-def cut_ssd(path: Path) -> Cut | None:
+def cut_ssd(path: Path, *, unsafe: bool = False) -> Cut | None:
     """The cut of a graph, from the cache or made now; None where the graph is no SSD of the known build."""
     digest = hashlib.sha256(model_bytes(path)).hexdigest()
     target = cache_folder("detectors") / f"ssd-{digest[:16]}-v{FORMAT}.pb"
     side = target.with_suffix(".npz")
     if not target.exists():
-        made = _build(read_graph(path))
+        made = _build(read_graph(path, unsafe=unsafe))
         if made is None:
             return None
         graph, arrays = made

@@ -63,14 +63,14 @@ class TFObjectDetector(Network):
         class_names: Sequence[str] | None = None,
         whole: bool = False,
     ) -> None:
-        self._cut = None if whole else cut_ssd(path)
+        self._cut = None if whole else cut_ssd(path, unsafe=options.unsafe)
         names = class_names or _label_map(path) or coco_90()
         side = self._cut.size if self._cut else None
         super().__init__(name or path.name, str(path), names, options, (side, side) if side else None)
         if self._cut:
             self._run = open_runner(self._cut.path, INPUT, (BOXES, SCORES), options, eight_bit=True)
         else:
-            _check_whole(path)
+            _check_whole(path, unsafe=options.unsafe)
             self._run = open_runner(path, "image_tensor", _WHOLE, options, runtime="tensorflow")
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
 
@@ -92,8 +92,8 @@ class TFObjectDetector(Network):
         return Candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, rows], classes[0, rows].astype(np.int32) - 1)
 
 
-def _check_whole(path: Path) -> None:
-    nodes = {n.name for n in read_graph(path).node}
+def _check_whole(path: Path, *, unsafe: bool) -> None:
+    nodes = {n.name for n in read_graph(path, unsafe=unsafe).node}
     missing = [n for n in ("image_tensor", *_WHOLE) if n not in nodes]
     if missing:
         raise DetectorError(

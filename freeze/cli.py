@@ -9,6 +9,7 @@ from importlib import import_module
 
 from freeze.errors import Log, UsageError, unexpected
 from freeze.request import GROUPS, Request, options
+from tracker.core.text import tell
 from tracker.errors import TrackerError
 
 EPILOG = """Exit code 0: the graph, its contract (X.json) and a short report. 1: it cannot be frozen; the message says
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
         if asked.out is None:
             raise UsageError("say where the graph goes: --out X.pb")
     except UsageError as e:
-        print(f"error: {e}", file=sys.stderr)
+        tell(f"error: {e}", sys.stderr)
         return 2
     return run(asked)
 
@@ -62,7 +63,7 @@ def run(asked: Request) -> int:
         from freeze.report.text import text
 
         contract = freeze(asked, log)
-        print(text(asked, contract, log))
+        tell(text(asked, contract, log))
     except TrackerError as e:
         return _failed(e, log)
     except KeyboardInterrupt:
@@ -78,8 +79,8 @@ def _failed(error: TrackerError, log: Log) -> int:
     from freeze.report.text import findings
 
     for line in findings(log):
-        print(line, file=sys.stderr)
-    print(f"error: {error}", file=sys.stderr)
+        tell(line, sys.stderr)
+    tell(f"error: {error}", sys.stderr)
     return 1
 
 

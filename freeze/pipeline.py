@@ -26,6 +26,8 @@ def mended(request: Request, model: Model, log: Log) -> Job:
     job.input = names.resolve_input(model.graph_def, model.input or request.input, job.output, log)
     names.connected(model.graph_def, job.input, job.output)
     _known_operations(job)
+    if not request.unsafe:
+        operations.harmless(job.full, job.output, job.input)
     job.full = flatten.flat(job.full, [job.output, job.input])
     job.graph = cut.cut(job)
     operations.freezable(job.graph)

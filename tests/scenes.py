@@ -26,14 +26,19 @@ def image(index, size=SIZE):
     return picture if size == SIZE else cv2.resize(picture, size)
 
 
-def write_video(path, frames=30, fps=10):
-    """A video through PyAV: MJPEG for .avi, H.264 otherwise."""
+def there_and_back(index):
+    """For `write_video`: the blocks turn round every 28 frames and stay in the picture."""
+    return 1 + abs((index - 1 + 28) % 56 - 28)
+
+
+def write_video(path, frames=30, fps=10, shows=lambda index: index):
+    """A video through PyAV: MJPEG for .avi, H.264 otherwise; frame i holds the picture of frame `shows(i)`."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg" if Path(path).suffix == ".avi" else "libx264", rate=fps)
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuvj420p" if Path(path).suffix == ".avi" else "yuv420p"
         for index in range(1, frames + 1):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image(index), format="bgr24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image(shows(index)), format="bgr24")))
         container.mux(stream.encode(None))
     return path
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "tracker.video": {"tracker.core", "tracker.errors"},
     "tracker.encoder": {"tracker.core", "tracker.errors"},
     "tracker.answers": {"tracker.core", "tracker.errors"},
+    "tracker.serve": {"tracker.answers", "tracker.core", "tracker.video", "tracker.errors"},
     "tracker.app": {
         "tracker",
         "tracker.errors",
@@ -29,6 +30,7 @@ ALLOWED = {
         "tracker.video",
         "tracker.encoder",
         "tracker.answers",
+        "tracker.serve",
         "detectors",
         "freeze",
         "freeze.errors",

@@ -28,12 +28,15 @@ class RunnerOptions:
         auto, f32, bf16 or i8 (OpenVINO only; auto measures once per machine and graph).
     threads : int, optional
         For all inferences together; None: half of the processors, at least 1, since the other stages need theirs.
+    unsafe : bool
+        Run TensorFlow graphs with operations beyond inference, which may read and write files.
     """
 
     device: str = "auto"
     runtime: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    unsafe: bool = False
 
 
 class Runner(Protocol):
@@ -96,7 +99,7 @@ def open_runner(
         raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
     threads = pick_threads(options)
     gpu = pick_gpu(options.device)
-    key = (path, input_name, *outputs, runtime, gpu, threads, options.precision, eight_bit)
+    key = (path, input_name, *outputs, runtime, gpu, threads, options.precision, eight_bit, options.unsafe)
     if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
         from detectors.runners.openvino import OpenVINORunner
 
@@ -110,7 +113,7 @@ def open_runner(
         raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
     from detectors.runners.tensorflow import TFRunner
 
-    return shared(key, lambda: TFRunner(path, input_name, outputs, gpu=gpu, threads=threads))
+    return shared(key, lambda: TFRunner(path, input_name, outputs, gpu=gpu, threads=threads, unsafe=options.unsafe))
 
 
 def pick_threads(options: RunnerOptions) -> int:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from tracker.core.files import model_bytes
+from tracker.core.graph_ops import REMEDY, listed, refused
 from tracker.core.tensorflow import import_tensorflow
 from tracker.errors import DetectorError, first_line
 
 
-def read_graph(path: Path) -> Any:
+def read_graph(path: Path, *, unsafe: bool = False) -> Any:
     """A frozen graph's GraphDef.
 
     Raises
     ------
-    DetectorError : the bytes are no GraphDef, or hold no node.
+    DetectorError
+        The bytes are no GraphDef, hold no node, or operations beyond inference where `unsafe` does not allow them.
     """
     data = model_bytes(path)
     tf = import_tensorflow()
@@ -29,6 +31,11 @@ def read_graph(path: Path) -> Any:
         raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
     if not graph.node:
         raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+    if not unsafe and (found := refused(graph)):
+        raise DetectorError(
+            f"{path}: the graph holds operations that inference does not need, which may touch files: "
+            f"{listed(found)}; {REMEDY}"
+        )
     return graph
 
 
@@ -37,9 +44,18 @@ class TFRunner:
 
     concurrency = 1
 
-    def __init__(self, path: Path, input_name: str, outputs: Sequence[str], *, gpu: int | None, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        input_name: str,
+        outputs: Sequence[str],
+        *,
+        gpu: int | None,
+        threads: int,
+        unsafe: bool = False,
+    ) -> None:
         tf = import_tensorflow()
-        definition = read_graph(path)
+        definition = read_graph(path, unsafe=unsafe)
         graph = tf.Graph()
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
         config.allow_soft_placement = True

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from freeze.errors import FreezeError
-from freeze.graph.graphdef import RANDOM_OPS, Graph, GraphDef, copied, node_name
+from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph, GraphDef, copied, node_name
 from freeze.job import Job
+from tracker.core import graph_ops
 from tracker.core.tensorflow import import_tensorflow
 
 PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
@@ -36,6 +37,42 @@ PIPELINE_OPS = (
     "StagePeek",
     "Unstage",
 )
+
+
+IN_MEMORY = (
+    "Print",
+    "PrintV2",
+    "ReadVariableOp",
+    "IsVariableInitialized",
+    "VarIsInitializedOp",
+    "VariableShape",
+    "ResourceGather",
+    "ResourceGatherNd",
+    "DestroyResourceOp",
+    "SymbolicGradient",
+    "StatelessRandomGetKeyCounter",
+    "StatelessRandomGetKeyCounterAlg",
+    "StatelessRandomGetAlg",
+    "RngSkip",
+    "RngReadAndSkip",
+)
+"""Operations on variables, on the state of random numbers and on the error output."""
+
+
+def harmless(graph_def: GraphDef, output: str, input: str) -> None:
+    """Raises OPERATION_REFUSED for what `output` needs below `input` that may touch files, in functions as well.
+
+    Variables, random numbers, Python, tables and queues are in memory, and have diagnoses of their own.
+    """
+    above = Graph(graph_def).ancestors([output], stop=[node_name(input)])
+    also = {*VARIABLE_OPS, *ASSIGN_OPS, *RANDOM_OPS, *PYTHON_OPS, *TABLE_OPS, *PIPELINE_OPS, *IN_MEMORY}
+    if found := graph_ops.refused(graph_def, [n for n in graph_def.node if n.name in above], also):
+        raise FreezeError(
+            "OPERATION_REFUSED",
+            f"the output needs operations that may touch files: {graph_ops.listed(found)}",
+            graph_ops.REMEDY,
+            list(dict.fromkeys(found)),
+        )
 
 
 def known(graph_def: GraphDef, producer_ops: Any, log: Any) -> GraphDef:

@@ -7,8 +7,18 @@ from typing import Any, Self
 
 import numpy as np
 
+from freeze.errors import FreezeError
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, tensor_name, unplaced
+from tracker.core.child import limited
 from tracker.core.tensorflow import import_tensorflow
+
+RUN_SECONDS = 60.0
+"""For one run of a graph on a few crops, in a process under limits."""
+ENDLESS = FreezeError(
+    "GRAPH_ENDLESS",
+    f"one run of the graph on a few crops did not end within {RUN_SECONDS:g} s; no file is written",
+    "the graph holds a loop without end: get the model again, or export it without loops",
+)
 
 
 class Runner:
@@ -57,6 +67,10 @@ class Runner:
 
     def run(self, fetch: str | list[str], feeds: dict[str, Any] | None = None) -> Any:
         """Value(s) of tensor(s) `fetch` with tensors fed by name."""
+        with limited(RUN_SECONDS, str(ENDLESS)):
+            return self._run(fetch, feeds)
+
+    def _run(self, fetch: str | list[str], feeds: dict[str, Any] | None) -> Any:
         names: Any = tensor_name(fetch) if isinstance(fetch, str) else [tensor_name(f) for f in fetch]
         return self.session.run(names, {tensor_name(k): v for k, v in (feeds or {}).items()})
 

@@ -158,11 +158,10 @@ class Checkpoint:
         try:
             reader = tf.train.load_checkpoint(str(prefix))
             shapes = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}
-        except (tf.errors.OpError, ValueError, RuntimeError) as e:
+            checkpoint = cls(prefix, shapes, dict(reader.get_variable_to_dtype_map()), reader)
+            checkpoint._object_names(log)
+        except Exception as e:  # the reader, and the parser of the object graph, turn damage into any kind of error
             raise _damaged(prefix, str(e)) from None
-        dtypes = dict(reader.get_variable_to_dtype_map())
-        checkpoint = cls(prefix, shapes, dtypes, reader)
-        checkpoint._object_names(log)
         return checkpoint
 
     def read(self, key: str) -> np.ndarray:
@@ -228,7 +227,7 @@ def too_large(total: int, places: list[str]) -> FreezeError:
 
 
 def _damaged(prefix: Path, text: str, key: str | None = None) -> FreezeError:
-    text = text.splitlines()[0][:300]
+    text = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")[:300]
     low = text.lower()
     where = f" at variable {key}" if key else ""
     again = "copy or download the checkpoint's files again, all from one save"

@@ -9,6 +9,10 @@ import numpy as np
 
 from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS
+from freeze.load.checkpoint import Checkpoint
+from freeze.load.metagraph import wanted
+from freeze.load.restore import restore_keys
+from freeze.load.variables import assign
 from freeze.model import Model
 from freeze.request import Request
 from freeze.sniff import expect
@@ -23,20 +27,17 @@ def load(request: Request, log: Log) -> Model:
     path = Path(request.saved_model)
     path = path.parent if path.name == "saved_model.pb" else path
     expect(path, "saved_model", "--saved-model")
-    tf = import_tensorflow()
-    v1 = tf.compat.v1
-    graph = tf.Graph()
-    with graph.as_default(), v1.Session(graph=graph) as session:
-        try:
-            meta = v1.saved_model.load(session, tags(path, log), str(path))
-        except (tf.errors.OpError, OSError, RuntimeError, ValueError) as e:
-            raise _damaged(path, str(e).splitlines()[0][:300]) from None
-        key, signature = _signature(meta, request, log)
-        values = _values(session, graph)
+    import_tensorflow()
+    chosen = tags(path, log)
+    meta = next(m for m in read(path).meta_graphs if list(m.meta_info_def.tags) == chosen)
+    key, signature = _signature(meta, request, log)
+    variables = {n.name: n for n in meta.graph_def.node if n.op in VARIABLE_OPS}
+    if variables:
+        _checkpoint(path)
     tables = [n.name for n in meta.graph_def.node if n.op.startswith(("LookupTableImport", "InitializeTable"))]
     return Model(
         meta.graph_def,
-        values=values,
+        need=lambda names: _values(path, meta.graph_def, [variables[n] for n in names]),
         input=_input(signature, key, request),
         output=_output(signature, key, request, log),
         initializers=tables,
@@ -191,21 +192,15 @@ def _output(signature: Any, key: str, request: Request, log: Log) -> str:
     return chosen
 
 
-def _values(session: Any, graph: Any) -> dict[str, np.ndarray]:
-    """Every initialised variable's value by node name."""
-    tf = import_tensorflow()
-    values = {}
-    for op in graph.get_operations():
-        if op.type not in VARIABLE_OPS:
-            continue
-        with graph.as_default():
-            read = (
-                tf.raw_ops.ReadVariableOp(resource=op.outputs[0], dtype=op.get_attr("dtype"))
-                if op.type == "VarHandleOp"
-                else op.outputs[0]
-            )
-        try:
-            values[op.name] = np.asarray(session.run(read))
-        except tf.errors.FailedPreconditionError:
-            continue
-    return values
+def _checkpoint(path: Path) -> Checkpoint:
+    """The values beside the graph; its own restore and initialiser operations are never run."""
+    try:
+        return Checkpoint.open(path / "variables" / "variables", Log())
+    except FreezeError as e:
+        raise _damaged(path, f"its variables/: {e.cause}") from None
+
+
+def _values(path: Path, graph_def: Any, nodes: list[Any]) -> dict[str, np.ndarray]:
+    """Values by node name, from the keys that the SavedModel's restore operations name."""
+    keys = restore_keys(graph_def)
+    return assign([wanted(n, keys, set()) for n in nodes], _checkpoint(path), Log(), "no")

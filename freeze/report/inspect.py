@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from freeze.errors import FreezeError, Log, listed
 from freeze.sniff import Kind, sniff
+from tracker.core.text import tell
 from tracker.errors import TrackerError
 
 READ = 50_000_000  # checkpoints of fewer values than this are read through, so that damage shows
@@ -24,16 +26,32 @@ def main(argv: list[str]) -> int:
     p.add_argument("path", type=Path)
     path = p.parse_args(argv).path
     try:
-        kind = sniff(path)
-        print(f"{path}: {kind.text}")
-        if kind.option is None:
-            print(f"  not readable here: {kind.remedy}", file=sys.stderr)
-            return 1
-        for line in describe(path, kind):
-            print("  " + line)
+        return _described(path)
     except TrackerError as e:
-        print(f"error: {e}", file=sys.stderr)
+        tell(f"error: {e}", sys.stderr)
+    except Exception as e:  # a parser of TensorFlow, Keras or HDF5 met what it does not expect
+        if os.environ.get("TRACKER_TRACEBACK"):
+            raise
+        reason = " ".join(str(e).split())[:200] or type(e).__name__
+        tell(f"error: {path}: is damaged: {reason}\n  remedy: copy or download it again", sys.stderr)
+    return 1
+
+
+def _described(path: Path) -> int:
+    """Prints the description; 1 where nothing here reads the file.
+
+    Raises
+    ------
+    TrackerError
+        It cannot be read.
+    """
+    kind = sniff(path)
+    tell(f"{path}: {kind.text}")
+    if kind.option is None:
+        tell(f"  not readable here: {kind.remedy}", sys.stderr)
         return 1
+    for line in describe(path, kind):
+        tell(f"  {line}")
     return 0
 
 
@@ -55,7 +73,8 @@ def describe(path: Path, kind: Kind) -> Iterator[str]:
 
 def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     from freeze.checks import names, operations
-    from freeze.graph.graphdef import RANDOM_OPS, VARIABLE_OPS, Graph
+    from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph
+    from tracker.core import graph_ops
 
     graph = Graph(graph_def)
     yield f"{len(graph.nodes)} nodes, {len(graph_def.library.function)} functions"
@@ -75,6 +94,9 @@ def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     random = [n.name for n in graph_def.node if n.op in RANDOM_OPS and "initializer" not in n.name.lower()]
     if random:
         yield f"random operations (dropout would be removed, others refused): {listed(random)}"
+    asked = graph_ops.refused(graph_def, also={*VARIABLE_OPS, *operations.IN_MEMORY, *ASSIGN_OPS, *RANDOM_OPS})
+    if asked:
+        yield f"refused where the output needs it, without --unsafe: {graph_ops.listed(asked, 8)}"
     for check in (lambda: operations.known(graph_def, producer_ops, Log()), lambda: operations.freezable(graph_def)):
         try:
             check()

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracker.answers.counts import Counts
 from tracker.answers.events import Events
+from tracker.answers.flows import ELSEWHERE, Flows
 from tracker.core.files import FileSink, write_whole
 from tracker.core.text import csv_field
 from tracker.core.types import Tracks
@@ -26,7 +27,9 @@ COUNTS = "start,end,line,direction,class,count\n"
 OCCUPANCY = "start,end,zone,entries,exits,mean,most\n"
 HOURS = "hour,line,direction,class,count\n"
 
-TABLES = ("crossings.csv", "counts.csv", "visits.csv", "occupancy.csv", "hours.csv", "objects.csv")
+FLOWS = "from,to,from_where,to_where,class,count\n"
+
+TABLES = ("crossings.csv", "counts.csv", "visits.csv", "occupancy.csv", "hours.csv", "objects.csv", "flows.csv")
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -111,7 +114,7 @@ class AnswerFiles:
     def close(self) -> None:
         """Move every table to its place, the others too where one fails; raises OutputError."""
         errors: list[TrackerError] = []
-        written = {"objects.csv"}
+        written = {"objects.csv", "flows.csv"}
         for sink in (self._crossings, self._visits, self._objects):
             try:
                 if sink is not None:
@@ -132,6 +135,18 @@ class AnswerFiles:
                 (self._folder / name).unlink(missing_ok=True)
         if errors:
             raise errors[0]
+
+
+def write_flows(folder: Path, flows: Flows) -> None:
+    """`flows.csv`: how many objects went from where to where, and those from or to elsewhere."""
+    where = {g.name: g.where for g in flows.gates}
+    rows = [
+        f"{f.origin},{f.destination},{where[f.origin]},{where[f.destination]},{csv_field(name)},{count}\n"
+        for f in flows.flows
+        for name, count in f.classes.most_common()
+    ]
+    rows += [f"{ELSEWHERE},{ELSEWHERE},,,{csv_field(name)},{count}\n" for name, count in flows.others.most_common()]
+    write_whole(folder / "flows.csv", FLOWS + "".join(rows))
 
 
 def _yes(value: bool) -> str:

@@ -8,16 +8,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
+from tracker.answers import pictures
 from tracker.answers.background import Background
 from tracker.answers.clock import Clock
 from tracker.answers.engine import INTERVAL_S, Answers
 from tracker.answers.events import Events
-from tracker.answers.files import AnswerFiles, TrackRows
+from tracker.answers.files import TABLES, AnswerFiles, TrackRows, write_flows
+from tracker.answers.flows import find_flows
 from tracker.answers.overlay import Overlay
 from tracker.answers.scene import Scene, Size, to_toml
-from tracker.core.files import write_whole
+from tracker.core.files import failed, write_atomic, write_whole
 from tracker.core.types import Frame, Tracks
 from tracker.errors import TrackerError
+
+PICTURES = ("background.jpg", "heatmap.png", "paths.png", "flows.png", "birds_eye.png")
+WRITTEN = (*TABLES, *PICTURES, "scene.toml", "report.html")
+"""Everything that answers may leave in a folder."""
 
 Sink = Callable[[Events], None]
 
@@ -77,6 +86,32 @@ class AnswerWriter:
         if errors:
             raise errors[0]
 
+    def illustrate(self, folder: Path) -> None:
+        """Write the pictures: background, heat map, ways, flows with their table, and the ground from above.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written.
+        """
+        answers, size = self.answers, self.answers.size
+        background = self.background.picture()
+        if background is not None:
+            _write_image(folder / "background.jpg", background)
+        elif (folder / "background.jpg").is_file():
+            background = cv2.imread(str(folder / "background.jpg"))
+        ways = list(answers.ways.done)
+        flows = find_flows(ways, size)
+        write_flows(folder, flows)
+        _write_image(folder / "heatmap.png", pictures.heatmap(background, answers.ways.heat, size))
+        _write_image(folder / "paths.png", pictures.paths(background, ways, size))
+        _write_image(folder / "flows.png", pictures.flow_picture(background, flows, size))
+        if answers.ground is not None:
+            _write_image(folder / "birds_eye.png", pictures.birds_eye(answers.ground, ways))
+        else:
+            with suppress(OSError):
+                (folder / "birds_eye.png").unlink(missing_ok=True)
+
     def told(self) -> list[str]:
         """Counts and standing objects, as lines for the end of a run."""
         counts = self.answers.counts
@@ -133,6 +168,15 @@ def _write_scene(folder: Path, scene: Scene) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    """Replace a picture at once, JPEG or PNG by the name's ending; raises OutputError."""
+    data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 85] if path.suffix == ".jpg" else [])[1]
+    try:
+        write_atomic(path, data.tobytes())
+    except OSError as e:
+        raise failed(path, e) from None
 
 
 def recount(

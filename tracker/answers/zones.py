@@ -138,7 +138,7 @@ class ZoneWatch:
         return found
 
     def occupancy(self, memory: Memory, time_s: float) -> np.ndarray:
-        """(Z,) number of objects in each zone: seen there now or within the last seconds."""
-        recent = memory["last_s"] >= time_s - 2.0
+        """(Z,) number of objects in each zone: seen there now or a moment ago."""
+        recent = memory["last_s"] >= time_s - SETTLE_S
         inside: np.ndarray = (memory["visit"][recent] >= INSIDE).sum(axis=0)
         return inside

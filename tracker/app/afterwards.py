@@ -77,11 +77,24 @@ def add_commands(commands: Any, scene_options: Any) -> None:
     count.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
     scene_options(count.add_argument_group("what is asked"))
     count.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    report = commands.add_parser(
+        "report", help="write report.html again", description="Write report.html from a run's tables and pictures."
+    )  # fmt: skip
+    report.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
 
 
 def main(given: dict[str, Any]) -> int:
     """Run one of the commands; raises TrackerError."""
-    return {"count": _count}[given["command"]](given)
+    return {"count": _count, "report": _report}[given["command"]](given)
+
+
+def _report(given: dict[str, Any]) -> int:
+    from tracker.answers.report import write_report
+    from tracker.core.text import tell
+
+    run = RunFolder.open(given["run"])
+    tell(write_report(run.path, run.summary))
+    return 0
 
 
 def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
@@ -97,6 +110,7 @@ def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
 
 
 def _count(given: dict[str, Any]) -> int:
+    from tracker.answers.report import write_report
     from tracker.answers.writer import recount
     from tracker.app.report import as_json
     from tracker.core.files import write_whole
@@ -109,7 +123,10 @@ def _count(given: dict[str, Any]) -> int:
         first_s=run.seconds("first_s"), last_s=run.seconds("last_s"),
     )  # fmt: skip
     kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit")}
-    write_whole(run.path / "summary.json", as_json(kept | writer.summary()))
+    summary = kept | writer.summary()
+    write_whole(run.path / "summary.json", as_json(summary))
+    writer.illustrate(run.path)
+    write_report(run.path, summary)
     if not given.get("quiet"):
         tell("\n".join([*writer.told(), f"written to {run.path}"]))
     return 0

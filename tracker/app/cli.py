@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detectors.registry import check_classes
 from tracker.app import afterwards
+from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig
-from tracker.app.options import build_config, parser
+from tracker.app.options import build_config, parser, with_command
 from tracker.app.signals import INTERRUPTED, Signals
 from tracker.core.address import shown
 from tracker.core.text import tell, warn
-from tracker.errors import ConfigError, SourceError, TrackerError
+from tracker.errors import ConfigError, DetectorError, SourceError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.session import Session
@@ -27,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     _standard_streams()
     top = parser()
-    given = vars(top.parse_args(arguments))
-    if given["command"] != "run":
+    given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
+    if given["command"] not in ("run", "batch"):
         return _afterwards(given)
     try:
         with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:
@@ -37,13 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warn(f"warning: {warning.message}")
         if not config.sources:
             top.error("run needs a SOURCE")
-    except ConfigError as e:
+        check_classes(config.detector, config.classes)
+    except (ConfigError, DetectorError) as e:
         warn(f"error: {e}")
         return FAILED if "config" in given and not Path(given["config"]).is_file() else USAGE
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     with Signals() as signals:
         try:
-            return _run(config, given, signals)
+            return batch.main(config, given, signals) if given["command"] == "batch" else _run(config, given, signals)
         except KeyboardInterrupt:
             warn("interrupted before the first frame")
             return INTERRUPTED
@@ -123,6 +127,7 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
 
 def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:
     """Write summaries and configurations, print the table; returns the exit code."""
+    from tracker.answers.report import write_report
     from tracker.app.report import as_json, saw_nothing, summary, table
     from tracker.core.files import write_whole
 
@@ -140,6 +145,9 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
                 write_whole(stream.output.folder / "summary.json", as_json(data))
                 effective = run.effective(stream)
                 write_whole(stream.output.folder / "config.toml", effective.to_toml(), private=effective.holds_secret)
+                if stream.output.answers is not None and signals.count < 2:
+                    stream.output.answers.illustrate(stream.output.folder)
+                    write_report(stream.output.folder, data)
                 if run.config.smooth:
                     write_whole(stream.output.folder / "tracks_smooth.txt", run.smoothed(stream))
             else:

@@ -84,6 +84,8 @@ class RunConfig:
     """Give each stage a thread; the tracks are the same without."""
     reconnect: float = 30.0
     """Seconds to go on trying after a live source was lost."""
+    unsafe: bool = False
+    """Run model files with operations or code that may read and write files; never taken from a file of settings."""
     freeze: dict[str, str] = field(default_factory=dict)
     """An encoder of the user's own to freeze and prove first: options of `python -m freeze` without their dashes."""
     tracker: Settings = field(default_factory=OverlapConfig)
@@ -125,7 +127,7 @@ class RunConfig:
         """The configuration as TOML; keys that are None are left out."""
         import tomli_w
 
-        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze")}
+        run = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("tracker", "freeze", "unsafe")}
         tables = {"run": run, "tracker": {f.name: getattr(self.tracker, f.name) for f in fields(self.tracker)}}
         if self.freeze:
             tables["freeze"] = self.freeze
@@ -167,7 +169,7 @@ def _tracker_table(table: Any, where: str) -> dict[str, Any]:
 
 
 def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:
-    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze")}
+    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze", "unsafe")}
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is {table!r}; expected a table")
     if unknown := sorted(set(table) - set(hints)):

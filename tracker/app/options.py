@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detectors.registry import NAMES, SUFFIXES, family_of
 from freeze.request import options as freeze_options
+from tracker import __version__
 from tracker.answers.scene import UNITS
 from tracker.app import afterwards
+from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig, read_toml
-from tracker.errors import DetectorError
+from tracker.core.command_line import Parser, did_you_mean, program
+from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS, configure, setting_names
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Options are left out of the namespace unless given, so that a file of `--config` stands below them."""
-    top = argparse.ArgumentParser(
-        prog="python -m tracker", description="Multi-object tracking from video to numbered tracks."
-    )
+    top = Parser(
+        prog=program("tracker"), description="Multi-object tracking from video to numbered tracks.",
+        epilog="A command may be left out: what is no command is a SOURCE to run.",
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run", help="track the objects of a video", argument_default=argparse.SUPPRESS,
@@ -28,18 +34,38 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument(
         "sources", nargs="*", metavar="SOURCE",
-        help="video file, camera index, rtsp:// or http:// address, folder or glob of images, MOT sequence folder",
+        help="video file, camera index, rtsp:// or http:// address, folder or glob of videos or images, "
+        "MOT sequence folder",
     )  # fmt: skip
     _output_options(run.add_argument_group("output"))
     scene_options(run.add_argument_group("what is asked"))
     _detector_options(run.add_argument_group("detector and encoder"))
+    _tracker_options(run.add_argument_group("tracker"))
+    _frame_options(run.add_argument_group("frames and speed"))
     _freeze_options(
         run.add_argument_group("an encoder of your own, frozen, proved and cached first (python -m freeze)")
     )
-    _tracker_options(run.add_argument_group("tracker"))
-    _frame_options(run.add_argument_group("frames and speed"))
+    batch.add_command(commands, _batch_options)
     afterwards.add_commands(commands, scene_options)
     return top
+
+
+def _batch_options(command: Any) -> None:
+    """Options of `batch` that `run` has, too."""
+    scene_options(command.add_argument_group("what is asked"))
+    _detector_options(command.add_argument_group("detector and encoder"))
+    _freeze_options(command.add_argument_group("an encoder of your own, frozen and proved first"))
+    _tracker_options(command.add_argument_group("tracker"))
+    _range_options(command.add_argument_group("frames"))
+
+
+def with_command(arguments: Sequence[str], commands: Sequence[str]) -> list[str]:
+    """The arguments with `run` before them where they begin with no command: `tracker VIDEO` tracks a video."""
+    if not arguments or arguments[0] in (*commands, "-h", "--help", "--version"):
+        return list(arguments)
+    if did_you_mean(arguments[0], commands) and not Path(arguments[0]).exists():
+        return list(arguments)  # a slip of the pen, which the parser names
+    return ["run", *arguments]
 
 
 def _output_options(group: Any) -> None:
@@ -98,7 +124,11 @@ def _detector_options(group: Any) -> None:
     known = f"{', '.join(NAMES)}, or a file: {', '.join(SUFFIXES)}"
     group.add_argument("--detector", metavar="NAME|PATH", type=_detector, help=f"{known} (default: {d.detector})")
     group.add_argument(
-        "--confidence", metavar="F", type=float, help="smallest score of a detection (default: the detector's)"
+        "--confidence",
+        "--conf",
+        metavar="F",
+        type=float,
+        help="smallest score of a detection (default: the detector's)",
     )
     group.add_argument(
         "--nms", metavar="F", type=float, help="overlap above which the weaker box goes (default: the detector's)"
@@ -111,6 +141,8 @@ def _detector_options(group: Any) -> None:
     group.add_argument(
         "--input-size", metavar="WxH", help="that size itself, in multiples of 32, for networks that take any"
     )
+    group.add_argument("--unsafe", action="store_true",
+                       help="run model files with operations or code that may touch files")  # fmt: skip
     group.add_argument("--offline", action="store_true", help="fetch no model")
     group.add_argument("--encoder", metavar="NAME|PATH.pb", type=_encoder,
                        help=f"default, colour, none, or a frozen graph (default: {d.encoder})")  # fmt: skip
@@ -159,13 +191,18 @@ def _tracker_options(group: Any) -> None:
     )  # fmt: skip
 
 
-def _frame_options(group: Any) -> None:
+def _range_options(group: Any) -> None:
     d = RunConfig()
     group.add_argument("--start", metavar="N", type=int, help=f"first frame to track, 1-based (default: {d.start})")
     group.add_argument("--max-frames", metavar="N", type=int, help="frames to track (default: all)")
     group.add_argument("--stride", metavar="N", type=int, help=f"track every N-th frame (default: {d.stride})")
     group.add_argument("--detect-every", metavar="N", type=int,
                        help=f"detect on every N-th tracked frame (default: {d.detect_every})")  # fmt: skip
+
+
+def _frame_options(group: Any) -> None:
+    d = RunConfig()
+    _range_options(group)
     group.add_argument(
         "--target-fps", metavar="F", type=float, help="hold F frames per second by detecting and encoding less"
     )
@@ -200,6 +237,10 @@ def _device(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r}; expected auto, cpu, gpu or gpu:N")
 
 
+CODE = ("builder", "custom-objects")
+"""Options to freeze that run a Python file."""
+
+
 def build_config(given: dict[str, Any]) -> RunConfig:
     """Defaults, below the preset, below the file of `--config`, below the options.
 
@@ -209,6 +250,11 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})
+    if not given.get("unsafe") and (code := [k for k in CODE if k in run.get("freeze", {})]):
+        raise ConfigError(
+            f"{given['config']}: [freeze] names Python code to run ({code[0]}); "
+            "give --unsafe where you trust who wrote it"
+        )
     tracker |= {k: v for k, v in given.items() if k in setting_names()}
     run |= {
         k: tuple(v) if k == "sources" else v

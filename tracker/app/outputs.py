@@ -14,9 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from tracker.answers.events import Events
-from tracker.answers.files import TABLES
 from tracker.answers.overlay import blur
-from tracker.answers.writer import AnswerWriter
+from tracker.answers.writer import WRITTEN, AnswerWriter
 from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
@@ -25,7 +24,7 @@ from tracker.video.draw import Painter
 from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import VideoSink
 
-FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml", *TABLES)
+FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml", *WRITTEN)
 
 
 def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracker.app.answering import answer_writer, scene_of
 from tracker.app.config import RunConfig
+from tracker.app.models import Models
 from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
@@ -53,6 +54,7 @@ class Session:
     config, output, overwrite, say : what to run, the folder for results, whether it may hold some, who is told.
     files : whether results are written at all.
     detector : a callable to use in place of the configuration's detector.
+    models : networks that stay open for the next session; None: they are closed with this one.
     viewers : makes those who are shown a stream's frames, from what is known of the source and its classes.
     """
 
@@ -65,10 +67,11 @@ class Session:
         say: Say,
         files: bool = True,
         detector: Look | None = None,
+        models: Models | None = None,
         viewers: MakeViewers | None = None,
     ) -> None:
         self.config, self._say = config, say
-        self._files, self._custom, self._viewers = files, detector, viewers
+        self._files, self._custom, self._models, self._viewers = files, detector, models, viewers
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
         self.encoder_name = config.encoder
@@ -156,8 +159,10 @@ class Session:
             classes=c.classes or None,
             device=c.device,
             offline=c.offline,
+            unsafe=c.unsafe,
             faint=entry_of(c.tracker).low_scores,
             frames=source.primer() if needs_frames else (),
+            opener=self._models.detector if self._models is not None else None,
         )
         self._open.callback(detector.close)
         self._detectors[c.detector] = detector
@@ -172,39 +177,22 @@ class Session:
         if c.encoder == "none" or c.appearance == "off":
             self._say("encoder: none: motion alone")
             return None
-        name, path = self._frozen()
+        name, path = frozen_encoder(c, self._say)
         if not path.exists():
             raise EncoderError(f"{path}: no such file; expected a frozen graph (.pb), default, colour or none")
-        from tracker.encoder.runtime import FrozenEncoder
+        if self._models is not None:
+            encoder = self._models.encoder(path, c.device)
+        else:
+            from tracker.encoder.runtime import FrozenEncoder
 
-        encoder = FrozenEncoder.open(path, device=c.device)
-        self._open.callback(encoder.close)
+            encoder = FrozenEncoder.open(path, device=c.device, unsafe=c.unsafe)
+            self._open.callback(encoder.close)
         self.encoder_name = name
         self._say(
             f"encoder: {name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
             f"{_why(encoder.device, c.device)}"
         )
         return encoder
-
-    def _frozen(self) -> tuple[str, Path]:
-        """Name and frozen graph of the encoder; a checkpoint is frozen into the cache on its first use."""
-        c = self.config
-        if c.freeze:
-            from freeze.api import freeze_cached
-            from freeze.errors import UsageError
-            from freeze.request import Request
-
-            try:
-                request = Request.from_options(c.freeze)
-            except UsageError as e:
-                raise ConfigError(f"options to freeze: {e}") from None
-            self._say("freezing: " + " ".join(f"--{name} {value}" for name, value in c.freeze.items()))
-            return request.network or request.source, Path(freeze_cached(request))
-        if c.encoder in ("default", "colour"):
-            from freeze.api import frozen_default
-
-            return c.encoder, Path(frozen_default(c.encoder))
-        return c.encoder, Path(c.encoder)
 
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
@@ -270,6 +258,36 @@ class Session:
         """Free sources, detectors and encoder."""
         with suppress(TrackerError):
             self._open.close()
+
+
+def frozen_encoder(config: RunConfig, say: Say) -> tuple[str, Path]:
+    """Name and frozen graph of a run's encoder; a checkpoint is frozen into the cache on its first use.
+
+    Raises
+    ------
+    FreezeError, ConfigError
+    """
+    if config.freeze:
+        from freeze.api import freeze_cached
+        from freeze.errors import UsageError
+        from freeze.request import Request
+
+        try:
+            request = replace(Request.from_options(config.freeze), unsafe=config.unsafe)
+        except UsageError as e:
+            raise ConfigError(f"options to freeze: {e}") from None
+        say("freezing: " + " ".join(f"--{name} {value}" for name, value in config.freeze.items()))
+        return request.network or request.source, Path(freeze_cached(request))
+    if config.encoder in ("default", "colour"):
+        from freeze.api import frozen_default
+
+        return config.encoder, Path(frozen_default(config.encoder))
+    path = Path(config.encoder)
+    if not config.unsafe:
+        from tracker.encoder.trial import tried
+
+        tried(path)
+    return config.encoder, path
 
 
 def _why(used: str, asked: str) -> str:

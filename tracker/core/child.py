@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -153,10 +154,18 @@ def _limit(seconds: int, size: int) -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (spent, spent + 5))
 
 
+def _follow(parent: int) -> None:
+    """End with the parent, however that ends."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> None:
     """Set the limits, then become the module."""
     seconds, size, module, *rest = arguments
     _limit(int(seconds), int(size))
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

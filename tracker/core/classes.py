@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tracker.core.command_line import did_you_mean
 from tracker.errors import DetectorError
 
 COCO = (
@@ -22,6 +23,14 @@ COCO = (
 
 ROAD_USERS = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck")
 """What a detector of all COCO classes looks for unless told otherwise: people and vehicles."""
+
+SYNONYMS = {
+    "people": "person", "pedestrian": "person", "man": "person", "woman": "person", "bike": "bicycle",
+    "cyclist": "bicycle", "motorbike": "motorcycle", "van": "car", "lorry": "truck", "vehicle": "car,truck,bus",
+}  # fmt: skip
+"""What the classes of COCO are called by people who have not seen its list."""
+SHOWN = 12
+"""Names that a message lists before it says how many more there are."""
 
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Ids 1..90 of COCO's label map that no class has."""
@@ -47,9 +56,26 @@ def wanted_classes(classes: Sequence[str] | None, names: Sequence[str], detector
     unknown = [c for c in classes if c.strip().lower() not in known]
     if unknown:
         raise DetectorError(
-            f"class {', '.join(map(repr, unknown))} is unknown to detector {detector}; it knows: {', '.join(names)}"
+            f"class {', '.join(map(repr, unknown))} is unknown to detector {detector}; "
+            f"it knows: {_listed(names)}{_meant(unknown[0], names)}"
         )
     return np.array(sorted({known[c.strip().lower()] for c in classes}), np.int32)
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    """What was probably meant by a class that is not there."""
+    singular = word.strip().lower().removesuffix("s")
+    said = SYNONYMS.get(word.strip().lower()) or SYNONYMS.get(singular)
+    if said is not None and set(said.split(",")) <= set(names):
+        return f"; did you mean {said!r}?"
+    return did_you_mean(word, names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, those of road users first, and how many more there are."""
+    first = [n for n in ROAD_USERS if n in names] + [n for n in names if n not in ROAD_USERS]
+    more = f" and {len(first) - SHOWN} more" if len(first) > SHOWN else ""
+    return ", ".join(first[:SHOWN]) + more
 
 
 def class_name(names: Sequence[str], class_id: int) -> str:

@@ -95,7 +95,11 @@ def refused(graph_def: Any, nodes: Iterable[Any] | None = None, also: Iterable[s
         todo = [*graph_def.node, *(n for f in functions.values() for n in f.node_def)]
     else:
         todo = list(_called(nodes, functions))
-    return [f"{n.op} (node {n.name})" for n in todo if n.op not in allowed]
+    return [f"{n.op} (node {n.name})" for n in todo if n.op not in allowed or _prints_to_file(n)]
+
+
+def _prints_to_file(node: Any) -> bool:
+    return node.op == "PrintV2" and bytes(node.attr["output_stream"].s).startswith(b"file:")
 
 
 def _called(nodes: Iterable[Any], functions: dict[str, Any]) -> Iterator[Any]:

@@ -112,8 +112,10 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors this process may use: those it may run on, or fewer where `TRACKER_CORES` says so."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = os.environ.get("TRACKER_CORES", "")
+    return min(found, max(1, int(share))) if share.isdecimal() else found
 
 
 @contextmanager

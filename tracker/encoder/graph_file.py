@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tracker.core.graph_ops import REMEDY, listed, refused
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import Contract, sha256
 from tracker.errors import EncoderError, first_line
 
+VARIABLES = ("VarHandleOp", "VariableV2", "Variable", "AutoReloadVariable")
 
-def read_graph(path: Path) -> Any:
+
+def read_graph(path: Path, *, unsafe: bool = False) -> Any:
     """The GraphDef in a .pb file.
 
     Raises
@@ -39,6 +42,16 @@ def read_graph(path: Path) -> Any:
         ) from None
     if not graph.node:
         raise EncoderError(f"{path}: a graph without nodes ({len(data)} bytes); expected a frozen encoder")
+    if variables := [n.name for n in graph.node if n.op in VARIABLES]:
+        raise EncoderError(
+            f"{path}: is not frozen: its {len(variables)} variables ({variables[0]}, ...) have their values in a "
+            f"checkpoint; freeze it: python -m freeze --meta M.meta --checkpoint CKPT --out {path.stem}_frozen.pb"
+        )
+    if not unsafe and (found := refused(graph)):
+        raise EncoderError(
+            f"{path}: the graph holds operations that inference does not need, which may touch files: "
+            f"{listed(found)}; {REMEDY}"
+        )
     return graph
 
 

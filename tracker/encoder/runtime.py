@@ -77,7 +77,13 @@ class FrozenEncoder:
 
     @classmethod
     def open(
-        cls, path: str | Path, device: str = "auto", precision: str | None = None, *, threads: int | None = None
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        precision: str | None = None,
+        *,
+        threads: int | None = None,
+        unsafe: bool = False,
     ) -> FrozenEncoder:
         """Load a frozen graph and check it against its contract.
 
@@ -91,6 +97,8 @@ class FrozenEncoder:
             Arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what is measured as better.
         threads : int or None
             Within one operation; None: half of the processors, since the other stages need theirs.
+        unsafe : bool
+            Run a graph that holds operations beyond inference, which may read and write files.
 
         Raises
         ------
@@ -100,7 +108,7 @@ class FrozenEncoder:
             The device is not there.
         """
         path = Path(path)
-        graph_def = read_graph(path)
+        graph_def = read_graph(path, unsafe=unsafe)
         try:
             contract = Contract.beside(path) or infer_contract(path, graph_def)
         except (ContractError, OSError, UnicodeDecodeError) as e:

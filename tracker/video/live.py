@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import cv2
@@ -111,8 +111,17 @@ class LiveSource(FrameSource):
     Frames are numbered as they are received; those that the pipeline has no time for are dropped by its channel.
     """
 
-    def __init__(self, text: str, span: FrameRange, *, reconnect_s: float, feed: Feed | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        span: FrameRange,
+        *,
+        reconnect_s: float,
+        feed: Feed | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
+        self._clock = clock
         self._text, self._span, self._reconnect_s = text, span, reconnect_s
         self._stop = threading.Event()
         self._feed: Feed | None = feed or self._open()
@@ -129,14 +138,14 @@ class LiveSource(FrameSource):
         return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(Address(self._text))
 
     def __iter__(self) -> Iterator[Frame]:
-        index, start = 0, time.monotonic()
+        index, start = 0, self._clock()
         image = self._head
         while image is not None and not self._stop.is_set():
             index += 1
             if self._span.over(index):
                 break
             if self._span.wants(index):
-                yield Frame(index, time.monotonic() - start, self.fit(image, index), self.info.size)
+                yield Frame(index, self._clock() - start, self.fit(image, index), self.info.size)
             image = self._feed.read() if self._feed is not None else None
             if image is None and not self._stop.is_set():
                 image = self._again(index)
@@ -146,8 +155,8 @@ class LiveSource(FrameSource):
     def _again(self, index: int) -> np.ndarray | None:
         """Reconnect with back-off; the next image, or None when time is up."""
         self._release()
-        lost, wait = time.monotonic(), 0.5
-        while (left := lost + self._reconnect_s - time.monotonic()) > 0 and not self._stop.wait(min(wait, left)):
+        lost, wait = self._clock(), 0.5
+        while (left := lost + self._reconnect_s - self._clock()) > 0 and not self._stop.wait(min(wait, left)):
             wait = min(wait * 2, 8.0)
             try:
                 self._feed = self._open()
@@ -155,7 +164,7 @@ class LiveSource(FrameSource):
                 continue
             if (image := self._feed.read()) is not None:
                 self.reconnects += 1
-                self.warnings.append(f"lost after frame {index}, connected again after {time.monotonic() - lost:.1f} s")
+                self.warnings.append(f"lost after frame {index}, connected again after {self._clock() - lost:.1f} s")
                 return image
             self._release()
         if not self._stop.is_set():
@@ -172,10 +181,10 @@ class LiveSource(FrameSource):
     def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
         """Some frames spread over the next seconds, taken before the run: they are not seen again."""
         seconds = min(seconds, PRIMER_S)
-        start = time.monotonic()
+        start = self._clock()
         frames: list[Frame] = []
-        while len(frames) < count and self._head is not None and time.monotonic() - start < seconds + 1:
-            now = time.monotonic() - start
+        while len(frames) < count and self._head is not None and self._clock() - start < seconds + 1:
+            now = self._clock() - start
             if now >= len(frames) * seconds / count:
                 frames.append(Frame(len(frames) + 1, now, self.fit(self._head, 1), self.info.size))
             self._head = self._feed.read() if self._feed is not None else None

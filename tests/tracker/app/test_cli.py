@@ -10,6 +10,7 @@ import tomllib
 import numpy as np
 import pytest
 
+import tracker
 from tests.encoders import write_encoder
 from tests.scenes import boxes, decodable, rows, write_detections, write_images, write_sequence, write_video
 from tracker.app.cli import main
@@ -44,8 +45,14 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     out, _err = capsys.readouterr()
     folder = tmp_path / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
+        "background.jpg",
         "config.toml",
+        "flows.csv",
+        "flows.png",
+        "heatmap.png",
         "objects.csv",
+        "paths.png",
+        "report.html",
         "summary.json",
         "tracks.csv",
         "tracks.mp4",
@@ -315,7 +322,7 @@ def test_nan_and_inverted_boxes_are_dropped_and_counted(footage, tmp_path, capsy
 def test_an_unknown_class_lists_the_known(footage, tmp_path, capsys):
     bad(
         capsys,
-        1,
+        2,
         "it knows: person",
         footage / "clip.mp4",
         "--detector",
@@ -441,3 +448,42 @@ def test_help_and_bare_runs_do_not_load_tensorflow(footage, tmp_path):
             [sys.executable, "-c", watch, *arguments], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_source_alone_is_run(footage, tmp_path):
+    given = ["--detector", str(footage / "det.txt"), "--encoder", "none", "--no-video", "--output"]
+    assert main([str(footage / "clip.mp4"), *given, str(tmp_path / "a"), "--conf", "0.1"]) == 0
+    assert (tmp_path / "a" / "tracks.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["runn", "x.mp4"], "did you mean 'run'?"),
+        (["x.mp4", "--detecter", "coco"], "did you mean '--detector'?"),
+        (["x.mp4", "--classes", "cars"], "did you mean 'car'?"),
+        (["x.mp4", "--classes", "people", "--detector", "coco"], "and 68 more; did you mean 'person'?"),
+        (["x.mp4", "--classes", "Vehicles"], "did you mean 'car,truck,bus'?"),
+        (["x.mp4", "--detector", "cocoo"], "did you mean 'coco'?"),
+        (
+            ["x.mp4", "--detector", "yolo11n.pt"],
+            "yolo export model=yolo11n.pt format=onnx) and give",
+        ),
+        (["x.mp4", "--detector", "yolov8s"], "yolo export model=yolov8s.pt format=onnx"),
+        (["x.mp4", "--preset", "papr"], "did you mean 'paper'?"),
+        (["x.mp4", "--max-age", "long"], "invalid int value"),
+    ],
+)
+def test_a_wrong_word_is_answered_at_once_in_one_line(arguments, text, capsys):
+    try:
+        code = main(arguments)
+    except SystemExit as e:
+        code = e.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1) and text in err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"tracker {tracker.__version__}\n"

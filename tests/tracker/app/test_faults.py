@@ -206,8 +206,7 @@ def test_the_reader_of_the_output_goes_away(long_clip, tmp_path):
     process = start(long_clip, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for_rows(output, process)
     process.stdout.close()
-    with process.stderr as stderr:
-        err = stderr.read().decode()
+    err = process.stderr.read().decode()
     assert process.wait(15) == 1
     assert "Traceback" not in err and "Exception ignored" not in err
     check_outputs(output)
@@ -281,7 +280,6 @@ def camera():
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/cam.mjpg"
     server.shutdown()
-    server.server_close()
 
 
 def read_live(address, reconnect_s=1.2):

@@ -229,3 +229,25 @@ def test_a_camera_feed_that_fails_is_our_error(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: Closed())
     with pytest.raises(SourceError, match="cannot be opened"):
         CameraFeed(0)
+
+
+def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
+    from tracker.video.live import LiveSource
+
+    class Feed:
+        """Thirty pictures, ten a second; the fifteenth comes after ten seconds and a half."""
+
+        fps, now, count = 10.0, 100.0, 0
+
+        def read(self):
+            self.count += 1
+            self.now += 10.5 if self.count == 15 else 0.1
+            return image(self.count) if self.count <= 30 else None
+
+        def release(self):
+            pass
+
+    feed = Feed()
+    with LiveSource("0", FrameRange(), reconnect_s=0.0, feed=feed, clock=lambda: feed.now) as source:
+        times = np.array([f.time_s for f in source])
+    np.testing.assert_allclose(times, [0.1 * k + (10.4 if k >= 14 else 0) for k in range(30)], atol=1e-9)

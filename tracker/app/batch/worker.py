@@ -1,0 +1,122 @@
+"""What a worker does: tracks one part of one video with networks that it keeps for the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from tracker.app.batch.plan import Part
+from tracker.app.batch.rows import Gather, Rows
+from tracker.app.config import RunConfig
+from tracker.app.models import Models
+from tracker.core.interfaces import SourceInfo
+from tracker.errors import TrackerError
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """A part that was tracked.
+
+    Attributes
+    ----------
+    rows : Rows
+        What is written, the frames before the part's first one included.
+    frames : int
+        How many frames were read.
+    first_time_s, last_time_s : float
+        Seconds of the first and the last one.
+    size, fps, class_names
+        Of the source, pixels and frames per second, and of the detector.
+    facts : dict
+        Detector, encoder and device as `summary.json` tells of them.
+    warnings : list of str
+        What went wrong and was survived.
+    elapsed_s : float
+        Of the worker's time.
+    """
+
+    rows: Rows
+    frames: int
+    first_time_s: float
+    last_time_s: float
+    size: tuple[int, int]
+    fps: float
+    class_names: tuple[str, ...]
+    facts: dict[str, Any]
+    warnings: list[str]
+    elapsed_s: float
+
+
+@cache
+def models() -> Models:
+    """The networks of this process."""
+    return Models()
+
+
+def track_part(config: RunConfig, part: Part, own: Models | None = None) -> Tracked:
+    """Track a part of the configuration's one source.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings; its `start` and `max_frames` give way to the part's.
+    part : Part
+        Which frames.
+    own : Models, optional
+        Networks to use in place of this process's.
+
+    Raises
+    ------
+    TrackerError
+        The video cannot be read or tracked to its end.
+    """
+    from tracker.app.pipeline import Pipeline
+    from tracker.app.session import Session
+
+    began = time.perf_counter()
+    gather = Gather()
+
+    def viewers(info: SourceInfo, names: Sequence[str]) -> list[Gather]:
+        return [gather]
+
+    count = None if part.last is None else (part.last - part.start) // config.stride + 1
+    session = Session(
+        replace(config, start=part.start, max_frames=count, video=False, show=False),
+        None,
+        overwrite=False,
+        say=lambda line: None,
+        files=False,
+        models=own or models(),
+        viewers=viewers,
+    )
+    try:
+        pipeline = Pipeline(session.streams, session.steps, threads=config.threads)
+        pipeline.run()
+        stream = session.streams[0]
+        if stream.ending.error is not None:
+            raise as_ours(stream.ending.error, config.sources[0], stream.counts.frames)
+        detector, info = stream.detector, stream.source.info
+        facts = {
+            "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime},
+            "encoder": session.encoder_summary(),
+            "device": session.device(),
+        }
+        warnings = [*session.warnings(stream), *pipeline.warnings]
+        counts = stream.counts
+        return Tracked(
+            gather.rows(), gather.frames, counts.first_time_s, counts.last_time_s, info.size, info.fps,
+            tuple(detector.class_names), facts, warnings, time.perf_counter() - began,
+        )  # fmt: skip
+    finally:
+        session.close()
+
+
+def as_ours(error: BaseException, source: str, frames: int) -> TrackerError:
+    """An error of ours as it is, another one as one line."""
+    if isinstance(error, TrackerError):
+        return error
+    text = " ".join(str(error).split())[:300]
+    return TrackerError(f"{source}: stopped after {frames} frames: {type(error).__name__}: {text}")

@@ -1,0 +1,75 @@
+"""Networks kept open from one session to the next: many videos, one load."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.core.types import Detections, Frame
+from tracker.errors import TrackerError
+
+if TYPE_CHECKING:
+    from detectors.options import NetworkOptions
+    from detectors.registry import Request
+    from tracker.core.interfaces import Detector
+    from tracker.encoder.runtime import FrozenEncoder
+
+
+class Models:
+    """Opens detectors and encoders once; `close` gives them back. For one session at a time."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._detectors: dict[tuple[str, NetworkOptions], Detector] = {}
+        self._encoders: dict[tuple[Path, str], FrozenEncoder] = {}
+
+    def detector(self, request: Request) -> Detector:
+        """A detector as `detectors.registry` opens it; one that is made for its source's frames is not kept."""
+        from detectors.auto import open_auto
+        from detectors.registry import family_of
+
+        family = family_of(request.spec)
+        if family.key == "auto":
+            return open_auto(request, self.detector)
+        if family.needs_frames or family.key == ".txt":
+            return family.open(request)
+        key = (request.spec, request.options)
+        if key not in self._detectors:
+            self._detectors[key] = family.open(request)
+            self._open.callback(self._detectors[key].close)
+        return _Lent(self._detectors[key])
+
+    def encoder(self, path: Path, device: str) -> FrozenEncoder:
+        """A frozen encoder; the session that asked for it must not close it."""
+        from tracker.encoder.runtime import FrozenEncoder
+
+        if (path, device) not in self._encoders:
+            self._encoders[path, device] = FrozenEncoder.open(path, device=device)
+            self._open.callback(self._encoders[path, device].close)
+        return self._encoders[path, device]
+
+    def close(self) -> None:
+        """Close everything that was opened."""
+        with suppress(TrackerError):
+            self._open.close()
+
+
+class _Lent:
+    """A detector that stays open when its borrower closes it; each borrower is told its own warnings alone."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        detector.warnings.clear()
+        self.name, self.path, self.runtime = detector.name, detector.path, detector.runtime
+        self.class_names, self.warnings, self.why = detector.class_names, detector.warnings, ""
+
+    def __call__(self, frame: Frame) -> Detections | None:
+        return self._detector(frame)
+
+    def __getattr__(self, name: str) -> Any:
+        """What some detectors have besides, such as how many frames they take at a time."""
+        return getattr(self._detector, name)
+
+    def close(self) -> None:
+        """Nothing: the lender closes."""

@@ -1,0 +1,1 @@
+"""A run while it runs: a page to look at, and events sent to brokers and hooks."""
