@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze.checks import names
+from freeze.checks import outputs
 from freeze.errors import FreezeError, Log
 from freeze.graph.runner import Runner
 from freeze.job import INPUT, Job
@@ -15,7 +15,7 @@ from freeze.load.checkpoint import resolve
 from freeze.proof.prove import Proof
 
 TOLERANCE = 1e-4
-LIKELY = 2.0  # of names.outputs: a telling name, or nothing reads it
+LIKELY = 2.0  # of a candidate: a telling name, or nothing reads it
 TRIES = 4
 
 
@@ -44,7 +44,7 @@ def with_meta(job: Job, proof: Proof) -> None:
             "META_NOT_COMPARED", f"{meta.name} cannot be read ({e.code}): the builder was not compared with it"
         )
         return
-    likely = names.outputs(graph_def, least=LIKELY)[:TRIES]
+    likely = [c.name for c in outputs.candidates(graph_def) if c.score >= LIKELY][:TRIES]
     differences = {n: d for n in likely if (d := _difference(job, proof, meta, n)) is not None}
     if not differences:
         why = f"no output of {meta.name} could be run: the builder was not compared with it"

@@ -26,17 +26,23 @@ class FreezeError(TrackerError):
         Node, variable, layer or file names.
     remedy : str
         What to do about it.
+    shown : int or None
+        How many places the message names; None: all, one a line.
     """
 
-    def __init__(self, code: str, cause: str, remedy: str, places: Iterable[str] = ()) -> None:
-        self.code, self.cause, self.remedy, self.places = code, cause, remedy, list(places)
+    def __init__(
+        self, code: str, cause: str, remedy: str, places: Iterable[str] = (), *, shown: int | None = SHOWN
+    ) -> None:
+        self.code, self.cause, self.remedy, self.places, self.shown = code, cause, remedy, list(places), shown
         super().__init__(self.text())
 
     def text(self) -> str:
         """The whole message: code and cause, places, remedy."""
         lines = [f"{self.code}: {self.cause}"]
-        if self.places:
-            lines.append(f"  where:  {listed(self.places)}")
+        if self.places and self.shown is None:
+            lines += [f"  {'where:' if n == 0 else '':8}{place}" for n, place in enumerate(self.places)]
+        elif self.places:
+            lines.append(f"  where:  {listed(self.places, self.shown or SHOWN)}")
         lines.append(f"  remedy: {self.remedy}")
         return "\n".join(lines)
 

@@ -25,6 +25,8 @@ class Model:
         Given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
     input, output : str or None
         Tensor names where the source knows them, else None: `freeze.checks.names` decides.
+    held : dict[str, str]
+        Name in a user's program -> name of the tensor that it holds, where the source is a program.
     live : Callable[[ndarray], ndarray] or None
         Runs the untouched model on model inputs (N, H, W, C) of the input's own dtype; None: the graph is run with its
         variables.
@@ -43,6 +45,7 @@ class Model:
     need: Callable[[list[str]], dict[str, np.ndarray]] | None = None
     input: str | None = None
     output: str | None = None
+    held: dict[str, str] = field(default_factory=dict)
     live: Callable[[np.ndarray], np.ndarray] | None = None
     initializers: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)

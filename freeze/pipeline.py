@@ -22,9 +22,9 @@ from tracker.encoder.contract import Contract
 def mended(request: Request, model: Model, log: Log) -> Job:
     """Everything up to a graph that computes right features with its variables still variables."""
     job = Job(request, model, log, model.graph_def, model.graph_def)
-    job.output = names.resolve_output(model.graph_def, model.output or request.output, log, request.source != "meta")
+    job.output = names.resolve_output(model.graph_def, model.output or request.output, log, model.held)
     job.input = names.resolve_input(model.graph_def, model.input or request.input, job.output, log)
-    names.connected(model.graph_def, job.input, job.output)
+    names.check_connected(model.graph_def, job.input, job.output)
     _known_operations(job)
     if not request.unsafe:
         operations.harmless(job.full, job.output, job.input)

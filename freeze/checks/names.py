@@ -3,70 +3,53 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
+from freeze.checks import outputs
+from freeze.checks.outputs import PIPELINES, SOURCES
 from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, node_name, split, tensor_name
 from freeze.graph.shapes import Shapes
 
-SOURCES = ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
-PIPELINES = (
-    "IteratorGetNext",
-    "OneShotIterator",
-    "QueueDequeueManyV2",
-    "QueueDequeueV2",
-    "QueueDequeueUpToV2",
-    "QueueDequeue",
-    "QueueDequeueMany",
-    "ReaderReadV2",
-    "IteratorV2",
-    "FIFOQueueV2",
-    "BatchDataset",
-)
 NO_OUTPUT = ("NoOp", "Assert", "SaveV2", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
-GOOD = ("features", "feature", "embedding", "embeddings", "l2_normalize", "truediv", "output", "descriptor", "encoding")
 
 
-def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, choose: bool = True) -> str:
+def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, held: Mapping[str, str] | None = None) -> str:
     """The output's tensor name.
 
     Parameters
     ----------
-    choose : bool
-        Where none is named, take the only one that can be meant; a training graph has too many for that.
+    graph_def : GraphDef
+        The graph as it was found.
+    asked : str or None
+        What the user names, or the source knows.
+    log : Log
+        Told of a choice.
+    held : mapping or None
+        Tensors that the names of a user's program hold: one of them can be the features.
 
     Raises
     ------
     FreezeError
         OUTPUT_NOT_GIVEN, OUTPUT_UNKNOWN, OUTPUT_IS_OPERATION.
     """
-    graph = Graph(graph_def)
     if not asked:
-        likely = outputs(graph_def)
-        sinks = [r for r in likely if not graph.uses(r)]
-        if choose and (len(likely) == 1 or (len(sinks) == 1 and node_name(sinks[0]) == "features")):
-            chosen = likely[0] if len(likely) == 1 else sinks[0]
-            log.note(
-                "OUTPUT_CHOSEN",
-                f"output {node_name(chosen)} is used: it is the only one that can be meant",
-                [node_name(chosen)],
-            )
-            return tensor_name(chosen)
-        raise FreezeError(
-            "OUTPUT_NOT_GIVEN",
-            "no output is named; these tensors of the graph could be the features",
-            f"name it: --output {likely[0] if likely else 'NAME'}",
-            described(graph_def, likely),
-        )
+        return _only_output(graph_def, log, held or {})
+    graph = Graph(graph_def)
     found = _find(graph, asked, "output", log)
     if found is None:
-        likely = outputs(graph_def)
+        likely = outputs.candidates(graph_def)
         near = nearest(asked, graph)
         raise FreezeError(
             "OUTPUT_UNKNOWN",
             f"the output '{asked}' is not in the graph (it has {len(graph.nodes)} nodes)",
             f"did you mean --output {near[0]}?" if near else "give one of the likely outputs above",
-            described(graph_def, list(dict.fromkeys([*near, *likely]))),
+            [
+                *described(graph_def, [n for n in near if n not in {c.name for c in likely}]),
+                *outputs.described(graph_def, sorted(likely, key=lambda c: c.name not in near)),
+            ],
+            shown=None,
         )
     node = graph.producer(found)
     if node.op in NO_OUTPUT:
@@ -74,9 +57,37 @@ def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, choose: boo
             "OUTPUT_IS_OPERATION",
             f"'{asked}' is an operation of type {node.op}, not a tensor: it has no output value",
             "name a tensor with --output",
-            described(graph_def, outputs(graph_def)),
+            outputs.described(graph_def, outputs.candidates(graph_def)),
+            shown=None,
         )
     return found
+
+
+def _only_output(graph_def: GraphDef, log: Log, held: Mapping[str, str]) -> str:
+    """The output where none is named: what the program's own names tell, or the only tensor that can be meant."""
+    found = outputs.candidates(graph_def)
+    if (told := outputs.held_one(graph_def, held)) is not None:
+        name, tensor = told
+        log.note(
+            "OUTPUT_CHOSEN", f"output {node_name(tensor)} is used: the program calls it {name}", [node_name(tensor)]
+        )
+        return tensor
+    one = outputs.only_one(found)
+    if one is not None and not (outputs.trains(graph_def) and len(found) > 1):
+        why = (
+            "it is the only one that can be meant"
+            if len(found) == 1
+            else "nothing computes with it, with all others something does"
+        )
+        log.note("OUTPUT_CHOSEN", f"output {one.name} is used: {why}", [one.name])
+        return tensor_name(one.name)
+    raise FreezeError(
+        "OUTPUT_NOT_GIVEN",
+        f"no output is named, and {len(found) or 'no'} tensors of the graph could be the features",
+        f"name it: --output {found[0].name if found else 'NAME'}",
+        outputs.described(graph_def, found),
+        shown=None,
+    )
 
 
 def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log) -> str:
@@ -131,17 +142,19 @@ def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log)
             "DISCONNECTED",
             f"the output '{output}' does not depend on any input: nothing above it is fed",
             "check --output; and that the builder uses its images",
-            described(graph_def, outputs(graph_def)) or [output],
+            outputs.described(graph_def, outputs.candidates(graph_def)) or [output],
+            shown=None,
         )
     raise FreezeError(
         "INPUT_NOT_GIVEN",
         "no input is named, and several placeholders (or none of images) lie above the output",
         f"name it: --input {(images or feeds or pipes)[0]}",
-        described(graph_def, images or feeds or pipes),
+        described(graph_def, list(dict.fromkeys([*images, *feeds, *pipes]))),
+        shown=None,
     )
 
 
-def connected(graph_def: GraphDef, input: str, output: str) -> None:
+def check_connected(graph_def: GraphDef, input: str, output: str) -> None:
     """Raises DISCONNECTED where the output does not depend on the input."""
     graph = Graph(graph_def)
     if node_name(input) in graph.ancestors([output], control=False):
@@ -198,26 +211,6 @@ def nearest(asked: str, graph: Graph, count: int = 4) -> list[str]:
         last.setdefault(n.rsplit("/", 1)[-1], n)
     close += [last[m] for m in difflib.get_close_matches(node_name(asked).rsplit("/", 1)[-1], list(last), count, 0.75)]
     return list(dict.fromkeys(close))[:count]
-
-
-def outputs(graph_def: GraphDef, count: int = 8, least: float = -9) -> list[str]:
-    """Names of the tensors that could be features, the likeliest first: rank 2, floating, depending on an image."""
-    graph, shapes = Graph(graph_def), Shapes(graph_def)
-    sources = [n.name for n in graph_def.node if n.op in SOURCES + PIPELINES]
-    below = graph.descendants(sources)
-    scored = []
-    for place, node in enumerate(graph_def.node):
-        if node.name not in below or node.op in SOURCES + PIPELINES or node.name.startswith(("gradients", "save/")):
-            continue
-        dims, tensor = shapes.of(node.name), shapes.tensor(node.name)
-        if dims is None or len(dims) != 2 or not tensor.dtype.is_floating or (dims[1] or 0) < 2:
-            continue
-        last = node.name.rsplit("/", 1)[-1].rstrip("_0123456789").lower()
-        score = (
-            4 * (last in GOOD) + 2 * (not graph.uses(node.name)) - 3 * ("logit" in last) + place / len(graph_def.node)
-        )
-        scored.append((score, node.name))
-    return [n for s, n in sorted(scored, reverse=True)[:count] if s >= least]
 
 
 def _images(graph_def: GraphDef, names: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ def from_graph(
     provenance: dict[str, Any],
     input: str | None = None,
     output: str | None = None,
+    held: dict[str, str] | None = None,
 ) -> Model:
     """A Model of a tf.Graph whose variables get their values from `request.checkpoint`."""
     tf = import_tensorflow()
@@ -43,11 +44,19 @@ def from_graph(
         provenance["checkpoint"] = checkpoint.prefix.name
         nodes = {n.name: n for n in graph_def.node if n.op in VARIABLE_OPS}
         wanted = [_wanted(nodes[n], kept, local) for n in names]
-        values = assign(wanted, checkpoint, log, request.ema)
+        values = assign(wanted, checkpoint, log, request.ema, built=True)
         head_left_out(wanted, checkpoint)
         return values
 
-    return Model(graph_def, need=need, input=input, output=output, initializers=tables, provenance=provenance)
+    return Model(
+        graph_def,
+        need=need,
+        input=input,
+        output=output,
+        held=held or {},
+        initializers=tables,
+        provenance=provenance,
+    )
 
 
 def _wanted(node: Any, kept: dict[str, Any], local: set[str]) -> Wanted:

@@ -74,11 +74,9 @@ def _pair(n: Any) -> list[int]:
 def _scope(name: str | None, default: str, reuse: Any) -> Any:
     """TensorFlow 1's layer scope: `name`, or `default`, `default_1`, ... that is not open yet."""
     v1 = import_tensorflow().compat.v1
-    return (
-        v1.variable_scope(name, default_name=default, reuse=reuse)
-        if name is None
-        else v1.variable_scope(name, reuse=reuse)
-    )
+    if name is None and reuse is True:
+        return v1.variable_scope(default, reuse=True)
+    return v1.variable_scope(name, default_name=default if name is None else None, reuse=reuse)
 
 
 def _variable(name: str, shape: list[int], initializer: Any, default: Any, x: Any, trainable: bool = True) -> Any:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
 from freeze.errors import FreezeError
 from freeze.load import old_layers
 
 
-def imported(path: Path) -> ModuleType:
-    """The module in a file of the user's; it runs as the user's own code."""
+def imported(path: Path, tree: ast.Module | None = None, **given: Any) -> ModuleType:
+    """The module in a file of the user's; it runs as the user's own code.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    tree : ast.Module or None
+        The statements to run; None runs all of them.
+    **given : Any
+        Names that the module has from the start.
+    """
     spec = importlib.util.spec_from_file_location("freeze_builder_" + re.sub(r"\W", "_", path.stem), path)
     if spec is None or spec.loader is None:
         raise FreezeError("BUILDER_UNREADABLE", f"{path} is no Python file", "give a .py file", [str(path)])
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
+    vars(module).update(given)
     try:
-        spec.loader.exec_module(module)
+        if tree is None:
+            spec.loader.exec_module(module)
+        else:
+            exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), vars(module))  # noqa: S102  # the user's own file
     finally:
         sys.path.remove(str(path.parent))
     return module

@@ -11,10 +11,10 @@ import numpy as np
 
 from freeze.errors import FreezeError, Log, listed
 from freeze.load.checkpoint import Checkpoint, too_large
+from freeze.load.towers import SLOTS, scopes, trained_tower
 from freeze.sniff import LIMIT
 
 EMA = "/ExponentialMovingAverage"
-SLOTS = ("/Adam", "/Adam_1", "/Momentum", "/RMSProp", "/RMSProp_1", "/Adagrad", "/Ftrl", "/Ftrl_1", "/Adadelta")
 BOOKKEEPING = ("global_step", "beta1_power", "beta2_power", "learning_rate")
 
 
@@ -46,8 +46,23 @@ class Wanted:
     local: bool = False
 
 
-def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "auto") -> dict[str, np.ndarray]:
+def assign(
+    wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "auto", built: bool = False
+) -> dict[str, np.ndarray]:
     """Values by node name.
+
+    Parameters
+    ----------
+    wanted : list[Wanted]
+        The variables in use.
+    checkpoint : Checkpoint
+        Where their values are.
+    log : Log
+        Told of every choice.
+    ema : str
+        `auto`, `yes` or `no`: moving averages instead of the values beside them.
+    built : bool
+        The graph was built here, so that its names need not be those of the copy that was trained.
 
     Raises
     ------
@@ -56,6 +71,8 @@ def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "a
     """
     _graph_size(wanted)
     keys = _keys(wanted, checkpoint, log, ema)
+    if built and not any(w.part for w in wanted):
+        keys = trained_tower(keys, {w.node: w.shape for w in wanted}, checkpoint, log)
     bad = [(w, checkpoint.shapes[keys[w.node]]) for w in wanted if not _fits(w, checkpoint.shapes[keys[w.node]])]
     if bad:
         raise _shapes(bad, len(wanted), checkpoint)
@@ -203,6 +220,15 @@ def _prefixed(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoin
                 keys,
                 f"the graph's variables are all named under '{prefix}', which the checkpoint's "
                 "are not: mapped, every shape is equal",
+            )
+            return keys
+    for top in scopes(named.values(), checkpoint):
+        if keys := works(lambda k, t=top: f"{t}/{k.split('/', 1)[-1]}"):  # type: ignore[misc]
+            log.repair(
+                "CHECKPOINT_PREFIX",
+                keys,
+                f"the checkpoint's variables are named under '{top}/', the graph's under '{parts[0]}/': mapped, every "
+                "shape is equal",
             )
             return keys
     return None

@@ -72,16 +72,18 @@ def describe(path: Path, kind: Kind) -> Iterator[str]:
 
 
 def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
-    from freeze.checks import names, operations
+    from freeze.checks import names, operations, outputs
     from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph
     from tracker.core import graph_ops
 
     graph = Graph(graph_def)
     yield f"{len(graph.nodes)} nodes, {len(graph_def.library.function)} functions"
-    sources = names.SOURCES + names.PIPELINES
+    sources = outputs.SOURCES + outputs.PIPELINES
     feeds = [n.name for n in graph_def.node if n.op in sources and not n.name.startswith("save/")]
     yield "inputs that could be meant: " + (listed(names.described(graph_def, feeds)) or "none")
-    yield "outputs that could be meant: " + (listed(names.described(graph_def, names.outputs(graph_def))) or "none")
+    likely = outputs.described(graph_def, outputs.candidates(graph_def))
+    yield "outputs that could be meant, the likeliest first: " + ("" if likely else "none")
+    yield from (f"  {line}" for line in likely)
     variables = [n.name for n in graph_def.node if n.op in VARIABLE_OPS]
     yield f"{len(variables)} variables" + (f": {listed(variables)}" if variables else " (frozen already)")
     training = [

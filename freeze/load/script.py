@@ -1,0 +1,434 @@
+"""Reads a builder's source without running it: where it builds the network, and which statements that needs.
+
+A training script often calls its network twice at module level, once with its training switch on and once off. Only one
+call is wanted here, and nothing that stands in the file for training alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+SWITCHES = {"is_training", "training", "train", "phase", "phase_train", "mode", "is_train", "train_phase", "istraining"}
+SWITCHES |= {"train_mode", "training_mode", "training_phase", "in_training", "learning_phase", "is_train_phase"}
+OPPOSITES = {"is_inference", "inference", "infer", "is_test", "is_testing", "testing", "test", "is_eval", "eval"}
+OPPOSITES |= {"evaluation", "deterministic", "inference_mode"}
+INFERENCE_WORDS = ("infer", "inference", "predict", "eval", "test")
+RESULT = "__freeze_result__"
+"""Name of the function that the wanted call is wrapped in, to get hold of its value."""
+# What belongs to training or to a session, and is never needed to build the network.
+RUNS = {"run", "Session", "InteractiveSession", "Saver", "restore", "save", "minimize", "compute_gradients", "fit"}
+RUNS |= {"apply_gradients", "gradients", "FileWriter", "eval", "export", "write"}
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class BuildCall:
+    """A call, at module level, of a function or class of the file that has a training switch.
+
+    Attributes
+    ----------
+    owner : str
+        The function or class.
+    node : ast.Call
+        The call that the switch belongs to.
+    training : bool or None
+        State of the switch; None where it is no constant.
+    statement : ast.stmt
+        Where the network is built by it: the call's own statement, or the one that calls the object it made.
+    final : ast.Call
+        The call in `statement` whose value is the network's output.
+    """
+
+    owner: str
+    node: ast.Call
+    training: bool | None
+    statement: ast.stmt
+    final: ast.Call
+
+    @property
+    def text(self) -> str:
+        """`line 8: build_model(x, is_training=True)`."""
+        return f"line {self.node.lineno}: {ast.unparse(self.node)[:100]}"
+
+
+@dataclass
+class Slice:
+    """What to run of a file.
+
+    Attributes
+    ----------
+    tree : ast.Module
+        The statements that the wanted call or function needs, and the call.
+    after : list[ast.stmt]
+        Statements behind it that only compute something from its value.
+    """
+
+    tree: ast.Module
+    after: list[ast.stmt] = field(default_factory=list)
+
+
+class Script:
+    """A builder's source."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self.tree = ast.parse(source, name)
+        self._tables = {
+            (t.get_name(), t.get_lineno()): t for t in symtable.symtable(source, name, "exec").get_children()
+        }
+        self.defined: dict[str, Definition] = {s.name: s for s in _flat(self.tree.body) if isinstance(s, Definition)}
+        self._constants = {
+            s.targets[0].id: s.value.value
+            for s in self.tree.body
+            if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) and isinstance(s.value, ast.Constant)
+        }
+        self.calls = self._build_calls()
+        self._building = {id(c.statement) for c in self.calls}
+        plain = [
+            s for s in _flat(self.tree.body) if not isinstance(s, Definition | ast.If | ast.With | ast.For | ast.Try)
+        ]
+        guarded = {
+            id(s) for g in self.tree.body if isinstance(g, ast.If) and "__name__" in _loads(g.test) for s in _flat([g])
+        }
+        self.called = {
+            n for s in plain if id(s) not in guarded for c in _calls(s) for n in _loads(c.func) if n in self.defined
+        }
+        """Functions and classes that the script calls itself, at module level."""
+
+    def _build_calls(self) -> list[BuildCall]:
+        """Every call that builds the network at module level, in the order of the file."""
+        calls: list[BuildCall] = []
+        made: dict[str, tuple[str, ast.Call]] = {}  # variable -> (class, call of its constructor)
+        for statement in _plain(self.tree.body):
+            for call in _calls(statement):
+                if (found := self._build_call(call, statement, made)) is not None:
+                    calls = [c for c in calls if c.node is not found.node and c.final is not found.node]
+                    calls.append(found)
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+                owner = _name(statement.value.func)
+                if isinstance(self.defined.get(owner), ast.ClassDef):
+                    made |= {t.id: (owner, statement.value) for t in statement.targets if isinstance(t, ast.Name)}
+        return calls
+
+    def _build_call(
+        self, call: ast.Call, statement: ast.stmt, made: dict[str, tuple[str, ast.Call]]
+    ) -> BuildCall | None:
+        """The call as a `BuildCall`, None where it is none."""
+        owner, method, maker = self._callee(call, made)
+        definition = self.defined.get(owner)
+        if definition is None:
+            return None
+        if isinstance(definition, ast.FunctionDef):
+            parameters = _parameters(definition)
+            return (
+                BuildCall(owner, call, self._switch(call, parameters), statement, call)
+                if _switch_of(parameters)
+                else None
+            )
+        methods = {s.name: s for s in definition.body if isinstance(s, ast.FunctionDef)}
+        for node, name in ((call, method), (maker, "__init__")):
+            if (
+                node is not None
+                and name in methods
+                and _switch_of(parameters := _parameters(methods[name], bound=True))
+            ):
+                return BuildCall(owner, node, self._switch(node, parameters), statement, call)
+        return None
+
+    def _callee(self, call: ast.Call, made: dict[str, tuple[str, ast.Call]]) -> tuple[str, str, ast.Call | None]:
+        """(function or class, method, constructor's call) of a call."""
+        func = call.func
+        if isinstance(func, ast.Name):
+            if func.id in made:
+                return made[func.id][0], "__call__", made[func.id][1]
+            is_class = isinstance(self.defined.get(func.id), ast.ClassDef)
+            return func.id, "__init__" if is_class else "", call if is_class else None
+        if isinstance(func, ast.Call):  # Net(...)(images)
+            return _name(func.func), "__call__", func
+        if isinstance(func, ast.Attribute):
+            if isinstance(func.value, ast.Name) and func.value.id in made:
+                return made[func.value.id][0], func.attr, made[func.value.id][1]
+            if isinstance(func.value, ast.Call):
+                return _name(func.value.func), func.attr, func.value
+        return "", "", None
+
+    def _switch(self, call: ast.Call, parameters: dict[str, ast.expr | None]) -> bool | None:
+        """Whether a call switches training on; None where the file alone does not say."""
+        name = _switch_of(parameters)
+        value = _given(call, list(parameters)).get(name, parameters[name])
+        if isinstance(value, ast.Name) and value.id in self._constants:
+            value = ast.Constant(self._constants[value.id])
+        state = is_training(literal(value))
+        return state if state is None or name.lower() not in OPPOSITES else not state
+
+    def for_call(self, call: BuildCall) -> Slice:
+        """What `call` needs, with its switch off, and what is computed from it."""
+        _switch_off(call, self._parameters_of(call))
+        _wrap(self.tree, call.final)
+        kept = self._needed(_loads(call.statement), call.statement)
+        bound = {n for s in kept for n in _binds(s)} | set(self.defined)
+        tainted = set(_binds(call.statement))
+        after: list[ast.stmt] = []
+        for statement in _behind(self.tree.body, call.statement):
+            loads = _loads(statement)
+            if not isinstance(statement, ast.Assign) or not loads & tainted or _attributes(statement) & RUNS:
+                continue
+            if loads - bound - tainted - set(dir(builtins)) or loads & {call.owner}:
+                continue
+            after.append(statement)
+            tainted |= set(_binds(statement))
+        return Slice(ast.Module(kept, []), after)
+
+    def for_function(self, name: str) -> Slice | None:
+        """What the function or class `name` needs; None where the file does not bind that name itself."""
+        if not any(name in _binds(s) for s in _flat(self.tree.body)):
+            return None
+        return Slice(ast.Module(self._needed({name}, None), []))
+
+    def _parameters_of(self, call: BuildCall) -> dict[str, ast.expr | None]:
+        definition = self.defined[call.owner]
+        if isinstance(definition, ast.FunctionDef):
+            return _parameters(definition)
+        methods = {s.name: _parameters(s, bound=True) for s in definition.body if isinstance(s, ast.FunctionDef)}
+        if call.node is call.final and isinstance(call.node.func, ast.Attribute):
+            return methods.get(call.node.func.attr, {})
+        if call.node is call.final and _switch_of(methods.get("__call__", {})) and _name(call.node.func) != call.owner:
+            return methods["__call__"]
+        return methods.get("__init__", {})
+
+    def _needed(self, needed: set[str], target: ast.stmt | None) -> list[ast.stmt]:
+        """Statements that bind the names `needed`, or names that those need; with `target`, and up to it."""
+        needed = set(needed)
+        while True:
+            before = set(needed)
+            kept = self._kept(self.tree.body, needed, target)
+            if needed == before:
+                return kept
+
+    def _kept(self, body: list[ast.stmt], needed: set[str], target: ast.stmt | None) -> list[ast.stmt]:
+        kept: list[ast.stmt] = []
+        for statement in body:
+            if statement is target:
+                needed |= _loads(statement)
+                return [*kept, statement]
+            if isinstance(statement, ast.With):
+                inner = self._kept(statement.body, needed, target)
+                if inner:
+                    needed |= {n for item in statement.items for n in _loads(item.context_expr)}
+                    kept.append(ast.copy_location(ast.With(statement.items, inner), statement))
+                if target is not None and any(s is target for s in _flat([statement])):
+                    return kept
+            elif self._wanted(statement, needed):
+                needed |= self._uses(statement)
+                kept.append(statement)
+        return kept
+
+    def _wanted(self, statement: ast.stmt, needed: set[str]) -> bool:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            return True
+        if isinstance(statement, ast.If) and "__name__" in _loads(statement.test):
+            return False
+        if set(_binds(statement)) & needed:
+            return True
+        if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+            return False
+        if id(statement) not in self._building and not _attributes(statement) & RUNS:
+            # `tf.disable_v2_behavior()`, `sys.path.append(...)`, `config.update(...)`
+            return _root(statement.value.func) in needed | self._imported and not (
+                _loads(statement) & set(self.defined)
+            )
+        return False
+
+    @property
+    def _imported(self) -> set[str]:
+        return {n for s in _flat(self.tree.body) if isinstance(s, ast.Import | ast.ImportFrom) for n in _binds(s)}
+
+    def _uses(self, statement: ast.stmt) -> set[str]:
+        """Module-level names that a statement needs, inside functions too; their own local names do not count."""
+        if not isinstance(statement, Definition):
+            return _loads(statement) | {
+                n for s in _flat([statement]) if isinstance(s, Definition) for n in self._uses(s)
+            }
+        outer = {n for e in _evaluated(statement) for n in _loads(e)}
+        first = min([statement.lineno, *(d.lineno for d in statement.decorator_list)])
+        table = self._tables.get((statement.name, statement.lineno)) or self._tables.get((statement.name, first))
+        return outer | (_globals(table) if table is not None else _loads(statement))
+
+
+def literal(value: ast.expr | None) -> Any:
+    """A constant's value, `train` for `ModeKeys.TRAIN`; None for anything else."""
+    if isinstance(value, ast.Constant):
+        return value.value
+    if isinstance(value, ast.Attribute) and value.attr.isupper():
+        return value.attr.lower()
+    return None
+
+
+def is_training(value: Any) -> bool | None:
+    """What a switch's value means, None where it means neither."""
+    if isinstance(value, str):
+        return "train" in value.lower() or value.lower() == "fit"
+    return bool(value) if isinstance(value, bool | int) else None
+
+
+def inference_value(name: str, default: Any, source: str = "") -> Any:
+    """What a switch called `name` is set to for inference.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    default : Any
+        Its default value or the value it is given in training: says of which type it is.
+    source : str
+        Source of the function: a switch with words is set to one that the function compares with.
+    """
+    if name.lower() in OPPOSITES:
+        return True
+    if isinstance(default, str) or (name.lower() == "mode" and not isinstance(default, bool | int)):
+        words = {
+            w
+            for n in ast.walk(ast.parse(source or "0"))
+            if isinstance(w := literal(n if isinstance(n, ast.expr) else None), str)
+        }
+        if isinstance(default, str) or any(is_training(w) for w in words) or words & set(INFERENCE_WORDS):
+            return next((w for w in INFERENCE_WORDS if w in words), "infer")
+    return 0 if isinstance(default, int) and not isinstance(default, bool) else False
+
+
+def _switch_of(parameters: dict[str, ast.expr | None]) -> str:
+    """The training switch among parameters, or ""."""
+    return next(
+        (p for p in parameters if p.lower() in SWITCHES), next((p for p in parameters if p.lower() in OPPOSITES), "")
+    )
+
+
+def _parameters(function: ast.FunctionDef, bound: bool = False) -> dict[str, ast.expr | None]:
+    """Parameter -> default; without the first one of a method."""
+    a = function.args
+    positional = [*a.posonlyargs, *a.args]
+    defaults: list[ast.expr | None] = [*([None] * (len(positional) - len(a.defaults))), *a.defaults]
+    found = dict(zip((p.arg for p in positional), defaults, strict=True))
+    if bound and positional:
+        del found[positional[0].arg]
+    return found | dict(zip((p.arg for p in a.kwonlyargs), a.kw_defaults, strict=True))
+
+
+def _given(call: ast.Call, names: list[str]) -> dict[str, ast.expr]:
+    """Arguments of a call by parameter."""
+    return dict(zip(names, call.args, strict=False)) | {k.arg: k.value for k in call.keywords if k.arg}
+
+
+def _switch_off(call: BuildCall, parameters: dict[str, ast.expr | None]) -> None:
+    """Sets the switch of a call to inference, in place."""
+    if not call.training:
+        return
+    name = _switch_of(parameters)
+    names = list(parameters)
+    old = _given(call.node, names).get(name, parameters.get(name))
+    new: ast.expr
+    if isinstance(old, ast.Attribute):
+        new = ast.Attribute(old.value, "PREDICT", ast.Load())
+    else:
+        new = ast.Constant(inference_value(name, literal(old)))
+    new = ast.fix_missing_locations(ast.copy_location(new, call.node))
+    position = names.index(name)
+    if position < len(call.node.args):
+        call.node.args[position] = new
+    else:
+        call.node.keywords = [k for k in call.node.keywords if k.arg != name]
+        call.node.keywords.append(ast.copy_location(ast.keyword(name, new), call.node))
+
+
+def _wrap(tree: ast.Module, call: ast.Call) -> None:
+    """Puts `RESULT(...)` around a call, in place."""
+    inner = ast.copy_location(ast.Call(call.func, call.args, call.keywords), call)
+    call.func, call.args, call.keywords = ast.copy_location(ast.Name(RESULT, ast.Load()), call), [inner], []
+    ast.fix_missing_locations(tree)
+
+
+def _plain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that run once and for certain: at module level, and in `with` there."""
+    for statement in body:
+        if isinstance(statement, ast.With):
+            yield from _plain(statement.body)
+        elif not isinstance(statement, Definition | ast.If | ast.For | ast.While | ast.Try):
+            yield statement
+
+
+def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements of the module's own namespace, those in compound statements too."""
+    for statement in body:
+        yield statement
+        if not isinstance(statement, Definition):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _flat(getattr(statement, name, []))
+            for handler in getattr(statement, "handlers", []):
+                yield from _flat(handler.body)
+
+
+def _behind(body: list[ast.stmt], target: ast.stmt) -> list[ast.stmt]:
+    """Statements behind `target`, in its own block and in those around it."""
+    plain = list(_plain(body))
+    return plain[plain.index(target) + 1 :]
+
+
+def _calls(statement: ast.stmt) -> list[ast.Call]:
+    """Calls in a statement, the inner ones first."""
+    return [n for n in reversed(list(ast.walk(statement))) if isinstance(n, ast.Call)]
+
+
+def _loads(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _attributes(node: ast.AST) -> set[str]:
+    return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+
+
+def _binds(statement: ast.stmt) -> list[str]:
+    """Module-level names that a statement sets, or changes in part (`x.y = ...`, `x[0] = ...`)."""
+    if isinstance(statement, Definition):
+        return [statement.name]
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return [(a.asname or a.name).split(".")[0] for a in statement.names]
+    names = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store | ast.Del)]
+    parts = [
+        n for n in ast.walk(statement) if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store)
+    ]
+    inner = [n for s in _flat([statement]) if s is not statement for n in _binds(s)]
+    return [*names, *(r for p in parts if (r := _root(p))), *inner]
+
+
+def _root(node: ast.expr) -> str:
+    """`tf` of `tf.compat.v1.layers`."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return _name(node)
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _evaluated(definition: Definition) -> list[ast.AST]:
+    """What a definition evaluates when it is met: decorators, default values, a class's bases and body."""
+    if isinstance(definition, ast.FunctionDef):
+        a = definition.args
+        return [*definition.decorator_list, *a.defaults, *(d for d in a.kw_defaults if d is not None)]
+    return [*definition.decorator_list, *definition.bases, *definition.keywords]
+
+
+def _globals(table: symtable.SymbolTable) -> set[str]:
+    """Names of the module that a function, or a class with its methods, refers to."""
+    own = {
+        s.get_name()
+        for s in table.get_symbols()
+        if s.is_global() or (table.get_type() == "class" and s.is_referenced())
+    }
+    return own.union(*(_globals(t) for t in table.get_children()))
