@@ -41,6 +41,7 @@ FINISHING = {
     "Identity",
     "MatMul",
 }
+STEPS = {"Square", "SquaredDifference", "Sqrt", "Rsqrt"}
 WATCHING = re.compile(r"Summary$|^Print|^Assert$|^Shape$|^CheckNumerics|^Save")
 TRAINS = re.compile(r"^(Resource)?(Sparse)?Apply[A-Z]")
 
@@ -142,28 +143,21 @@ def _flat(shapes: Shapes, ref: str) -> bool:
 
 def _readers(graph: Graph, name: str) -> list[NodeDef]:
     """Nodes that compute with a tensor; those that only watch it do not count."""
-    found: list[NodeDef] = []
-    for node in graph.consumers.get(name, ()):
-        if WATCHING.search(node.op) or not any(node_name(i) == name and not i.startswith("^") for i in node.input):
-            continue
-        if node.op in ("Identity", "StopGradient") and not graph.consumers.get(node.name):
-            continue
-        found.append(node)
-    return found
+    return [
+        node
+        for node in graph.consumers.get(name, ())
+        if not WATCHING.search(node.op) and any(node_name(i) == name and not i.startswith("^") for i in node.input)
+    ]
 
 
 def _inside(graph: Graph, shapes: Shapes, node: NodeDef) -> bool:
-    """One node alone reads it, and that finishes the layer; or it copies another tensor that is listed itself."""
+    """A step of a layer or of a normalisation: one node alone reads it, and that finishes the layer."""
     readers = _readers(graph, node.name)
-    if node.op in ("Identity", "StopGradient") and not readers and _flat(shapes, node.input[0]):
-        return node.name.rsplit("/", 1)[-1].rstrip("_0123456789").lower() not in GOOD
-    return (
-        len(readers) == 1
-        and readers[0].op in FINISHING
-        and _flat(shapes, readers[0].name)
-        and (node.op != "BiasAdd" or readers[0].op != "MatMul")
-        and (readers[0].op != "MatMul" or node.op in ("Reshape", "Flatten", "Squeeze"))
-    )
+    if node.op in STEPS and readers:
+        return True
+    if len(readers) != 1 or readers[0].op not in FINISHING or not _flat(shapes, readers[0].name):
+        return False
+    return readers[0].op != "MatMul" or node.op in ("Reshape", "Squeeze")
 
 
 def _holds_classes(graph: Graph, node: NodeDef) -> bool:

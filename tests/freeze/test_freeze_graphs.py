@@ -239,6 +239,16 @@ def batch_of_two():
     named(tf.stack(tf.unstack(tiny(placeholder(batch=2)), 2)))
 
 
+def heads():
+    """Fourteen ends of a graph, one of which hangs on another placeholder, too."""
+    import tensorflow as tf
+
+    x = tiny(placeholder())
+    other = v1().placeholder("float32", [], name="other")
+    for n in range(14):
+        tf.matmul(x, v1().get_variable(f"w{n}", [DIMENSION, 4]) * (other if n == 13 else 1.0), name=f"head_{n}")
+
+
 REFUSED = {
     "noise": (lambda: named(tiny(placeholder(), dropout=noisy)), {}, "RANDOM_LEFT", "RandomStandardNormal"),
     "mask without scale": (lambda: named(tiny(placeholder(), dropout=unscaled)), {}, "RANDOM_LEFT", "RandomUniform"),
@@ -254,7 +264,7 @@ REFUSED = {
         "OUTPUT_UNKNOWN",
         "--output features",
     ),
-    "no output": (lambda: named(tiny(placeholder())), {"output": None}, "OUTPUT_NOT_GIVEN", "features"),
+    "no output": (heads, {"output": None}, "OUTPUT_NOT_GIVEN", "head_13 float32 [?, 4], from images and other"),
     "input misspelt": (lambda: named(tiny(placeholder())), {"input": "image"}, "INPUT_UNKNOWN", "--input images"),
     "operation": (lambda: named(tiny(placeholder())), {"output": "save/restore_all"}, "OUTPUT_IS_OPERATION", "NoOp"),
     "swapped": (lambda: named(tiny(placeholder())), {"image_shape": (16, 32, 3)}, "INPUT_SHAPE_SWAPPED", "32x16"),
@@ -273,6 +283,30 @@ def test_refuses_with_code_place_and_remedy(tmp_path, case):
         freeze_here(asked(tmp_path, **options))
     assert e.value.code == code
     assert words in str(e.value) and "remedy: " in str(e.value)
+
+
+def test_every_head_is_listed(tmp_path):
+    trained(tmp_path, heads)
+    with pytest.raises(FreezeError) as e:
+        freeze_here(asked(tmp_path, output=None))
+    assert all(f"head_{n} float32 [?, 4], from images" in str(e.value) for n in range(14))
+    assert "more" not in str(e.value)
+
+
+def test_the_only_end_of_an_inference_graph_is_its_output(tmp_path):
+    held = trained(tmp_path, lambda: tiny(placeholder()))
+    features, contract, log = freeze_here(asked(tmp_path, input=None, output=None))
+    np.testing.assert_allclose(features, right(held), atol=TOLERANCE)
+    assert "OUTPUT_CHOSEN" in log.codes() and contract.provenance["output"] == "l2_normalize:0"
+
+
+def test_scores_of_classes_at_the_end_are_no_features(tmp_path):
+    import tensorflow as tf
+
+    trained(tmp_path, lambda: tf.nn.softmax(tf.matmul(tiny(placeholder()), v1().get_variable("w", [DIMENSION, 4]))))
+    with pytest.raises(FreezeError, match=r"OUTPUT_NOT_GIVEN(?s:.*)l2_normalize") as e:
+        freeze_here(asked(tmp_path, output=None))
+    assert "--output l2_normalize" in str(e.value)
 
 
 def test_binds_a_placeholder_to_what_was_asked(tmp_path):
