@@ -41,6 +41,11 @@ class SceneSource:
     def close(self):
         self.closed = True
 
+    def news(self):
+        return []
+
+    state = ""
+
     def __enter__(self):
         return self
 

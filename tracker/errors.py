@@ -9,6 +9,10 @@ class SourceError(TrackerError):
     """A video, camera, image folder or sequence cannot be read."""
 
 
+class LostError(SourceError):
+    """A live source was lost and did not come back; everything before was tracked."""
+
+
 class DetectionsError(TrackerError, ValueError):
     """Boxes, scores or class ids that no detector may return, or a detections file with a broken line."""
 

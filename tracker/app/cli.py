@@ -18,12 +18,12 @@ from tracker.app.options import build_config, parser, with_command
 from tracker.app.signals import INTERRUPTED, Signals
 from tracker.core.address import shown
 from tracker.core.text import tell, warn
-from tracker.errors import ConfigError, DetectorError, SourceError, TrackerError
+from tracker.errors import ConfigError, DetectorError, LostError, SourceError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.session import Session
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED, USAGE, LOST = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,6 +111,9 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
             lost_reader = True
             pipeline.stop()
             return
+        for stream in run.streams:
+            for line in stream.source.news():
+                warn(f"{stream.source.info.name}: {line}")
         progress.update()
         if controller is not None:
             controller.watch()
@@ -132,6 +135,7 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
     from tracker.core.files import write_whole
 
     errors = [f"{shown(text)}: {error}" for text, error in run.failed]
+    lost = 0
     for stream in run.streams:
         warnings = [*run.warnings(stream), *pipeline.warnings]
         if dropped := pipeline.dropped[stream.number]:
@@ -160,6 +164,7 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
             stream.ending.error = stream.ending.error or e
         if stream.ending.error is not None:
             errors.append(_line(stream.text, stream.ending.error, stream.counts.frames))
+            lost += isinstance(stream.ending.error, LostError)
         if not quiet:
             for warning in warnings:
                 warn(f"warning: {warning}")
@@ -176,6 +181,8 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
         warn(f"error: {error}")
     if lost_reader:
         _silence()
+    if errors and len(errors) == lost and not lost_reader:
+        return LOST
     return FAILED if errors or lost_reader else INTERRUPTED if signals.count else DONE
 
 

@@ -82,6 +82,8 @@ class RunConfig:
     """Show the frames in a window."""
     threads: bool = True
     """Give each stage a thread; the tracks are the same without."""
+    rtsp_transport: str = "tcp"
+    """How RTSP cameras send: tcp (nothing is lost), or udp (for cameras that know nothing else)."""
     reconnect: float = 30.0
     """Seconds to go on trying after a live source was lost."""
     unsafe: bool = False
@@ -96,6 +98,7 @@ class RunConfig:
         _choice("detail", self.detail, ("auto", "fast", "fine"))
         if self.preset in TRACKERS and type(self.tracker) is not TRACKERS[self.preset].config:
             raise ConfigError(f"preset {self.preset} and settings of another tracker ({type(self.tracker).__name__})")
+        _choice("rtsp_transport", self.rtsp_transport, ("tcp", "udp"))
         for name in ("start", "stride", "detect_every", "max_frames"):
             _at_least(name, getattr(self, name), 1)
         for name in ("confidence", "nms"):

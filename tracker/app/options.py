@@ -208,6 +208,8 @@ def _frame_options(group: Any) -> None:
     )
     group.add_argument("--threads", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--sequential", dest="threads", action="store_false", help="one thread for all stages")
+    group.add_argument("--rtsp-transport", choices=("tcp", "udp"),
+                       help=f"how RTSP cameras send (default: {d.rtsp_transport})")  # fmt: skip
     group.add_argument("--reconnect", metavar="S", type=float,
                        help=f"seconds to try a lost live source again (default: {d.reconnect:g})")  # fmt: skip
 

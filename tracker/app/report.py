@@ -60,7 +60,8 @@ class Progress:
         elif not self._quiet and now - self._last >= LINE_EVERY_S:
             self._last = now
             share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
-            warn(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects")
+            states = "".join(f"; {s.source.info.name}: {state}" for s in self._streams if (state := s.source.state))
+            warn(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects{states}")
 
     def close(self) -> None:
         """Show it a last time and free the terminal."""

@@ -105,7 +105,8 @@ class Session:
         c, opened = self.config, []
         for text in c.sources:
             try:
-                source = open_source(text, FrameRange(c.start, c.max_frames, c.stride), reconnect_s=c.reconnect)
+                source = open_source(text, FrameRange(c.start, c.max_frames, c.stride), reconnect_s=c.reconnect,
+                                     transport=c.rtsp_transport)  # fmt: skip
             except SourceError as e:
                 self.failed.append((text, e))
                 continue

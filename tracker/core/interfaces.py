@@ -50,6 +50,13 @@ class Source(Protocol):
     def interrupt(self) -> None:
         """End the frames soon, from any thread."""
 
+    def news(self) -> list[str]:
+        """What has happened to it since the last call and should be told at once, from any thread."""
+
+    @property
+    def state(self) -> str:
+        """What is wrong with it now, such as `no frame for 12 s`; empty where all is well."""
+
     def close(self) -> None:
         """Free the file, camera or connection; may be called twice."""
 

@@ -89,6 +89,15 @@ class FrameSource:
         """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
         return []
 
+    def news(self) -> list[str]:
+        """What has happened since the last call and should be told at once: to a recording, nothing."""
+        return []
+
+    @property
+    def state(self) -> str:
+        """What is wrong now; empty where all is well."""
+        return ""
+
     def report(self) -> None:
         """Turn what was counted on the way into warnings."""
         if self._resized:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -13,11 +14,13 @@ import numpy as np
 from tracker.core.address import Address, shown
 from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.types import Frame
-from tracker.errors import SourceError
+from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, FrameSource, VideoFile
 
 PRIMER_S = 2.0
 """Seconds of a live source that are looked at before the run, and lost to it."""
+SILENT_S = 5.0
+"""Without a frame for so long, a live source is told to be silent."""
 OPEN_S, READ_S = 10.0, 12.0
 """Seconds to wait for a connection, and for the next frame of one."""
 
@@ -60,40 +63,81 @@ class CameraFeed:
 
 
 class AddressFeed:
-    """A network stream through PyAV, RTSP over TCP."""
+    """A network stream through PyAV; packets that are lost or broken are counted.
 
-    def __init__(self, address: Address, container: Any = None) -> None:
+    Parameters
+    ----------
+    address : Address
+        Where it comes from.
+    transport : str
+        Of RTSP: tcp or udp.
+    container : PyAV container, optional
+        Where it is open already.
+    after : float
+        Pictures up to this time of the stream are passed over: a dead HLS origin serves its last minute for ever.
+    """
+
+    def __init__(
+        self, address: Address, transport: str = "tcp", container: Any = None, after: float = float("-inf")
+    ) -> None:
         import av
 
         self._av = av
-        self._container = container or connect(address)
+        self._container = container or connect(address, transport)
         try:
             stream = self._container.streams.video[0]
         except IndexError:
             self._container.close()
             raise SourceError(f"{address}: sends no video; check the address") from None
-        self._frames = self._container.decode(stream)
+        self._packets = self._container.demux(stream)
+        self._waiting: list[Any] = []
+        self._playlist = self._container.format.name == "hls"
+        self._after = after if self._playlist else float("-inf")
+        self.broken = 0
         rate = float(stream.average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
+
+    @property
+    def time(self) -> float:
+        """Time of the last picture by a playlist's clock."""
+        return self._after
 
     def read(self) -> np.ndarray | None:
         """The next picture, uint8 (H,W,3) BGR; None when the stream has ended or failed."""
         try:
-            image: np.ndarray = next(self._frames).to_ndarray(format="bgr24")
-            return image
+            while True:
+                frame = self._next()
+                if self._playlist and frame.time is not None:
+                    if frame.time <= self._after:
+                        continue
+                    self._after = frame.time
+                image: np.ndarray = frame.to_ndarray(format="bgr24")
+                return image
         except (StopIteration, self._av.FFmpegError, OSError):
             return None
+
+    def _next(self) -> Any:
+        """The next picture; what the decoder refuses is counted."""
+        while not self._waiting:
+            packet = next(self._packets)
+            try:
+                self._waiting = packet.decode()
+            except self._av.error.InvalidDataError:
+                self.broken += 1
+        frame = self._waiting.pop(0)
+        self.broken += bool(frame.is_corrupt)
+        return frame
 
     def release(self) -> None:
         """Close the connection."""
         self._container.close()
 
 
-def connect(address: Address) -> Any:
+def connect(address: Address, transport: str = "tcp") -> Any:
     """A PyAV container for an address; raises SourceError where nothing answers or nothing known is sent."""
     import av
 
-    options = {"rtsp_transport": "tcp"} if address.scheme.startswith("rtsp") else {}
+    options = {"rtsp_transport": transport} if address.scheme.startswith("rtsp") else {}
     started = time.monotonic()
     try:
         return av.open(address.connect(), options=options, timeout=(OPEN_S, READ_S))
@@ -107,8 +151,9 @@ def connect(address: Address) -> Any:
 class LiveSource(FrameSource):
     """Frames from a feed as they come, with the seconds since the first by the clock.
 
-    A lost feed is opened again after 0.5, 1, 2, 4, 8, 8, ... seconds; after `reconnect_s` without one the source ends.
-    Frames are numbered as they are received; those that the pipeline has no time for are dropped by its channel.
+    A lost feed is opened again after 0.5, 1, 2, 4, 8, 8, ... seconds; after `reconnect_s` without one the source ends
+    with LostError. Frames are numbered as they are received; those that the pipeline has no time for are dropped by
+    its channel.
     """
 
     def __init__(
@@ -117,44 +162,72 @@ class LiveSource(FrameSource):
         span: FrameRange,
         *,
         reconnect_s: float,
+        transport: str = "tcp",
         feed: Feed | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self._clock = clock
-        self._text, self._span, self._reconnect_s = text, span, reconnect_s
+        self._text, self._span, self._reconnect_s, self._transport = text, span, reconnect_s, transport
         self._stop = threading.Event()
+        self._after, self._broken = float("-inf"), 0
         self._feed: Feed | None = feed or self._open()
         self._head = self._feed.read()
         if self._head is None:
             self._feed.release()
             raise SourceError(f"{shown(text)}: opened, but no frame came; check that it is sending")
         self.reconnects = 0
+        self._news: deque[str] = deque()
+        self._index, self._seen_s = 0, 0.0
+        self._lost = self._silent = False
         size = (self._head.shape[1], self._head.shape[0])
         frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
         self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
 
     def _open(self) -> Feed:
-        return CameraFeed(int(self._text)) if self._text.isdecimal() else AddressFeed(Address(self._text))
+        if self._text.isdecimal():
+            return CameraFeed(int(self._text))
+        return AddressFeed(Address(self._text), self._transport, after=self._after)
 
     def __iter__(self) -> Iterator[Frame]:
-        index, start = 0, self._clock()
+        start = self._seen_s = self._clock()
         image = self._head
-        while image is not None and not self._stop.is_set():
-            index += 1
-            if self._span.over(index):
-                break
-            if self._span.wants(index):
-                yield Frame(index, self._clock() - start, self.fit(image, index), self.info.size)
-            image = self._feed.read() if self._feed is not None else None
-            if image is None and not self._stop.is_set():
-                image = self._again(index)
-        self._release()
-        self.report()
+        try:
+            while image is not None and not self._stop.is_set():
+                self._index += 1
+                if self._span.over(self._index):
+                    break
+                if self._span.wants(self._index):
+                    yield Frame(self._index, self._clock() - start, self.fit(image, self._index), self.info.size)
+                image = self._feed.read() if self._feed is not None else None
+                if image is None and not self._stop.is_set():
+                    image = self._again()
+                if image is not None:
+                    self._seen()
+        finally:
+            self._release()
+            self.report()
 
-    def _again(self, index: int) -> np.ndarray | None:
-        """Reconnect with back-off; the next image, or None when time is up."""
+    def _seen(self) -> None:
+        """A frame has come: say so where it was missed."""
+        if self._silent:
+            away = self._clock() - self._seen_s
+            self._news.append(f"back after {away:.0f} s")
+            self.warnings.append(f"no frame for {away:.1f} s after frame {self._index}")
+        self._lost = self._silent = False
+        self._seen_s = self._clock()
+
+    def _again(self) -> np.ndarray | None:
+        """Reconnect with back-off; the next image, or None when the run is ended meanwhile.
+
+        Raises
+        ------
+        LostError
+            Time is up.
+        """
         self._release()
+        self._lost = self._silent = True
+        self._news.append(f"lost after frame {self._index}, trying again for {self._reconnect_s:g} s")
         lost, wait = self._clock(), 0.5
         while (left := lost + self._reconnect_s - self._clock()) > 0 and not self._stop.wait(min(wait, left)):
             wait = min(wait * 2, 8.0)
@@ -164,18 +237,43 @@ class LiveSource(FrameSource):
                 continue
             if (image := self._feed.read()) is not None:
                 self.reconnects += 1
-                self.warnings.append(f"lost after frame {index}, connected again after {self._clock() - lost:.1f} s")
                 return image
             self._release()
-        if not self._stop.is_set():
-            self.warnings.append(
-                f"lost after frame {index} and not back within {self._reconnect_s:g} s: the run ends here"
-            )
-        return None
+        if self._stop.is_set():
+            return None
+        self._lost = False  # told by the error
+        raise LostError(f"lost after frame {self._index} and not back within {self._reconnect_s:g} s")
+
+    def news(self) -> list[str]:
+        """What has happened since the last call and should be told at once."""
+        away = self._clock() - self._seen_s if self._seen_s else 0.0
+        if away > SILENT_S and not self._silent:
+            self._silent = True
+            self._news.append(f"no frame for {away:.0f} s, waiting")
+        return [self._news.popleft() for _ in range(len(self._news))]
+
+    @property
+    def state(self) -> str:
+        """What is wrong now; empty where all is well."""
+        if not self._silent:
+            return ""
+        return f"{'lost, ' if self._lost else ''}no frame for {self._clock() - self._seen_s:.0f} s"
+
+    def report(self) -> None:
+        """Turn what was counted on the way into warnings, a loss that lasts among them."""
+        if self._silent:
+            self.warnings.append(f"{self.state} after frame {self._index}, when the run was ended")
+            self._lost = self._silent = False
+        if self._broken:
+            self.warnings.append(f"{self._broken} packets were lost or broken")
+            self._broken = 0
+        super().report()
 
     def _release(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
+            self._broken += getattr(feed, "broken", 0)
+            self._after = getattr(feed, "time", self._after)
             feed.release()
 
     def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
@@ -201,15 +299,39 @@ class LiveSource(FrameSource):
         super().close()
 
 
-def open_live(text: str, span: FrameRange, *, reconnect_s: float) -> Source:
-    """A camera or an address; a file behind http with a known length is read like a file, no frame dropped."""
+def open_live(text: str, span: FrameRange, *, reconnect_s: float, transport: str = "tcp") -> Source:
+    """A camera or an address; a recording behind an address is read like a file, no frame dropped."""
     if text.isdecimal():
         return LiveSource(text, span, reconnect_s=reconnect_s)
     address = Address(text)
-    container = connect(address)
-    if address.scheme in ("http", "https") and container.duration and container.size > 0:
-        return VideoFile(str(address), address.name(), span, container)
-    return LiveSource(text, span, reconnect_s=reconnect_s, feed=AddressFeed(address, container))
+    container = connect(address, transport)
+    kind = _kind(address, container)
+    if kind != "live":
+        recording = VideoFile(str(address), address.name(), span, container)
+        if kind == "recording" or _ahead_of_clock(recording):
+            return recording
+    feed = AddressFeed(address, transport, container)
+    return LiveSource(text, span, reconnect_s=reconnect_s, transport=transport, feed=feed)
+
+
+def _kind(address: Address, container: Any) -> str:
+    """`live`, `recording`, or `either`: what a container and its length tell."""
+    names = set(container.format.name.split(","))
+    if not address.scheme.startswith("http") or "mpjpeg" in names:
+        return "live"
+    if names & {"hls", "dash"}:
+        return "recording" if container.duration else "live"
+    if container.size > 0:
+        return "recording"
+    return "either" if names & {"matroska", "webm", "mov", "mp4", "avi", "ogg", "asf", "mpegts", "flv"} else "live"
+
+
+def _ahead_of_clock(recording: VideoFile) -> bool:
+    """A second of it comes in less than half a second: no camera sends faster than its own clock runs."""
+    started = time.monotonic()
+    frames = recording.primer(8, 1.0)
+    took = time.monotonic() - started
+    return len(frames) < 2 or took < 0.5 * (frames[-1].time_s - frames[0].time_s)
 
 
 def stem(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from tracker.core.address import Address
 from tracker.core.interfaces import Source
@@ -13,7 +15,9 @@ from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_
 from tracker.video.live import open_live
 
 
-def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0) -> Source:
+def open_source(
+    text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0, transport: str = "tcp"
+) -> Source:
     """Open a video file, a camera index, an address, an image folder or glob, or a MOT sequence folder.
 
     Raises
@@ -22,6 +26,8 @@ def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float
         Nothing there, or nothing that can be read.
     """
     span = span or FrameRange()
+    if (address := Address.parse(text)) is not None and address.scheme == "file":
+        text = url2pathname(unquote(urlsplit(text).path))
     path = Path(text).expanduser()
     if path.is_dir():
         if (path / "seqinfo.ini").exists():
@@ -32,7 +38,7 @@ def open_source(text: str, span: FrameRange | None = None, *, reconnect_s: float
             return ImageFiles([path], path.stem, span, where=str(path))
         return VideoFile(str(path), path.stem, span)
     if text.isdecimal() or Address.parse(text):
-        return open_live(text, span, reconnect_s=reconnect_s)
+        return open_live(text, span, reconnect_s=reconnect_s, transport=transport)
     if glob.has_magic(text):
         found = [Path(p) for p in glob.glob(str(path), recursive=True)]
         stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ") or path.parent.resolve().name

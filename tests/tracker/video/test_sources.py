@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
-from tracker.errors import SourceError
+from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
 from tracker.video.sources import open_source
 
@@ -249,5 +249,17 @@ def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
 
     feed = Feed()
     with LiveSource("0", FrameRange(), reconnect_s=0.0, feed=feed, clock=lambda: feed.now) as source:
-        times = np.array([f.time_s for f in source])
+        times, told = [], []
+        with pytest.raises(LostError):
+            for frame in source:
+                times.append(frame.time_s)
+                told += source.news()
+                if frame.index == 14:  # while the fifteenth is waited for
+                    feed.now += 6
+                    told += source.news()
+                    assert source.state == "no frame for 6 s"
+                    feed.now -= 6
+        told += source.news()
+    assert told[:2] == ["no frame for 6 s, waiting", "back after 10 s"] and told[2].startswith("lost after frame 30")
+    assert any(w == "no frame for 10.5 s after frame 14" for w in source.warnings)
     np.testing.assert_allclose(times, [0.1 * k + (10.4 if k >= 14 else 0) for k in range(30)], atol=1e-9)
