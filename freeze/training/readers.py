@@ -148,8 +148,12 @@ def read_footage(path: Path) -> Iterator[Item]:
 
 
 def _frames(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(number from 1, image) of a sequence folder."""
-    with open_source(str(path)) as source:
+    """(number from 1, image) of a sequence folder; without seqinfo.ini, of its img1/ or its video."""
+    whole = path
+    if not (path / "seqinfo.ini").exists():
+        videos = (p for p in sorted(path.iterdir()) if p.suffix in (".avi", ".mp4"))
+        whole = path / "img1" if (path / "img1").is_dir() else next(videos, path)
+    with open_source(str(whole)) as source:
         if not source.info.pixels:
             raise TrainDataError(f"{path} has neither images nor a video")
         yield from ((frame.index, frame.image) for frame in source if frame.image is not None)
