@@ -21,7 +21,8 @@ from tracker.core.text import tell, warn
 from tracker.errors import ConfigError, DetectorError, LostError, SourceError, TrackerError
 
 if TYPE_CHECKING:
-    from tracker.app.session import Session
+    from tracker.app.serving import Serving
+    from tracker.app.session import Say, Session
 
 DONE, FAILED, USAGE, LOST = 0, 1, 2, 3
 
@@ -93,7 +94,16 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
         if not quiet:
             _say(line)
 
-    run = Session(config, given.get("output"), overwrite=given.get("overwrite", False), say=say)
+    serving = _serving(config, given, say)
+    try:
+        run = Session(
+            config, given.get("output"), overwrite=given.get("overwrite", False), say=say,
+            viewers=serving.viewers if serving is not None else None,
+        )  # fmt: skip
+    except BaseException:
+        if serving is not None:
+            serving.close()
+        raise
     pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
     for text, error in run.failed:
         warn(f"error: {shown(text)} is left out: {error}")
@@ -119,13 +129,26 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
             controller.watch()
 
     signals.attach(pipeline)
+    if serving is not None:
+        serving.attach(pipeline)
     pipeline.run(watch)
     progress.close()
+    if serving is not None:
+        serving.close()
     code = _finish(run, pipeline, signals, lost_reader, quiet=quiet, verbose=given.get("verbose", False))
     if pipeline.stuck:  # a thread inside foreign code would hold up the interpreter's end
         os._exit(code)
     run.close()
     return code
+
+
+def _serving(config: RunConfig, given: dict[str, Any], say: Say) -> Serving | None:
+    """The live page and the publishers, where they are asked for."""
+    if "serve" not in given and "publish" not in given:
+        return None
+    from tracker.app.serving import Serving
+
+    return Serving(config, given.get("serve"), given.get("publish", ()), say=say, warn=lambda t: warn(f"warning: {t}"))
 
 
 def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:

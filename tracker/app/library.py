@@ -63,6 +63,7 @@ class _Outlet:
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self._names = tuple(class_names)
+        self.warnings: list[str] = []
         self._channel: Channel[TrackedFrame] = Channel(1, AHEAD)
 
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
@@ -158,7 +159,7 @@ def _frames(
 
     outlets: list[_Outlet] = []
 
-    def viewers(info: SourceInfo, names: Sequence[str]) -> list[_Outlet]:
+    def viewers(info: SourceInfo, names: Sequence[str], folder: Path | None) -> list[_Outlet]:
         outlets.append(_Outlet(names))
         return outlets
 

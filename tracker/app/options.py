@@ -77,6 +77,11 @@ def _output_options(group: Any) -> None:
     group.add_argument("--no-video", dest="video", action="store_false", help="write no tracks.mp4")
     group.add_argument("--show", action="store_true", help="show the frames in a window; q or Esc there ends the run")
     group.add_argument("--blur", choices=("person", "all"), help="make people, or all objects, unrecognisable")
+    group.add_argument("--serve", metavar="[HOST:]PORT", help="a live page with pictures, counts and health")
+    group.add_argument(
+        "--publish", metavar="TARGET", action=_Append,
+        help="send crossings to mqtt://HOST/TOPIC, https://HOST/PATH, jsonl:FILE or jsonl:- (may be repeated)",
+    )  # fmt: skip
     group.add_argument("--smooth", action="store_true", help="smooth and fill the tracks when the run is over")
     group.add_argument(
         "--config", metavar="FILE.toml", type=Path, help="start from a configuration, as a run's config.toml"

@@ -72,10 +72,14 @@ LOOK_S = 1.0
 class Viewer(Protocol):
     """Is shown the frames of a stream, in order, by the thread that writes; a slow one slows the stream."""
 
-    draws: bool
-    """It asks for the next frame with the tracks drawn on it."""
     keeps: bool
     """It asks for frames that nothing was drawn on."""
+    warnings: list[str]
+    """What went wrong and was survived."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether it asks for the next frame with the tracks drawn on it."""
 
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
         """Take the next frame with its tracks and events, and the picture drawn of it where `draws` asks."""
@@ -231,6 +235,7 @@ class StreamOutput:
                         sink.close()
                 except Exception as e:  # the other files are finished whatever happens to this one
                     errors.append(e)
+            self.warnings += [w for v in self._viewers for w in v.warnings]
             if self._window is not None and self._window.warning:
                 self.warnings.append(self._window.warning)
             if self._opened and self._video is None and self._folder is not None:

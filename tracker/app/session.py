@@ -36,7 +36,7 @@ from tracker.video.sources import open_source
 
 Say = Callable[[str], None]
 Look = Callable[[np.ndarray], Detections | None]
-MakeViewers = Callable[[SourceInfo, Sequence[str]], Sequence[Viewer]]
+MakeViewers = Callable[[SourceInfo, Sequence[str], Path | None], Sequence[Viewer]]
 TOGETHER = 4
 """Frames of a file whose crops share a batch where all are encoded: 24 crops take 0.86 of the time of 4 times 6."""
 
@@ -55,7 +55,7 @@ class Session:
     files : whether results are written at all.
     detector : a callable to use in place of the configuration's detector.
     models : networks that stay open for the next session; None: they are closed with this one.
-    viewers : makes those who are shown a stream's frames, from what is known of the source and its classes.
+    viewers : makes those who are shown a stream's frames, from what is known of the source, its classes and its folder.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Session:
 
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
-        viewers = self._viewers(source.info, detector.class_names) if self._viewers is not None else ()
+        viewers = self._viewers(source.info, detector.class_names, folder) if self._viewers is not None else ()
         answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say)
         output = StreamOutput(
             folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,

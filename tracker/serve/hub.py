@@ -41,11 +41,11 @@ Way = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a source tells of itself: frames dropped so far, reconnects, and how late the last frame was, seconds."""
+    """What a source tells of itself: frames dropped, reconnects, and `time.monotonic()` of time 0 where it is live."""
 
     dropped: int = 0
     reconnects: int = 0
-    delay_s: float | None = None
+    started_s: float | None = None
 
 
 class Hub:
@@ -89,6 +89,7 @@ class Hub:
         self._record_wanted = False
         self._times: deque[float] = deque(maxlen=1000)
         self._frames = self._objects = 0
+        self._last_time_s = 0.0
         self._counts: Counter[Way] = Counter()
         self._day = self._now().date()
         self._minutes: deque[tuple[int, Counter[tuple[str, str]]]] = deque(maxlen=HOUR_MIN)
@@ -108,6 +109,7 @@ class Hub:
         told = [self._count(crossing) for crossing in events.crossings]
         with self._lock:
             self._times.append(time.monotonic())
+            self._last_time_s = frame.time_s
             self._frames += 1
             self._objects = len(tracks)
         if drawn is not None:
@@ -273,7 +275,8 @@ class Hub:
         with self._lock:
             recent = [t for t in self._times if now - t <= FPS_WINDOW_S]
             last = self._times[-1] if self._times else None
-            frames, objects = self._frames, self._objects
+            frames, objects, time_s = self._frames, self._objects, self._last_time_s
+        delay = last - facts.started_s - time_s if last is not None and facts.started_s is not None else None
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
         return {
             "source": self.name,
@@ -281,7 +284,7 @@ class Hub:
             "fps": round((len(recent) - 1) / span, 2) if span > 0 else 0.0,
             "objects": objects,
             "last_frame_s": None if last is None else round(now - last, 3),
-            "delay_s": None if facts.delay_s is None else round(facts.delay_s, 3),
+            "delay_s": None if delay is None else round(delay, 3),
             "dropped": facts.dropped,
             "reconnects": facts.reconnects,
             "viewers": self._pictures.watching,

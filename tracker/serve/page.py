@@ -107,7 +107,7 @@ class Guard:
 
 
 def make_app(hubs: Sequence[Hub], password: str = "") -> Starlette:
-    """The application for the streams of a run; `password` as for `Guard`."""
+    """The application for the streams of a run, which may still be opened; `password` as for `Guard`."""
     pages = _Pages(hubs)
     routes = [
         Route("/", pages.index),
@@ -118,6 +118,7 @@ def make_app(hubs: Sequence[Hub], password: str = "") -> Starlette:
         Route("/snapshot.jpg", pages.snapshot),
         Route("/metrics", pages.metrics),
         Route("/recording", pages.recording, methods=["POST"]),
+        Route("/favicon.ico", pages.icon),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, password=password)])
@@ -125,7 +126,7 @@ def make_app(hubs: Sequence[Hub], password: str = "") -> Starlette:
 
 class _Pages:
     def __init__(self, hubs: Sequence[Hub]) -> None:
-        self._hubs = list(hubs)
+        self._hubs = hubs
         self._open = 0
 
     def _hub(self, request: Request) -> Hub | None:
@@ -134,6 +135,9 @@ class _Pages:
 
     async def index(self, request: Request) -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
+
+    async def icon(self, request: Request) -> Response:
+        return Response(status_code=204)
 
     async def counts(self, request: Request) -> Response:
         return JSONResponse({"sources": [hub.counts() for hub in self._hubs]})

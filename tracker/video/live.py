@@ -180,6 +180,7 @@ class LiveSource(FrameSource):
         self._news: deque[str] = deque()
         self._index, self._seen_s = 0, 0.0
         self._lost = self._silent = False
+        self.started_s: float | None = None
         size = (self._head.shape[1], self._head.shape[0])
         frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
         self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
@@ -191,6 +192,7 @@ class LiveSource(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         start = self._seen_s = self._clock()
+        self.started_s = start
         image = self._head
         try:
             while image is not None and not self._stop.is_set():

@@ -24,7 +24,7 @@ def parse(*arguments):
 
 
 def test_every_field_of_the_run_has_an_option_and_the_other_way_round():
-    not_configuration = {"output", "overwrite", "config", "quiet", "verbose"}
+    not_configuration = {"output", "overwrite", "config", "quiet", "verbose", "serve", "publish"}
     run = {f.name for f in fields(RunConfig)} - {"tracker", "freeze"}
     tracker = {"max_age", "n_init", "max_cosine_distance", "min_iou", "max_iou_distance", "budget"}
     freeze = {f"freeze:{name}" for name in FREEZE}

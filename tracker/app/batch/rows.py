@@ -77,6 +77,7 @@ class Gather:
 
     def __init__(self) -> None:
         self._parts: list[Rows] = []
+        self.warnings: list[str] = []
         self.frames = 0
 
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:

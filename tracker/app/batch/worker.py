@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tracker.app.batch.plan import Part
@@ -79,7 +80,7 @@ def track_part(config: RunConfig, part: Part, own: Models | None = None) -> Trac
     began = time.perf_counter()
     gather = Gather()
 
-    def viewers(info: SourceInfo, names: Sequence[str]) -> list[Gather]:
+    def viewers(info: SourceInfo, names: Sequence[str], folder: Path | None) -> list[Gather]:
         return [gather]
 
     count = None if part.last is None else (part.last - part.start) // config.stride + 1

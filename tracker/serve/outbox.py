@@ -1,0 +1,102 @@
+"""Events that wait to be sent, on disk: a broker that is away, or a run that ends, loses none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import OutputError
+
+ROOM = 200_000
+"""Events that may wait, some 60 MB: a day of a busy crossing. Beyond that the oldest are dropped, and it is said."""
+
+
+class Outbox:
+    """A queue in a file, first in, first out; an event leaves it when it was delivered.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what an earlier run could not deliver is in it.
+    room : int
+        Events that may wait.
+
+    Attributes
+    ----------
+    dropped : int
+        Events that found no room, or could not be written.
+    error : str
+        What the disk said last; empty while it works.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be opened, or is no such queue.
+    """
+
+    def __init__(self, path: Path, room: int = ROOM) -> None:
+        self.path, self._room = path, room
+        self.dropped, self.error = 0, ""
+        self._lock = threading.Lock()
+        self.changed = threading.Event()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.execute("CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY, event TEXT)")
+            self._waiting = int(self._base.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+        except (sqlite3.Error, OSError) as e:
+            raise OutputError(
+                f"{path}: cannot hold events that wait ({e}); remove it, or choose another --output folder"
+            ) from None
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def put(self, event: dict[str, Any]) -> None:
+        """Append an event; the oldest makes room. Never raises: the run goes on without what cannot be kept."""
+        with self._lock:
+            try:
+                if self._waiting >= self._room:
+                    self._base.execute("DELETE FROM outbox WHERE number = (SELECT MIN(number) FROM outbox)")
+                    self._waiting -= 1
+                    self.dropped += 1
+                self._base.execute("INSERT INTO outbox (event) VALUES (?)", (json.dumps(event, ensure_ascii=False),))
+                self._waiting += 1
+                self.error = ""
+            except sqlite3.Error as e:
+                self.dropped += 1
+                self.error = str(e)
+        self.changed.set()
+
+    def first(self, count: int) -> list[tuple[int, dict[str, Any]]]:
+        """The oldest events with their numbers; they stay."""
+        with self._lock:
+            try:
+                found = self._base.execute("SELECT number, event FROM outbox ORDER BY number LIMIT ?", (count,))
+                rows = found.fetchall()
+            except sqlite3.Error as e:
+                self.error = str(e)
+                return []
+        return [(int(number), json.loads(event)) for number, event in rows]
+
+    def delivered(self, number: int) -> None:
+        """Events up to this number were delivered."""
+        with self._lock:
+            try:
+                done = self._base.execute("DELETE FROM outbox WHERE number <= ?", (number,)).rowcount
+                self._waiting -= done
+            except sqlite3.Error as e:
+                self.error = str(e)
+
+    def close(self) -> None:
+        """Close the file; it is removed where nothing waits."""
+        with self._lock:
+            self._base.close()
+            if not self._waiting:
+                for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
+                    self.path.with_name(name).unlink(missing_ok=True)
