@@ -15,6 +15,8 @@ SPACING_S = 0.03
 SAMPLES = 36
 SHORTEST_S = 0.2
 """Least seconds between the first and the last sample of a measurement."""
+SAME_SHAPE = 0.08
+"""Largest relative difference of a box's width by height from the usual one of its track."""
 STEP_M = 0.5
 """A way is measured in steps of at least this length, so that the trembling of boxes adds none."""
 BORDER = 1.5
@@ -43,7 +45,8 @@ class GroundPlane:
     def columns(self) -> Columns:
         """The latest samples of a track's way in metres, how many there were, and how far and how long it went."""
         return {
-            "sample_s": ((SAMPLES,), -np.inf), "sample_m": ((SAMPLES, 2), 0.0), "samples": ((), 0),
+            "sample_s": ((SAMPLES,), -np.inf), "sample_m": ((SAMPLES, 2), 0.0), "shape": ((SAMPLES,), 1.0),
+            "samples": ((), 0),
             "anchor_m": ((2,), np.nan), "metres": ((), 0.0), "measured_s": ((), 0.0), "anchor_s": ((), 0.0),
         }  # fmt: skip
 
@@ -71,6 +74,7 @@ class GroundPlane:
         due = time_s - memory["sample_s"][rows, (count - 1) % SAMPLES] >= SPACING_S
         at, slot = rows[due], count[due] % SAMPLES
         memory["sample_s"][at, slot], memory["sample_m"][at, slot] = time_s, places[due]
+        memory["shape"][at, slot] = ((xyxy[:, 2] - xyxy[:, 0]) / (xyxy[:, 3] - xyxy[:, 1]))[good][due]
         memory["samples"][at] += 1
         self._walk(memory, rows, places, time_s)
 
@@ -90,11 +94,19 @@ class GroundPlane:
             return None
         times, places = memory["sample_s"][row], memory["sample_m"][row]
         near = np.abs(times - time_s) <= WINDOW_S
-        if near.sum() < 3 or np.ptp(times[near]) < SHORTEST_S:
+        # What hides a part of an object shifts its foot point: samples of another shape than most are left out.
+        usual = np.median(memory["shape"][row][np.isfinite(times)]) if near.any() else 1.0
+        whole = near & (np.abs(memory["shape"][row] / usual - 1) <= SAME_SHAPE)
+        near = whole if _enough(times[whole]) else near
+        if not _enough(times[near]):
             return None
         t = times[near] - times[near].mean()
         velocity = t @ (places[near] - places[near].mean(axis=0)) / (t @ t)
         return float(np.hypot(*velocity)) * UNITS[self.unit]
+
+
+def _enough(times: np.ndarray) -> bool:
+    return len(times) >= 3 and float(np.ptp(times)) >= SHORTEST_S
 
 
 def homography(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Commands on finished runs: `count`, `report`, `export`."""
+"""Commands beside `run`: `count`, `report` and `export` on finished runs, and `scene`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from tracker.answers.clock import Clock, parse_interval
 from tracker.answers.engine import INTERVAL_S
 from tracker.answers.scene import Scene, SceneOptions, Size, read_scene
+from tracker.app import draw_scene
 from tracker.errors import SourceError
 
 
@@ -81,11 +82,12 @@ def add_commands(commands: Any, scene_options: Any) -> None:
         "report", help="write report.html again", description="Write report.html from a run's tables and pictures."
     )  # fmt: skip
     report.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
+    draw_scene.add_command(commands)
 
 
 def main(given: dict[str, Any]) -> int:
     """Run one of the commands; raises TrackerError."""
-    return {"count": _count, "report": _report}[given["command"]](given)
+    return {"count": _count, "report": _report, "scene": draw_scene.main}[given["command"]](given)
 
 
 def _report(given: dict[str, Any]) -> int:

@@ -1,0 +1,149 @@
+"""The drawn `crossing` scene: crossings, speeds and dwell against the ways that its actors were given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracker import DeepSort, Detections
+from tracker.answers.engine import Answers
+from tracker.answers.scene import Ground, Line, Scene, Zone
+from videos.crossing import FPS, VISIBLE, Actor, cast, scene
+
+SIZE = (640, 360)
+FRAMES = 400
+NAMES = ("pedestrian", "car")
+METRES = (32.0, 12.0)
+"""Sides of the ground that the picture's lower part shows."""
+TOP, BOTTOM = 0.38, 0.995
+
+LINES = (
+    Line("left", np.array([[0.25, 0.37], [0.25, 0.995]]), ("west", "east")),
+    Line("right", np.array([[0.66, 0.37], [0.72, 0.995]]), ("west", "east")),
+)
+ZONE = Zone("square", np.array([[0.2, 0.37], [0.38, 0.37], [0.38, 0.995], [0.2, 0.995]]))
+GROUND = Ground(np.array([[0.02, TOP], [0.98, TOP], [0.98, BOTTOM], [0.02, BOTTOM]]), METRES)
+SCENE = Scene(lines=LINES, zones=(ZONE,), ground=GROUND)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One seed: crossings by line, direction and class; errors of speeds (shares) and of dwell (seconds)."""
+
+    seed: int
+    true: Counter[tuple[str, str, str]]
+    counted: Counter[tuple[str, str, str]]
+    speed_errors: list[float]
+    dwell_errors: list[float]
+    visits: tuple[int, int]
+
+
+def drawn(seed: int, frames: int = FRAMES) -> Drawn:
+    """Track the exact boxes of a scene's visible actors and compare what is answered with their ways."""
+    actors = {a.id: a for a in cast(seed)}
+    tracker = DeepSort(class_names=NAMES)
+    answers = Answers(SCENE, SIZE, NAMES)
+    crossings, visits = [], []
+    nearest: dict[int, Counter[int]] = {}
+    for t, (_, rows) in enumerate(scene(frames, seed, *SIZE)):
+        seen = [r for r in rows if r.visibility >= VISIBLE]
+        boxes = np.array([[r.left, r.top, r.left + r.width, r.top + r.height] for r in seen], float).reshape(-1, 4)
+        classes = np.array([NAMES.index(actors[r.id].look.kind) for r in seen], int)
+        tracks = tracker.update(Detections(boxes, None, classes), time_s=t / FPS, frame_size=SIZE).written
+        for number, row in zip(tracks.id.tolist(), tracks.detection_index.tolist(), strict=True):
+            if row >= 0:
+                nearest.setdefault(number, Counter())[seen[row].id] += 1
+        events = answers.update(tracks, t / FPS)
+        crossings += events.crossings
+        visits += events.visits
+    events = answers.finish((frames - 1) / FPS)
+    crossings, visits = crossings + events.crossings, visits + events.visits
+    who = {number: actors[votes.most_common(1)[0][0]] for number, votes in nearest.items()}
+    speeds = [abs(c.speed / _speed(who[c.id]) - 1) for c in crossings if c.speed is not None]
+    whole = [v for v in visits if v.begun and v.ended]
+    everyone = list(actors.values())
+    stays = {kind: [s for a in everyone if a.look.kind == kind for s in _stays(a, frames)] for kind in NAMES}
+    dwell = [_dwell_error(stays[v.class_name], v.entered_s, v.left_s) for v in whole]
+    counted = Counter((c.line, c.direction, c.class_name) for c in crossings)
+    visited = (sum(map(len, stays.values())), len(whole))
+    return Drawn(seed, true_crossings(everyone, frames), counted, speeds, dwell, visited)
+
+
+def _place(actor: Actor, t: float) -> np.ndarray:
+    """Feet between two frames, pixels."""
+    (x0, y0, _), (x1, y1, _) = actor.at(int(t)), actor.at(int(t) + 1)
+    part = t - int(t)
+    return np.array([(x0 + (x1 - x0) * part) * SIZE[0], (y0 + (y1 - y0) * part) * SIZE[1]])
+
+
+def true_crossings(actors: list[Actor], frames: int) -> Counter[tuple[str, str, str]]:
+    """Where the feet of actors cut the lines."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for actor in actors:
+        way = np.array([_place(actor, t) for t in range(frames)])
+        for line in LINES:
+            a, b = line.points * SIZE
+            along = b - a
+            side = np.sign(along[0] * (way[:, 1] - a[1]) - along[1] * (way[:, 0] - a[0]))
+            for t in np.flatnonzero(side[1:] * side[:-1] < 0).tolist():
+                share = float((way[t] - a) @ along / (along @ along))
+                if 0 <= share <= 1:
+                    found[line.name, line.directions[0 if side[t + 1] > 0 else 1], actor.look.kind] += 1
+    return found
+
+
+def _speed(actor: Actor) -> float:
+    """Kilometres per hour while it walks."""
+    (x0, y0), (x1, y1) = actor.start, actor.end
+    metres = np.hypot((x1 - x0) / 0.96 * METRES[0], (y1 - y0) / (BOTTOM - TOP) * METRES[1])
+    return float(metres / (actor.frames / FPS) * 3.6)
+
+
+def _inside(actor: Actor, t: float) -> bool:
+    (left, top), (right, bottom) = ZONE.points[0] * SIZE, ZONE.points[2] * SIZE
+    x, y = _place(actor, t)
+    return bool(left <= x <= right and top <= y <= bottom)
+
+
+def _stays(actor: Actor, frames: int) -> list[tuple[float, float]]:
+    """Stays in the zone from border to border, seconds, by steps of a tenth of a frame."""
+    times = np.arange(0, frames - 1, 0.1)
+    inside = np.array([_inside(actor, t) for t in times])
+    change = np.flatnonzero(np.diff(inside.astype(int)))
+    starts, ends = change[~inside[change]], change[inside[change]]
+    pairs = []
+    for start in starts.tolist():
+        later = ends[ends > start]
+        if len(later):
+            pairs.append((float(times[start]) / FPS, float(times[int(later[0])]) / FPS))
+    return pairs
+
+
+def _dwell_error(stays: list[tuple[float, float]], entered_s: float, left_s: float) -> float:
+    """Difference in length to the true stay that a visit shares most time with; infinite where there is none."""
+    shared = [(min(e, left_s) - max(s, entered_s)) / (max(e, left_s) - min(s, entered_s)) for s, e in stays]
+    if not shared or max(shared) <= 0:
+        return float("inf")
+    start, end = stays[int(np.argmax(shared))]
+    return abs((end - start) - (left_s - entered_s))
+
+
+def report(seeds: int) -> dict[str, Any]:
+    """Print and return the figures of all seeds."""
+    runs = [drawn(seed) for seed in range(seeds)]
+    exact = sum(r.true == r.counted for r in runs)
+    for r in runs:
+        if r.true != r.counted:
+            print(f"drawn seed {r.seed}: missed {dict(r.true - r.counted)}, too many {dict(r.counted - r.true)}")
+    speeds, dwell = (np.array([e for r in runs for e in getattr(r, name)]) for name in ("speed_errors", "dwell_errors"))
+    found: dict[str, Any] = {
+        "seeds": seeds, "exact": exact, "crossings": sum(r.true.total() for r in runs),
+        "speeds": len(speeds), "speed_median": float(np.median(speeds)), "speed_p95": float(np.quantile(speeds, 0.95)),
+        "dwells": len(dwell), "dwell_within_a_frame": float((dwell <= 1 / FPS + 1e-9).mean()),
+        "dwell_worst_s": float(dwell.max()), "visits": [sum(r.visits[k] for r in runs) for k in (0, 1)],
+    }  # fmt: skip
+    print("drawn:", ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items()))
+    return found
