@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracker.answers.scene import Line, Scene, Size, read_scene
+from tracker.app.run_folder import RunFolder
 from tracker.errors import SourceError
 
 
@@ -79,8 +80,6 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
 
     folder = Path(text)
     if (folder / "tracks.csv").is_file():
-        from tracker.app.afterwards import RunFolder
-
         run = RunFolder.open(folder)
         picture = cv2.imread(str(folder / "background.jpg")) if (folder / "background.jpg").is_file() else None
         if picture is None:

@@ -1,0 +1,63 @@
+"""A finished run, as its folder tells."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker.answers.clock import Clock, parse_start
+from tracker.answers.scene import Size
+from tracker.errors import SourceError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A finished run, as its folder tells.
+
+    Attributes
+    ----------
+    path : Path
+    summary : dict
+        What `summary.json` holds.
+    size : (int, int)
+        Width and height of the frames, pixels.
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    size: Size
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Read what a run left; raises SourceError where it is no run's folder, or one of a version that is too old."""
+        wanted = "expected the folder of a finished run, as python -m tracker run writes it"
+        if not (path / "tracks.csv").is_file():
+            raise SourceError(f"{path}: holds no tracks.csv; {wanted}")
+        try:
+            summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+            width, height = (int(v) for v in summary["size"])
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+            raise SourceError(f"{path}: its summary.json does not tell the size of the frames; {wanted}") from None
+        if min(width, height) < 1:
+            raise SourceError(f"{path}: frames of {width}x{height} pixels; {wanted}")
+        return cls(path, summary, (width, height))
+
+    def clock(self, start_time: str | None) -> Clock:
+        """As given now, else as the run knew it."""
+        if start_time is not None:
+            return Clock(*parse_start(start_time), source="--start-time")
+        told = self.summary.get("start_time")
+        if not isinstance(told, str):
+            return Clock()
+        start, offset = parse_start(told)
+        zone = self.summary.get("time_zone")
+        named = parse_start(f"{told} {zone}")[1] if isinstance(zone, str) and zone else offset
+        source = str(self.summary.get("start_time_from") or "")
+        return Clock(start, named, source, bool(self.summary.get("start_time_guessed")))
+
+    def seconds(self, key: str) -> float | None:
+        """A number of seconds of the summary; None where it holds none."""
+        value = self.summary.get(key)
+        return float(value) if isinstance(value, int | float) else None
