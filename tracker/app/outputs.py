@@ -22,7 +22,7 @@ from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
 from tracker.video.draw import Painter
 from tracker.video.sinks import CsvSink, MotSink, WindowSink
-from tracker.video.writer import VideoSink
+from tracker.video.writer import NoVideoError, VideoSink
 
 FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml", *WRITTEN)
 
@@ -211,7 +211,13 @@ class StreamOutput:
         self._rows.append(MotSink(self.folder / "tracks.txt"))
         self._rows.append(CsvSink(self.folder / "tracks.csv", self._names))
         if self._video_wanted:
-            self._video = VideoSink(self.folder / "tracks.mp4", self._info.size, self._info.fps)
+            try:
+                self._video = VideoSink(
+                    self.folder / "tracks.mp4", self._info.size, self._info.fps, pixel_aspect=self._info.pixel_aspect
+                )
+            except NoVideoError as e:
+                self._video_wanted = False
+                self.warnings.append(f"{e}; the run goes on without it")
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Finish every file, the others too where one fails.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol, Self
 
 import numpy as np
@@ -28,6 +29,9 @@ class SourceInfo:
     """True for cameras and network streams: the newest frame wins."""
     pixels: bool = True
     """False for a MOT sequence whose images are missing: frames hold no image."""
+
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel by its height, as it is shown; boxes are in stored pixels whatever it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", path_component(self.name))

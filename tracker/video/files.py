@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,8 @@ from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.mot import SequenceInfo, read_seqinfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
+from tracker.video.containers import MOST_FPS, believed_rate, cut_off, local, pick_stream, without_index
+from tracker.video.pictures import GreyRange, Pages
 from tracker.video.timeline import read_timeline
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
@@ -53,10 +57,11 @@ class FrameRange:
 
 
 def sorted_images(paths: Any) -> list[Path]:
-    """The images among paths, in the order of the numbers in their names (frame2 before frame10)."""
+    """The images among paths, folder by folder, ordered by the numbers in their names (frame2 before frame10)."""
 
     def key(path: Path) -> list[tuple[int, int, str]]:
-        return [(0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.findall(r"\d+|\D+", path.name)]
+        text = f"{path.parent}/\0{path.name}"
+        return [(0, int(t), "") if t.isdecimal() else (1, 0, t) for t in re.findall(r"\d+|\D+", text)]
 
     return sorted((p for p in paths if p.suffix.lower() in IMAGES and not p.name.startswith(".")), key=key)
 
@@ -131,14 +136,18 @@ class VideoFile(FrameSource):
 
         self._path, self._span, self._av = path, span, av
         self._broken, self._first_broken = 0, 0
+        self._grey: GreyRange | None = None
         try:
-            self._container = container or av.open(path, metadata_errors="replace")
+            self._container = container or av.open(local(path), metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as e:
-            raise SourceError(f"{path}: not a video that can be read ({_reason(e)})") from None
-        if not self._container.streams.video:
+            raise self._unreadable(_reason(e)) from None
+        self._stream, choice = pick_stream(self._container)
+        if self._stream is None:
             self._container.close()
-            raise SourceError(f"{path}: holds no video stream; expected a video file")
-        self._stream = self._container.streams.video[0]
+            raise SourceError(f"{path}: {choice}; expected a video file")
+        if choice:
+            self.warnings.append(f"{path} {choice}")
+        self._is_file = container is None
         self._stream.thread_type = "AUTO"
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._decoded = self._decode()
@@ -151,9 +160,11 @@ class VideoFile(FrameSource):
         if head is None:
             self._container.close()
             raise SourceError(f"{path}: no frame can be read; the file is empty, broken or of an unknown codec")
-        rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self._rate = rate if 0 < rate <= 1000 else 25.0
-        self._frames, self._ahead = self._numbered(head), deque[tuple[int, float, Any]]()
+        first = [head, *(f for f in (next(self._decoded, None) for _ in range(2)) if f is not None)]
+        self._rate, self._clock_believed = believed_rate(self._stream, [f.time for f in first])
+        if not self._clock_believed:
+            self.warnings.append(self._disbelief())
+        self._frames, self._ahead = self._numbered(first), deque[tuple[int, float, Any]]()
         height, width = self._image(head).shape[:2]
         self._expected = self._count()
         self.info = SourceInfo(
@@ -162,11 +173,33 @@ class VideoFile(FrameSource):
             self._rate / span.stride,
             span.count(self._expected),
             live=False,
+            pixel_aspect=self._pixel_aspect(head),
         )
+
+    def _unreadable(self, reason: str) -> SourceError:
+        if without_index(Path(self._path)):
+            reason = (
+                "its index, moov, is missing: the recording was cut off or the download is incomplete; copy the file "
+                "again, or rebuild the index with a repair tool such as untrunc"
+            )
+        return SourceError(f"{self._path}: not a video that can be read ({reason})")
+
+    def _disbelief(self) -> str:
+        return (
+            f"{self._path}: its times imply more than {MOST_FPS:g} frames per second and are not believed: "
+            f"{self._rate:g} are assumed"
+        )
+
+    def _pixel_aspect(self, frame: Any) -> Fraction:
+        """Width of a pixel by its height, as it is shown."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        if not Fraction(1, 100) < aspect < 100:
+            return Fraction(1)
+        return 1 / aspect if round(getattr(frame, "rotation", 0) / 90) % 2 else Fraction(aspect)
 
     def _seek(self) -> Any:
         """The first frame after a jump to close before the first one wanted; None: read from the start."""
-        timeline = read_timeline(self._path)
+        timeline = read_timeline(self._path, self._stream.index)
         point = timeline.before(self._span.start) if timeline is not None else None
         if timeline is None or point is None:
             return None
@@ -219,13 +252,21 @@ class VideoFile(FrameSource):
             yield from frames
 
     def _image(self, frame: Any) -> np.ndarray:
-        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+        image = self._pixels(frame)
         turns = round(getattr(frame, "rotation", 0) / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
+    def _pixels(self, frame: Any) -> np.ndarray:
+        if frame.format.name.startswith("gray16"):
+            if self._grey is None:
+                self._grey = GreyRange()
+            return self._grey.eight_bits(self._reformatter.reformat(frame, format="gray16le").to_ndarray())
+        image: np.ndarray = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+        return image
+
     def _time(self, frame: Any) -> float:
         """Seconds since the first frame by the container, by the frame rate where it is silent or runs backwards."""
-        pts = frame.time
+        pts = frame.time if self._clock_believed else None
         if pts is not None and self._first_pts is None:
             self._first_pts = pts
         time_s = pts - self._first_pts if pts is not None and self._first_pts is not None else -1.0
@@ -234,12 +275,11 @@ class VideoFile(FrameSource):
         self._last_time = max(time_s, 0.0)
         return self._last_time
 
-    def _numbered(self, head: Any) -> Iterator[tuple[int, float, Any]]:
-        """Number, time in seconds and picture of every frame from `head` on, each decoded once."""
-        while head is not None:
+    def _numbered(self, first: list[Any]) -> Iterator[tuple[int, float, Any]]:
+        """Number, time in seconds and picture of the first frames and all that follow, each decoded once."""
+        for picture in chain(first, self._decoded):
             self._index += 1
-            yield self._index, self._time(head), head
-            head = next(self._decoded, None)
+            yield self._index, self._time(picture), picture
 
     def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
         """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
@@ -281,9 +321,11 @@ class VideoFile(FrameSource):
                 f"{self._path}: {self._broken} broken packets skipped, the first after frame {self._first_broken}"
             )
             self._broken = 0
-        if self._expected and self._index < self._expected - max(2, 0.03 * self._expected):
+        # Only the file's own structure tells: rates vary, edit lists trim, and headers promise what they like.
+        if self._is_file and cut_off(Path(self._path)):
+            of = f" of {self._expected}" if self._expected and self._expected > self._index else ""
             self.warnings.append(
-                f"{self._path} breaks off after frame {self._index} of {self._expected}: everything before was tracked"
+                f"{self._path} breaks off after frame {self._index}{of}: everything before was tracked"
             )
         if self._index < self._span.start:
             self.warnings.append(f"{self._path} has {self._index} frames, fewer than --start {self._span.start}")
@@ -310,10 +352,14 @@ class ImageFiles(FrameSource):
         length: int | None = None,
     ) -> None:
         super().__init__()
-        self._paths, self._span, self._fps, self._where = paths, span, fps, where
+        self._span, self._fps, self._where = span, fps, where
         self._bad: list[Path] = []
         self._read: dict[int, np.ndarray] = {}
-        found_at = next((index for index in range(1, len(paths) + 1) if self._image(index) is not None), None)
+        self._pages = Pages(paths)
+        count = len(self._pages)
+        if self._pages.warning:
+            self.warnings.append(self._pages.warning)
+        found_at = next((index for index in range(1, count + 1) if self._image(index) is not None), None)
         if found_at is None:
             found = f"none of its {len(paths)} images can be read" if paths else f"no images ({', '.join(IMAGES)})"
             raise SourceError(
@@ -322,17 +368,17 @@ class ImageFiles(FrameSource):
         if length is not None and length != len(paths):
             self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")
         height, width = self._read[found_at].shape[:2]
-        self.info = SourceInfo(name, (width, height), fps / span.stride, span.count(len(paths)), live=False)
+        self.info = SourceInfo(name, (width, height), fps / span.stride, span.count(count), live=False)
 
     def _image(self, index: int) -> np.ndarray | None:
         """The image of a frame, kept until the run comes to it; None where it cannot be read."""
-        if index not in self._read and (image := cv2.imread(str(self._paths[index - 1]))) is not None:
+        if index not in self._read and (image := self._pages.read(index - 1)) is not None:
             self._read[index] = image
         return self._read.get(index)
 
     def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
         """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
-        indices = range(self._span.start, len(self._paths) + 1)[: max(1, round(seconds * self._fps))]
+        indices = range(self._span.start, len(self._pages) + 1)[: max(1, round(seconds * self._fps))]
         return [
             Frame(index, (index - 1) / self._fps, self._at_size(image), self.info.size)
             for index in indices[:: max(1, len(indices) // count)][:count]
@@ -340,14 +386,14 @@ class ImageFiles(FrameSource):
         ]
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, path in enumerate(self._paths, 1):
+        for index in range(1, len(self._pages) + 1):
             if self._span.over(index):
                 break
             if not self._span.wants(index):
                 continue
             image = self._image(index)
             if image is None:
-                self._bad.append(path)
+                self._bad.append(self._pages.path(index - 1))
                 continue
             del self._read[index]
             yield Frame(index, (index - 1) / self._fps, self.fit(image, index), self.info.size)
@@ -404,7 +450,7 @@ def creation_time(path: Path) -> datetime | None:
     import av
 
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(local(path), metadata_errors="replace") as container:
             told = container.metadata.get("creation_time", "")
         when = datetime.fromisoformat(told)
     except (av.FFmpegError, OSError, ValueError):

@@ -14,6 +14,9 @@ from tracker.errors import SourceError
 from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
 from tracker.video.live import open_live
 
+PRINTF = re.compile(r"(%0?\d*d)")
+"""A frame's number in a name, as FFmpeg and OpenCV write it."""
+
 
 def open_source(
     text: str, span: FrameRange | None = None, *, reconnect_s: float = 30.0, transport: str = "tcp"
@@ -39,11 +42,24 @@ def open_source(
         return VideoFile(str(path), path.stem, span)
     if text.isdecimal() or Address.parse(text):
         return open_live(text, span, reconnect_s=reconnect_s, transport=transport)
-    if glob.has_magic(text):
-        found = [Path(p) for p in glob.glob(str(path), recursive=True)]
-        stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ") or path.parent.resolve().name
-        return ImageFiles(sorted_images(found), stem, span, where=f"pattern {text}")
+    if glob.has_magic(text) or PRINTF.search(path.name):
+        return _pattern(text, path, span)
     raise SourceError(
         f"{text}: no such file or folder; expected a video file, a camera index, an rtsp:// or http:// address, "
         "a folder or pattern of images, or a MOT sequence folder"
     )
+
+
+def _pattern(text: str, path: Path, span: FrameRange) -> Source:
+    """The images that a pattern names: `*`, `?`, `[...]`, or a number as C writes it, such as `%05d`."""
+    numbered = None
+    if PRINTF.search(path.name):
+        name = "".join(r"\d+" if PRINTF.fullmatch(t) else re.escape(t) for t in PRINTF.split(path.name))
+        numbered = re.compile(name)
+        path = path.with_name(PRINTF.sub("*", path.name))
+    found = [Path(p) for p in glob.glob(str(path), recursive=True)]
+    if numbered is not None:
+        found = [p for p in found if numbered.fullmatch(p.name)]
+    stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ")
+    folder = next((p for p in path.parents if not glob.has_magic(p.name)), path.parent)
+    return ImageFiles(sorted_images(found), stem or folder.resolve().name, span, where=f"pattern {text}")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.video.containers import local, pick_stream
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -42,7 +44,7 @@ class Timeline:
         return seconds
 
 
-def read_timeline(path: str) -> Timeline | None:
+def read_timeline(path: str, number: int | None = None) -> Timeline | None:
     """The timeline of a video file; None where it cannot be relied upon.
 
     That is where packets have no times, share one, or are damaged: then only decoding tells which frame is which.
@@ -52,8 +54,10 @@ def read_timeline(path: str) -> Timeline | None:
     pts: list[int] = []
     keys: list[int] = []
     try:
-        with av.open(path, metadata_errors="replace") as container:
-            stream = container.streams.video[0]
+        with av.open(local(path), metadata_errors="replace") as container:
+            stream = pick_stream(container)[0] if number is None else container.streams[number]
+            if stream is None:
+                return None
             base = float(stream.time_base or 0)
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:

@@ -15,6 +15,10 @@ from tracker.core.files import create, failed, is_under, part_of, write_all
 from tracker.errors import OutputError
 
 
+class NoVideoError(OutputError):
+    """A video that cannot be written, whatever is free on the disk: the codec is missing or knows no such size."""
+
+
 class VideoSink:
     """`tracks.mp4`: H.264 with the source's times.
 
@@ -33,7 +37,9 @@ class VideoSink:
 
     CLOCK = 90_000
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, threads: int = 1, pixel_aspect: Fraction = Fraction(1)
+    ) -> None:
         import av
 
         self.path, self._size, self._av = path, size, av
@@ -46,8 +52,8 @@ class VideoSink:
             self._container = av.open(self._file, "w", format="mp4", options=options)
             self._stream = self._container.add_stream("libx264", rate=max(1, round(fps)))
         except (av.FFmpegError, ValueError, OSError) as e:
-            self._file.close()
-            raise OutputError(f"{path}: no H.264 video can be written ({e}); use --no-video") from None
+            self._file.close(keep=False)
+            raise NoVideoError(f"{path}: no H.264 video can be written ({e}); use --no-video") from None
         stream: Any = self._stream
         stream.width, stream.height = size[0] + size[0] % 2, size[1] + size[1] % 2
         stream.pix_fmt = "yuv420p"
@@ -55,6 +61,18 @@ class VideoSink:
         stream.codec_context.gop_size = max(1, min(60, round(fps)))
         stream.codec_context.thread_count = threads
         stream.options = {"preset": "ultrafast", "crf": "27", "bf": "0", "x264-params": "colormatrix=smpte170m"}
+        if pixel_aspect != 1:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        try:
+            stream.codec_context.open()
+        except (av.FFmpegError, ValueError, OSError):
+            with suppress(av.FFmpegError, OSError):
+                self._container.close()
+            self._file.close(keep=False)
+            raise NoVideoError(
+                f"{path}: H.264 cannot hold frames of {size[0]}x{size[1]}: its limit is 16384 pixels a side, and fewer "
+                "where frames are large; --no-video leaves the video out"
+            ) from None
 
     def write_image(self, image: np.ndarray, time_s: float) -> None:
         """Append a uint8 (H,W,3) BGR image shown from `time_s` on; raises OutputError when the disk is full."""

@@ -1,0 +1,112 @@
+"""Picture files: one or many pages, 8 to 16 bits, of any name; what cannot be read is None, never an exception."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+PIXELS = 1 << 28
+"""Most of a picture, 16384 x 16384: a small file can promise any number."""
+PAGE_BYTES = 1_500_000_000
+"""Most of an animation's frames together, which OpenCV decodes at once."""
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras use of a 16-bit file."""
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))
+
+
+def read_picture(path: Path) -> np.ndarray | None:
+    """The first page, (H,W,3) BGR of 8 or more bits; None where it cannot be read."""
+    try:
+        data = np.fromfile(path, np.uint8)  # OpenCV does not open names that are not UTF-8
+        return cv2.imdecode(data, FLAGS) if data.size else None
+    except (cv2.error, OSError, ValueError, MemoryError):
+        return None
+
+
+class GreyRange:
+    """Brings pictures of more than 8 bits to 8 by the range that the first ones use, the same for the whole run."""
+
+    def __init__(self, samples: Sequence[np.ndarray] = ()) -> None:
+        self._scale: float | None = None
+        if samples:
+            self._learn(samples)
+
+    def _learn(self, samples: Sequence[np.ndarray]) -> None:
+        most = max((float(np.nanmax(s)) for s in samples if s.size), default=0.0)
+        if samples[0].dtype.kind == "f":
+            self._scale = 255 / most if np.isfinite(most) and most > 0 else 1.0
+        else:
+            bits = next((b for b in DEPTHS if most < 1 << b), DEPTHS[-1])
+            self._scale = 2.0 ** (8 - bits)
+
+    def eight_bits(self, image: np.ndarray) -> np.ndarray:
+        """A picture as uint8 (H,W,3); greys get three channels."""
+        if image.dtype != np.uint8:
+            if self._scale is None:
+                self._learn([image])
+            with np.errstate(invalid="ignore"):
+                image = np.clip(np.nan_to_num(image * np.float32(self._scale or 1.0)), 0, 255).astype(np.uint8)
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
+
+
+class Pages:
+    """Pictures of files by number, from 0: one a file, or the pages of a single file that holds several.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        One picture each; of a single one, a many-page TIFF or an animation, every page is a picture.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self.warning = ""
+        self._pages: list[np.ndarray] | None = None
+        self._tiff = len(paths) == 1 and paths[0].suffix.lower() in (".tif", ".tiff")
+        self._count = self._counted() if len(paths) == 1 else len(paths)
+        step = max(1, self._count // 4)
+        samples = [s for k in range(0, self._count, step)[:5] if (s := self._raw(k)) is not None]
+        deep = [s for s in samples if s.dtype != np.uint8]
+        self._range = GreyRange([s for s in deep if s.dtype == deep[0].dtype]) if deep else GreyRange()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def path(self, number: int) -> Path:
+        """The file that holds a picture."""
+        return self.paths[number if len(self.paths) > 1 else 0]
+
+    def read(self, number: int) -> np.ndarray | None:
+        """A picture as uint8 (H,W,3) BGR; None where it cannot be read."""
+        image = self._raw(number)
+        return None if image is None else self._range.eight_bits(image)
+
+    def _counted(self) -> int:
+        first = read_picture(self.paths[0])
+        try:
+            count = int(cv2.imcount(str(self.paths[0]))) if first is not None else 1
+        except (cv2.error, UnicodeError):
+            return 1
+        if first is not None and count > 1 and not self._tiff and count * first.nbytes > PAGE_BYTES:
+            self.warning = f"{self.paths[0]}: {count} pages are too many to decode at once; only the first is read"
+            return 1
+        return max(1, count)
+
+    def _raw(self, number: int) -> np.ndarray | None:
+        if self._count == 1 or len(self.paths) > 1:
+            return read_picture(self.path(number))
+        try:
+            if self._tiff:
+                found = cv2.imreadmulti(str(self.paths[0]), start=number, count=1, flags=FLAGS)[1]
+                return found[0] if found else None
+            if self._pages is None:
+                self._pages = list(cv2.imreadmulti(str(self.paths[0]), flags=FLAGS)[1])
+            return self._pages[number] if number < len(self._pages) else None
+        except (cv2.error, IndexError, UnicodeError, MemoryError):
+            return None
