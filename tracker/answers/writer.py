@@ -14,6 +14,7 @@ import numpy as np
 from tracker.answers import pictures
 from tracker.answers.background import Background
 from tracker.answers.clock import Clock
+from tracker.answers.database import Database
 from tracker.answers.engine import INTERVAL_S, Answers
 from tracker.answers.events import Events
 from tracker.answers.files import TABLES, AnswerFiles, TrackRows, write_flows
@@ -28,8 +29,6 @@ PICTURES = ("background.jpg", "heatmap.png", "paths.png", "flows.png", "birds_ey
 WRITTEN = (*TABLES, *PICTURES, "scene.toml", "report.html")
 """Everything that answers may leave in a folder."""
 
-Sink = Callable[[Events], None]
-
 
 class AnswerWriter:
     """Feeds tracks to `Answers` and writes what comes out.
@@ -38,21 +37,23 @@ class AnswerWriter:
     ----------
     folder : where the files go; None: nowhere.
     scene, size, class_names, clock, interval_s : as of `Answers`.
-    sinks : are given the events of every frame, too.
+    database : is given every row and event, too.
     """
 
     def __init__(
         self, folder: Path | None, scene: Scene, size: Size, class_names: Sequence[str], *, clock: Clock | None = None,
-        interval_s: float = INTERVAL_S, sinks: Sequence[Sink] = (),
+        interval_s: float = INTERVAL_S, database: Database | None = None,
     ) -> None:  # fmt: skip
         self.answers = Answers(scene, size, class_names, clock=clock, interval_s=interval_s)
         self.overlay = Overlay(self.answers.counts, size)
         self.background = Background()
-        self._folder, self._sinks = folder, sinks
+        self._folder, self._database = folder, database
         self._files = AnswerFiles(folder, self.answers.counts) if folder is not None else None
 
-    def update(self, tracks: Tracks, time_s: float) -> Events:
+    def update(self, tracks: Tracks, time_s: float, frame_index: int) -> Events:
         """One more frame with its written tracks; raises OutputError when the disk is full."""
+        if self._database is not None:
+            self._database.write_tracks(frame_index, time_s, tracks)
         return self._pass_on(self.answers.update(tracks, time_s))
 
     def look(self, frame: Frame) -> None:
@@ -63,8 +64,8 @@ class AnswerWriter:
     def _pass_on(self, events: Events) -> Events:
         if self._files is not None:
             self._files.write(events)
-        for sink in self._sinks:
-            sink(events)
+        if self._database is not None:
+            self._database.write_events(events, self.answers.counts.clock)
         return events
 
     def close(self, last_s: float | None = None) -> None:
@@ -78,6 +79,8 @@ class AnswerWriter:
         steps: list[Callable[[], object]] = [lambda: self._pass_on(self.answers.finish(last_s))]
         if self._files is not None and self._folder is not None:
             steps += [self._files.close, partial(_write_scene, self._folder, self.answers.scene)]
+        if self._database is not None:
+            steps += [self._describe, self._database.close]
         for step in steps:
             try:
                 step()
@@ -85,6 +88,14 @@ class AnswerWriter:
                 errors.append(e)
         if errors:
             raise errors[0]
+
+    def _describe(self) -> None:
+        counts, size = self.answers.counts, self.answers.size
+        if self._database is not None:
+            self._database.describe(
+                {"width": size[0], "height": size[1], "start_time": counts.clock.text(0.0) or None,
+                 "first_s": counts.first_s, "last_s": counts.last_s}
+            )  # fmt: skip
 
     def illustrate(self, folder: Path) -> None:
         """Write the pictures: background, heat map, ways, flows with their table, and the ground from above.
@@ -188,13 +199,14 @@ def recount(
     interval_s: float,
     last_s: float | None,
     first_s: float | None,
-    sinks: Sequence[Sink] = (),
+    database: Path | None = None,
 ) -> AnswerWriter:
     """The answers of a finished run from its `tracks.csv`, as the run itself would have given them.
 
     Parameters
     ----------
     folder : of the run; its tables are written anew.
+    database : file to write all into, too.
     first_s, last_s : seconds of its first and last frame, which may hold no track; None: those of the tracks.
 
     Raises
@@ -204,10 +216,11 @@ def recount(
     """
     rows = TrackRows(folder / "tracks.csv")
     frames = list(rows)  # class names stand in the rows
-    writer = AnswerWriter(folder, scene, size, rows.class_names, clock=clock, interval_s=interval_s, sinks=sinks)
+    kept = Database(database, rows.class_names) if database is not None else None
+    writer = AnswerWriter(folder, scene, size, rows.class_names, clock=clock, interval_s=interval_s, database=kept)
     if first_s is not None:
         writer.answers.counts.reach(first_s)
-    for _, time_s, tracks in frames:
-        writer.update(tracks, time_s)
+    for frame_index, time_s, tracks in frames:
+        writer.update(tracks, time_s, frame_index)
     writer.close(last_s)
     return writer

@@ -12,6 +12,9 @@ from tracker.answers.scene import Scene, SceneOptions, read_scene
 from tracker.app import draw_scene
 from tracker.app.run_folder import RunFolder
 
+FORMATS = ("coco", "cvat", "parquet", "geojson")
+"""Those of `tracker.answers.export`, which is imported late."""
+
 
 def add_commands(commands: Any, scene_options: Any) -> None:
     """Add the parsers of all commands on finished runs."""
@@ -22,17 +25,23 @@ def add_commands(commands: Any, scene_options: Any) -> None:
     )  # fmt: skip
     count.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
     scene_options(count.add_argument_group("what is asked"))
+    count.add_argument("--database", metavar="FILE", type=Path, help="write all to a new SQLite file, too")
     count.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     report = commands.add_parser(
         "report", help="write report.html again", description="Write report.html from a run's tables and pictures."
     )  # fmt: skip
     report.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
+    export = commands.add_parser(
+        "export", help="write a run for other tools", description="Write a finished run in the format of another tool."
+    )
+    export.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
+    export.add_argument("--format", required=True, choices=FORMATS, help="coco, cvat, parquet or geojson")
     draw_scene.add_command(commands)
 
 
 def main(given: dict[str, Any]) -> int:
     """Run one of the commands; raises TrackerError."""
-    return {"count": _count, "report": _report, "scene": draw_scene.main}[given["command"]](given)
+    return {"count": _count, "report": _report, "export": _export, "scene": draw_scene.main}[given["command"]](given)
 
 
 def _report(given: dict[str, Any]) -> int:
@@ -41,6 +50,19 @@ def _report(given: dict[str, Any]) -> int:
 
     run = RunFolder.open(given["run"])
     tell(write_report(run.path, run.summary))
+    return 0
+
+
+def _export(given: dict[str, Any]) -> int:
+    from tracker.answers import export
+    from tracker.core.text import tell
+
+    run = RunFolder.open(given["run"])
+    own = run.path / "scene.toml"
+    scene = read_scene(own) if own.is_file() else Scene()
+    name = str(run.summary.get("source") or run.path.name)
+    frames = int(run.summary.get("frames") or 0)
+    tell(export.FORMATS[given["format"]](run.path, run.size, scene, name, frames))
     return 0
 
 
@@ -67,7 +89,7 @@ def _count(given: dict[str, Any]) -> int:
     interval_s = parse_interval(given["interval"]) if "interval" in given else run.seconds("interval_s") or INTERVAL_S
     writer = recount(
         run.path, _scene(run, given), run.size, clock=run.clock(given.get("start_time")), interval_s=interval_s,
-        first_s=run.seconds("first_s"), last_s=run.seconds("last_s"),
+        first_s=run.seconds("first_s"), last_s=run.seconds("last_s"), database=given.get("database"),
     )  # fmt: skip
     kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit")}
     summary = kept | writer.summary()

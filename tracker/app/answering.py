@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.answers.database import Database
 from tracker.answers.scene import Scene, SceneOptions, Size
 from tracker.answers.writer import AnswerWriter
 from tracker.app.config import RunConfig
 from tracker.core.interfaces import SourceInfo
+from tracker.errors import ConfigError
 from tracker.video.files import creation_time
 
 Say = Callable[[str], None]
@@ -48,6 +50,8 @@ def answer_writer(
     ConfigError : the scene, the interval or the start time makes no sense; now, not at the first frame.
     """
     scene, interval_s = scene_of(config, info.size), parse_interval(config.interval)
+    if config.database and Path(config.database).exists():
+        raise ConfigError(f"{config.database}: is there already; give another --database, or remove it")
     live = info.live and config.start_time is None
     clock = Clock() if live else clock_of(config.start_time, Path(text))
     if clock.guessed:
@@ -55,6 +59,7 @@ def answer_writer(
 
     def make() -> AnswerWriter:
         now = Clock(datetime.now(UTC), None, "wall clock") if live else clock
-        return AnswerWriter(folder, scene, info.size, class_names, clock=now, interval_s=interval_s)
+        database = Database(Path(config.database), class_names) if config.database else None
+        return AnswerWriter(folder, scene, info.size, class_names, clock=now, interval_s=interval_s, database=database)
 
     return make

@@ -72,6 +72,8 @@ class RunConfig:
     """Length of time by which is counted."""
     start_time: str | None = None
     """Time of the source's first frame; None: of its name or its container, or the wall clock for live sources."""
+    database: str | None = None
+    """SQLite file for tracks, crossings, visits and objects, of one source; None: none."""
     blur: str | None = None
     """Who is made unrecognisable in the video: person or all; None: nobody."""
     smooth: bool = False
@@ -112,6 +114,8 @@ class RunConfig:
             _choice("blur", self.blur, ("person", "all"))
         if self.unit is not None:
             _choice("unit", self.unit, tuple(UNITS))
+        if self.database is not None and len(self.sources) > 1:
+            raise ConfigError(f"database {self.database} is for one source; {len(self.sources)} were given")
         parse_interval(self.interval)
         if self.start_time is not None:
             parse_start(self.start_time)

@@ -76,6 +76,7 @@ def _output_options(group: Any) -> None:
     group.add_argument("--video", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--no-video", dest="video", action="store_false", help="write no tracks.mp4")
     group.add_argument("--show", action="store_true", help="show the frames in a window; q or Esc there ends the run")
+    group.add_argument("--database", metavar="FILE", help="write tracks, crossings and visits to a new SQLite file")
     group.add_argument("--blur", choices=("person", "all"), help="make people, or all objects, unrecognisable")
     group.add_argument("--serve", metavar="[HOST:]PORT", help="a live page with pictures, counts and health")
     group.add_argument(

@@ -170,7 +170,7 @@ class StreamOutput:
             if self.answers is None:
                 self.answers = self._make_answers()
             self.answers.look(frame)
-            return self.answers.update(tracks, frame.time_s)
+            return self.answers.update(tracks, frame.time_s, frame.index)
 
     def write(self, frame: Frame, tracks: Tracks, image: np.ndarray | None) -> None:
         """Write a frame's rows and, where it was drawn, its picture; nothing once closed."""
