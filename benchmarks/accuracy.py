@@ -22,7 +22,7 @@ from benchmarks import metrics, peers
 from benchmarks.footage import primer
 from tracker import DeepSort, Detections
 from tracker.core.boxes import xyxy_to_tlwh
-from tracker.core.mot import read_seqinfo
+from tracker.core.mot import read_rows, read_seqinfo
 from tracker.core.types import Frame
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import SourceError, TrackerError
@@ -180,7 +180,7 @@ def run_case(case: Case, args: argparse.Namespace, settings: dict[str, Any]) -> 
                 np.savetxt(path, np.column_stack([rows, np.ones(len(rows))]), "%d,%d,%.2f,%.2f,%.2f,%.2f,%g,-1,-1,-1")
         given = args.tracks / f"{case.name}.txt"
         if given.exists():
-            found[args.tracks.name] = np.loadtxt(given, delimiter=",", ndmin=2, usecols=range(6))
+            found[args.tracks.name] = read_rows(given, 6)
     found["oracle"] = metrics.oracle(case.truth, [xyxy_to_tlwh(d.xyxy) for d in case.frames])
     return {name: metrics.evaluate(case.truth, rows) for name, rows in found.items() if rows is not None}
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks import peers
 from tracker import DeepSort, Detections
+from tracker.core.vectors import unit_vectors
 
 WIDTH, HEIGHT = 1920, 1080
 DIMENSION = 128
@@ -86,7 +87,7 @@ def walk(objects: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, 
         c = np.vstack([centre[seen] + rng.normal(0, 1, (len(seen), 2)), rng.uniform(0, 1, (false, 2)) * limit])
         half = np.vstack([size[seen], size[rng.integers(0, objects, false)]]) / 2
         f = np.vstack([look[seen] + rng.normal(0, 0.3, (len(seen), DIMENSION)), rng.normal(size=(false, DIMENSION))])
-        f = (f / np.linalg.norm(f, axis=1, keepdims=True)).astype(np.float32)
+        f = unit_vectors(f).astype(np.float32)
         boxes = np.hstack([c - half, c + half]).astype(np.float32)
         yield boxes, rng.uniform(0.6, 1, len(boxes)).astype(np.float32), np.zeros(len(boxes), np.int32), f
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.vectors import unit_vectors
 from tracker.errors import BackendMissingError, EncoderError
 
 OURS = ("default", "colour")
@@ -85,7 +86,6 @@ def _anchor(name: str, path: Path) -> Encoder:
                 batch[i] = crop.transpose(2, 0, 1)
             out.append(run(batch)[0].reshape(ANCHOR_BATCH, -1)[: len(part)].copy())
         features = np.concatenate(out) if out else np.zeros((0, 1), np.float32)
-        unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit_vectors(features)
 
     return Encoder(name, encode, (height, width) if not imagenet else (256, 128))

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tracker.core.boxes import iou, tlwh_to_xyxy
-from tracker.core.mot import read_seqinfo
-from tracker.errors import BackendMissingError, SourceError
+from tracker.core.mot import read_rows, read_seqinfo
+from tracker.errors import BackendMissingError
 
 COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "FP", "FN")
 _PEDESTRIAN, _BYSTANDERS = 1, (2, 7, 8, 12)
@@ -45,20 +45,15 @@ def read_truth(folder: Path) -> Truth:
 
     Raises
     ------
-    SourceError
+    SourceError, DetectionsError
         A file is missing or is not in MOT format.
     """
     path = folder / "gt" / "gt.txt"
-    try:
-        rows = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as e:
-        raise SourceError(f"{path} cannot be read ({e}); expected rows frame,id,left,top,width,height,conf") from None
-    if rows.shape[1] < 7:
-        raise SourceError(f"{path} has {rows.shape[1]} columns; expected at least 7")
+    rows = read_rows(path, 10)
     sure = rows[:, 6] != 0
-    if rows.shape[1] >= 10:
+    if np.isfinite(rows[:, 9]).all():
         rows, counts, ignored = rows[sure], np.ones(sure.sum(), bool), np.zeros(sure.sum(), bool)
-    elif rows.shape[1] >= 8 and (rows[:, 7] == _PEDESTRIAN).any():
+    elif (rows[:, 7] == _PEDESTRIAN).any():
         counts, ignored = sure & (rows[:, 7] == _PEDESTRIAN), np.isin(rows[:, 7], _BYSTANDERS)
     else:
         counts, ignored = sure, ~sure

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tracker.core.classes import wanted_classes
+from tracker.core.mot import read_rows
 from tracker.core.types import Detections, Frame
-from tracker.errors import DetectionsError, DetectorError
 
 _NONE = Detections.empty()
 
@@ -45,7 +45,7 @@ class Precomputed:
         wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
         self.why = ""
-        rows = _read(Path(path))
+        rows = np.delete(read_rows(Path(path)), 1, axis=1)  # without the id
         xyxy = np.hstack([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]])
         # NaN boxes are dropped here, and their frame numbers with them, so that rows and frames stay in step.
         with np.errstate(invalid="ignore"):
@@ -75,29 +75,3 @@ class Precomputed:
     def close(self) -> None:
         """Free the rows."""
         self._by_frame.clear()
-
-
-def _read(path: Path) -> np.ndarray:
-    """Rows (R,6) float64: frame, left, top, width, height, score."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DetectorError(f"{path}: no such file; expected detections in MOT format") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DetectorError(f"{path}: cannot be read as text ({error}); expected detections in MOT format") from None
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        fields = line.split("," if "," in line else None)
-        try:
-            values = [float(v) for v in fields[:7]]
-        except ValueError:
-            values = []
-        if len(values) < 6 or not (values[0] >= 1 and values[0].is_integer()):
-            raise DetectionsError(
-                f"{path}, line {number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score "
-                "with a whole frame number from 1; mend or remove the line"
-            )
-        rows.append([values[0], *values[2:6], values[6] if len(values) > 6 else 1.0])
-    return np.array(rows, np.float64).reshape(-1, 6)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freeze.errors import FreezeError
+from tracker.core.files import no_model
 
 HEAD = 4096
 LIMIT = 2**31 - 1  # protocol buffers hold no more than this
@@ -107,7 +108,8 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
     if size == 0:
         return Kind("empty", "an empty file (0 bytes)", None, again + ", or train until a checkpoint is written")
     text = head.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head")) or b"<html" in text[:1024]:
+    instead = no_model(head)
+    if instead == "html":
         return Kind(
             "html",
             "an HTML web page, not a model: the download saved the page that links to the file",
@@ -116,7 +118,7 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
         )
     if text.startswith(b"<?xml"):
         return _xml(head)
-    if head.startswith(b"version https://git-lfs"):
+    if instead == "git-lfs":
         return Kind(
             "git-lfs",
             "a git-lfs pointer (a text file standing for the model), not the model itself",

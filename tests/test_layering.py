@@ -60,7 +60,7 @@ ALLOWED = {
     },
     "freeze.errors": {"tracker.errors"},
     "freeze.request": {"freeze.errors", "tracker.errors"},
-    "freeze.sniff": {"freeze.errors"},
+    "freeze.sniff": {"freeze.errors", "tracker.core"},
     "freeze.model": {"freeze.graph"},
     "freeze.job": {"freeze.errors", "freeze.graph", "freeze.model", "freeze.request"},
     "freeze.graph": {"freeze.errors", "tracker.core", "tracker.errors"},

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracker.core.files import model_bytes
 from tracker.core.graph_ops import REMEDY, listed, refused
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_tensorflow, parse_graph
 from tracker.errors import DetectorError, first_line
 
 
@@ -22,15 +22,10 @@ def read_graph(path: Path, *, unsafe: bool = False) -> Any:
     DetectorError
         The bytes are no GraphDef, hold no node, or operations beyond inference where `unsafe` does not allow them.
     """
-    data = model_bytes(path)
-    tf = import_tensorflow()
-    graph = tf.compat.v1.GraphDef()
     try:
-        graph.ParseFromString(data)
-    except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
-        raise DetectorError(f"{path}: not a frozen TensorFlow graph ({error}); expected a binary GraphDef") from None
-    if not graph.node:
-        raise DetectorError(f"{path}: a graph without nodes; expected a frozen TensorFlow detection graph")
+        graph = parse_graph(model_bytes(path))
+    except ValueError as error:
+        raise DetectorError(f"{path}: no frozen TensorFlow graph ({error}); expected a detection graph") from None
     if not unsafe and (found := refused(graph)):
         raise DetectorError(
             f"{path}: the graph holds operations that inference does not need, which may touch files: "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from freeze.errors import FreezeError, Log
 from freeze.model import Model
 from freeze.request import Request
 from freeze.sniff import expect, sniff
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_tensorflow, parse_graph
 from tracker.encoder.contract import sha256
 
 
@@ -19,25 +20,20 @@ def load(request: Request, log: Log) -> Model:
     path = Path(request.graphdef)
     if (path.exists() and sniff(path).name != "pbtxt") or not path.exists():
         expect(path, "graphdef", "--graphdef")
-    tf = import_tensorflow()
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
-
-    graph_def = tf.compat.v1.GraphDef()
     try:
-        if sniff(path).name == "pbtxt":
-            text_format.Parse(path.read_text(), graph_def)
-        else:
-            graph_def.ParseFromString(path.read_bytes())
-    except (DecodeError, text_format.ParseError) as e:
-        raise FreezeError(
-            "GRAPHDEF_DAMAGED",
-            f"{path.name} is no GraphDef, or is truncated ({e})",
-            "copy or download the file again",
-            [str(path)],
-        ) from None
-    if not graph_def.node:
-        raise FreezeError(
-            "GRAPHDEF_DAMAGED", f"{path.name} holds no nodes", "give the frozen graph itself", [str(path)]
-        )
+        graph_def = _text(path) if sniff(path).name == "pbtxt" else parse_graph(path.read_bytes())
+    except ValueError as e:
+        what, remedy = f"{path.name} is damaged or holds no graph ({e})", "copy or download the frozen graph again"
+        raise FreezeError("GRAPHDEF_DAMAGED", what, remedy, [str(path)]) from None
     return Model(graph_def, provenance={"source": "graphdef", "graphdef": path.name, "graphdef_sha256": sha256(path)})
+
+
+def _text(path: Path) -> Any:
+    """The GraphDef of a file in protobuf's text form."""
+    from google.protobuf import text_format
+
+    try:
+        graph_def = text_format.Parse(path.read_text(), import_tensorflow().compat.v1.GraphDef())
+    except text_format.ParseError as e:
+        raise ValueError(str(e)) from None
+    return parse_graph(graph_def.SerializeToString())

@@ -12,8 +12,6 @@ from typing import Any
 from freeze.errors import FreezeError, Log
 from freeze.request import Request
 
-OWN = ("keras", "keras.", "tensorflow.keras", "tf_keras", "keras_core", "builtins")
-
 
 def read(path: Path) -> Any:
     """The configuration (JSON) in a .keras or .h5 file.

@@ -7,12 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def unit(features: np.ndarray) -> np.ndarray:
-    """(N,D) rows of length 1; rows of zeros stay."""
-    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return unit
-
-
 @dataclass(frozen=True)
 class Retrieval:
     """Cross-camera retrieval: `rank1` and `mean_average_precision` over `queries` queries."""

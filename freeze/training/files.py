@@ -46,7 +46,7 @@ def save_state(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any])
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What `save_state` wrote. Raises TrainStateError for a file that is not whole."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as whole, np.load(whole, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return arrays, json.loads(str(arrays.pop("__facts__")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:

@@ -13,8 +13,9 @@ from freeze.training import closed
 from freeze.training.batches import Batches
 from freeze.training.crops import Crops
 from freeze.training.errors import TrainDataError
-from freeze.training.evaluate import Separation, separation, unit
+from freeze.training.evaluate import Separation, separation
 from freeze.training.mine import ENOUGH, MANY
+from tracker.core.vectors import unit_vectors
 
 RATE, DECAY = 2e-4, 0.01
 BLEND = 0.5
@@ -128,7 +129,7 @@ def measure(crops: Crops, features: np.ndarray) -> Separation:
         Of all crops, not normalised.
     """
     rows = np.flatnonzero(crops.held_out[crops.identity])
-    return separation(unit(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ)
+    return separation(unit_vectors(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ)
 
 
 def adapted(
@@ -167,7 +168,7 @@ def adapted(
         after.append(measure(crops, seen @ within(crops, seen).T))
         report(done, len(parts), {})
     if len(set(crops.names)) >= MANY:
-        tuned = finetuned(crops, weights, unit(seen), seconds, seed, report)
+        tuned = finetuned(crops, weights, unit_vectors(seen), seconds, seed, report)
         apart = features(tuned, crops.images)
         matrix = within(crops, apart)
         found = measure(crops, apart @ matrix.T)

@@ -20,9 +20,9 @@ from freeze.training.config import TrainConfig
 from freeze.training.crops import Crops
 from freeze.training.data import load, read_manifest
 from freeze.training.errors import TrainError, TrainStateError
-from freeze.training.evaluate import unit
 from freeze.training.files import load_state, read_weights, save_state, write_checkpoint
 from freeze.training.validate import validate
+from tracker.core.vectors import unit_vectors
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called after every step with steps done, steps in all, and what was measured."""
@@ -158,7 +158,7 @@ class Training:
         from freeze.training.model import features
 
         fitted = within_identities(self.crops, self.best_weights, self.config.seed)
-        measures = validate(self.crops, lambda crops: unit(features(fitted, crops)))
+        measures = validate(self.crops, lambda crops: unit_vectors(features(fitted, crops)))
         if measures.get("score", 0.0) > self.best["score"]:
             self.best = self.best | measures
             self.best_weights = fitted

@@ -13,6 +13,8 @@ import numpy as np
 
 from freeze.training import mine
 from freeze.training.errors import TrainDataError
+from tracker.core.mot import read_rows
+from tracker.errors import DetectionsError
 from tracker.video.sources import open_source
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -93,11 +95,8 @@ def read_tracklets(path: Path) -> Iterator[Item]:
 
 def read_mot(path: Path) -> Iterator[Item]:
     """A MOTChallenge sequence with gt/gt.txt and images in img1/; rows with confidence 0 are left out."""
-    try:
-        rows = np.loadtxt(path / "gt" / "gt.txt", delimiter=",", ndmin=2)
-    except (OSError, ValueError) as e:
-        raise TrainDataError(f"{path / 'gt' / 'gt.txt'} cannot be read ({e}); expected MOT rows") from e
-    rows = rows[(rows[:, 6] != 0) & (rows[:, 5] >= SMALLEST)] if len(rows) else np.zeros((0, 7))
+    rows = _rows(path / "gt" / "gt.txt")
+    rows = rows[(rows[:, 6] != 0) & (rows[:, 5] >= SMALLEST)]
     images = {int(p.stem): p for p in (path / "img1").glob("*") if p.suffix.lower() in IMAGES and p.stem.isdigit()}
     if len(rows) and not images:
         raise TrainDataError(f"{path} has no images in img1/; a sequence to train on needs its frames there")
@@ -119,16 +118,21 @@ def read_mot(path: Path) -> Iterator[Item]:
 
 def read_unlabelled(path: Path) -> Iterator[Item]:
     """Boxes of det/det.txt, and some beside them, in a sequence with img1/ or one video, for a teacher to tell of."""
-    try:
-        rows = np.loadtxt(path / "det" / "det.txt", delimiter=",", ndmin=2)
-    except (OSError, ValueError) as e:
-        raise TrainDataError(f"{path / 'det' / 'det.txt'} cannot be read ({e}); expected MOT rows") from e
+    rows = _rows(path / "det" / "det.txt")
     rng = np.random.default_rng(0)
     for frame, image in _frames(path):
         for row in np.flatnonzero((rows[:, 0] == frame) & (rows[:, 5] >= SMALLEST)) if frame % EVERY == 0 else ():
             for k in range(1 + BESIDE):
                 box = rows[row, 2:6] if k == 0 else beside(rows[row, 2:6], rng)
                 yield Item(f"{path.name}/{frame}/{row}/{k}", cut(image, box), "", 0, frame)
+
+
+def _rows(path: Path) -> np.ndarray:
+    """MOT rows (N,7)."""
+    try:
+        return read_rows(path)
+    except DetectionsError as e:
+        raise TrainDataError(str(e)) from None
 
 
 def beside(tlwh: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from freeze.training.errors import TrainError, TrainStateError
 from freeze.training.files import load_state, save_state
+from tracker.core.vectors import unit_vectors
 
 BATCH = 32
 
@@ -45,11 +46,11 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
         except TrainStateError:
             cache.unlink()
     raw = _run(crops, model) + _run(crops[:, :, ::-1], model)
-    raw /= np.linalg.norm(raw, axis=1, keepdims=True)
+    raw = unit_vectors(raw)
     features = raw.copy()
     for where in np.unique(scene):
         features[scene == where] -= raw[scene == where].mean(0)
-    features = np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True), np.float32)
+    features = unit_vectors(features).astype(np.float32)
     save_state(cache, {"features": features}, {"key": key, "model": model.name})
     return features
 

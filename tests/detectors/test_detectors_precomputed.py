@@ -58,11 +58,11 @@ def test_an_empty_file_is_a_warning(tmp_path, text):
 
 
 def test_a_missing_or_binary_file_is_one_message(tmp_path):
-    with pytest.raises(DetectorError, match="no such file"):
+    with pytest.raises(DetectionsError, match="no such file"):
         open_detector(tmp_path / "none.txt")
     path = tmp_path / "b.txt"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DetectorError, match="cannot be read as text"):
+    with pytest.raises(DetectionsError, match="cannot be read as text"):
         open_detector(path)
 
 

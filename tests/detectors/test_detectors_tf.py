@@ -18,7 +18,7 @@ from tracker.errors import DetectorError, DeviceError
         (b"\n  <html>", "HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "git lfs pull"),
         (b"", "empty"),
-        (b"garbage \xff\x00 bytes", "not a frozen TensorFlow graph"),
+        (b"garbage \xff\x00 bytes", "no frozen TensorFlow graph"),
     ],
 )
 def test_a_pb_that_is_none(tmp_path, data, words):

@@ -157,7 +157,7 @@ def test_several_outputs(tmp_path: Path) -> None:
     assert "OUTPUT_CHOSEN" in log.codes()
     inner = frozen(tmp_path, keras=path, output="fc1")  # any layer may be named
     made = model()
-    sub = keras.Model(made.inputs, made.get_layer("fc1").output)
+    sub = keras.Model(made.inputs[0], made.get_layer("fc1").output)
     np.testing.assert_allclose(inner, right(sub), atol=1e-5)
     (tmp_path / "x.pb").unlink()
     (tmp_path / "x.json").unlink()

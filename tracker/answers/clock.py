@@ -19,7 +19,8 @@ def parse_interval(text: str) -> float:
 
     Raises
     ------
-    ConfigError : no number with a unit, or not from a second to a day.
+    ConfigError
+        No number with a unit, or not from a second to a day.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
     seconds = float(match[1]) * SECONDS.get(match[2], 0.0) if match else 0.0
@@ -35,7 +36,8 @@ def parse_start(text: str) -> tuple[datetime, tzinfo | None]:
 
     Raises
     ------
-    ConfigError : no such text.
+    ConfigError
+        No such text.
     """
     match = re.fullmatch(r"\s*(\S+?(?:[ T]\d\d:\d\d\S*?)?)(?:\s*\[?([A-Z][A-Za-z]+(?:/[\w+-]+)*)\]?)?\s*", text)
     try:
@@ -72,10 +74,14 @@ class Clock:
 
     Attributes
     ----------
-    start : with its offset to UTC; None: only seconds since the first frame are known.
-    zone : in which times are told; None: that of this machine.
-    source : such as `--start-time`, `file name`, `creation time of the file`, `wall clock`.
-    guessed : nobody said so.
+    start : datetime or None
+        With its offset to UTC; None: only seconds since the first frame are known.
+    zone : tzinfo or None
+        In which times are told; None: that of this machine.
+    source : str
+        Such as `--start-time`, `file name`, `creation time of the file`, `wall clock`.
+    guessed : bool
+        Nobody said so.
     """
 
     start: datetime | None = None

@@ -26,11 +26,16 @@ class Counts:
 
     Attributes
     ----------
-    crossings : by line, direction and class.
-    objects : tracks that count, by class.
-    standing : tracks that never left their place.
-    uncounted : tracks too short or too seldom seen to count.
-    first_s, last_s : time of the first and of the latest frame.
+    crossings : Counter[Way]
+        By line, direction and class.
+    objects : Counter[str]
+        Tracks that count, by class.
+    standing : list[ObjectRow]
+        Tracks that never left their place.
+    uncounted : int
+        Tracks too short or too seldom seen to count.
+    first_s, last_s : float
+        Time of the first and of the latest frame.
     """
 
     def __init__(self, scene: Scene, clock: Clock, interval_s: float) -> None:

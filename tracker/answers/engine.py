@@ -36,10 +36,14 @@ class Answers:
 
     Parameters
     ----------
-    scene : what was drawn.
-    size : (width, height) of the frames, pixels.
-    class_names : names by class id.
-    clock, interval_s : how moments are told, and by which lengths of time is counted.
+    scene : Scene
+        What was drawn.
+    size : Size
+        (width, height) of the frames, pixels.
+    class_names : Sequence[str]
+        Names by class id.
+    clock, interval_s : Clock or None, float
+        How moments are told, and by which lengths of time is counted.
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class Answers:
 
         Parameters
         ----------
-        tracks : rows that are written: id (N,), xyxy (N,4) pixels, score (N,), class_id (N,).
-        time_s : seconds since the clip's first frame.
+        tracks : Tracks
+            Rows that are written: id (N,), xyxy (N,4) pixels, score (N,), class_id (N,).
+        time_s : float
+            Seconds since the clip's first frame.
         """
         time_s = round(time_s, 3)
         self.counts.reach(time_s)

@@ -11,10 +11,14 @@ class Crossing:
 
     Attributes
     ----------
-    time_s : seconds since the clip's first frame, between two frames.
-    line, direction, class_name : names; the class by the votes so far.
-    x, y : where, pixels.
-    speed : in the unit of the scene's ground; None where none could be measured.
+    time_s : float
+        Seconds since the clip's first frame, between two frames.
+    line, direction, class_name : str
+        Names; the class by the votes so far.
+    x, y : float
+        Where, pixels.
+    speed : float or None
+        In the unit of the scene's ground; None where none could be measured.
     """
 
     time_s: float
@@ -46,14 +50,22 @@ class ObjectRow:
 
     Attributes
     ----------
-    class_name : by a vote over its boxes, weighted by their scores.
-    first_s, last_s : when it was first and last seen.
-    seen : share of the frames of its life in which the detector saw it.
-    standing : it never left its place.
-    counted : it lived and was seen for long enough, and did not stand.
-    start, end : foot points where it was first and last seen, pixels.
-    box : the last box, corners in pixels.
-    metres, speed : way on the ground and mean speed there; None where nothing was measured.
+    class_name : str
+        By a vote over its boxes, weighted by their scores.
+    first_s, last_s : float
+        When it was first and last seen.
+    seen : float
+        Share of the frames of its life in which the detector saw it.
+    standing : bool
+        It never left its place.
+    counted : bool
+        It lived and was seen for long enough, and did not stand.
+    start, end : tuple[float, float]
+        Foot points where it was first and last seen, pixels.
+    box : tuple[float, float, float, float]
+        The last box, corners in pixels.
+    metres, speed : float or None
+        Way on the ground and mean speed there; None where nothing was measured.
     """
 
     id: int

@@ -43,8 +43,10 @@ class AnswerFiles:
 
     Parameters
     ----------
-    folder : where they go.
-    counts : sums over the events that `write` is given.
+    folder : Path
+        Where they go.
+    counts : Counts
+        Sums over the events that `write` is given.
     """
 
     def __init__(self, folder: Path, counts: Counts) -> None:
@@ -172,7 +174,8 @@ class TrackRows:
 
     Attributes
     ----------
-    class_names : of the ids in the `Tracks` that iteration yields, filled as it goes.
+    class_names : list[str]
+        Of the ids in the `Tracks` that iteration yields, filled as it goes.
     """
 
     FIELDS = ("frame", "time_s", "id", "class", "left", "top", "width", "height", "score")
@@ -187,7 +190,8 @@ class TrackRows:
 
         Raises
         ------
-        DetectionsError : the file cannot be read, or a line is no row of tracks; the message names it.
+        DetectionsError
+            The file cannot be read, or a line is no row of tracks; the message names it.
         """
         try:
             with open(self.path, encoding="utf-8", newline="") as file:

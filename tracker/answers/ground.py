@@ -28,8 +28,10 @@ class GroundPlane:
 
     Parameters
     ----------
-    ground : four points and two sides.
-    size : (width, height) of the frames, pixels.
+    ground : Ground
+        Four points and two sides.
+    size : tuple[int, int]
+        (width, height) of the frames, pixels.
     """
 
     def __init__(self, ground: Ground, size: tuple[int, int]) -> None:

@@ -26,9 +26,12 @@ class Passage:
 
     Attributes
     ----------
-    track, line : id of the track, number of the line.
-    to_right : from the left hand to the right hand of one who looks along the line.
-    time_s, x, y : when and where the way cuts the line; pixels.
+    track, line : int
+        Id of the track, number of the line.
+    to_right : bool
+        From the left hand to the right hand of one who looks along the line.
+    time_s, x, y : float
+        When and where the way cuts the line; pixels.
     """
 
     track: int
@@ -44,7 +47,8 @@ class LineCounter:
 
     Parameters
     ----------
-    points : (L,2,2) float64, the lines' ends in pixels.
+    points : (L,2,2) ndarray of float64
+        The lines' ends in pixels.
     """
 
     def __init__(self, points: np.ndarray) -> None:
@@ -72,10 +76,14 @@ class LineCounter:
 
         Parameters
         ----------
-        memory : of the tracks; `last_s` is when they were seen before this frame.
-        rows : (N,) of the tracks seen now.
-        before, foot : (N,2) foot points when last seen and now, pixels; the same where a track is new.
-        height : (N,) of the boxes, pixels.
+        memory : Memory
+            Of the tracks; `last_s` is when they were seen before this frame.
+        rows : (N,) ndarray
+            Of the tracks seen now.
+        before, foot : (N,2) ndarray
+            Foot points when last seen and now, pixels; the same where a track is new.
+        height : (N,) ndarray
+            Of the boxes, pixels.
         """
         if not len(self._length):
             return []

@@ -18,12 +18,15 @@ class Memory:
 
     Parameters
     ----------
-    columns : what is remembered.
+    columns : Columns
+        What is remembered.
 
     Attributes
     ----------
-    id : (T,) int64, ascending.
-    first_s, last_s : (T,) float64, seconds at which a track was first and last seen.
+    id : (T,) ndarray of int64
+        Ascending.
+    first_s, last_s : (T,) ndarray of float64
+        Seconds at which a track was first and last seen.
     """
 
     def __init__(self, columns: Columns) -> None:

@@ -24,8 +24,10 @@ class Overlay:
 
     Parameters
     ----------
-    counts : of the scene to draw; read anew for every frame.
-    size : (width, height) of the frames, pixels.
+    counts : Counts
+        Of the scene to draw; read anew for every frame.
+    size : Size
+        (width, height) of the frames, pixels.
     """
 
     def __init__(self, counts: Counts, size: Size) -> None:

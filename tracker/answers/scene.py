@@ -57,9 +57,11 @@ class Line:
 
     Attributes
     ----------
-    points : (2,2) float64, shares of the frame's width and height.
-    directions : what a crossing is called that goes to the right hand, and to the left hand, of one who stands on the
-        first point and looks to the second.
+    points : (2,2) ndarray of float64
+        Shares of the frame's width and height.
+    directions : tuple[str, str]
+        What a crossing is called that goes to the right hand, and to the left hand, of one who stands on the first
+        point and looks to the second.
     """
 
     name: str
@@ -81,9 +83,12 @@ class Ground:
 
     Attributes
     ----------
-    points : (4,2) float64, its corners in the picture, in turn, as shares of the frame.
-    sides_m : metres from the first corner to the second, and from the second to the third.
-    unit : of speeds, a key of `UNITS`.
+    points : (4,2) ndarray of float64
+        Its corners in the picture, in turn, as shares of the frame.
+    sides_m : tuple[float, float]
+        Metres from the first corner to the second, and from the second to the third.
+    unit : str
+        Of speeds, a key of `UNITS`.
     """
 
     points: np.ndarray
@@ -254,7 +259,8 @@ def read_scene(path: Path) -> Scene:
 
     Raises
     ------
-    ConfigError : it cannot be read, is no TOML, or holds a shape or key that makes no sense; the message names it.
+    ConfigError
+        It cannot be read, is no TOML, or holds a shape or key that makes no sense; the message names it.
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))

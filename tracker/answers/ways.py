@@ -36,8 +36,10 @@ class Ways:
 
     Attributes
     ----------
-    done : of objects that are over, the latest.
-    heat : (H,W) float64, seconds that objects spent in each cell of `cell` pixels.
+    done : deque[Way]
+        Of objects that are over, the latest.
+    heat : (H,W) ndarray of float64
+        Seconds that objects spent in each cell of `cell` pixels.
     """
 
     def __init__(self, size: Size) -> None:

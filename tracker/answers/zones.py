@@ -38,7 +38,8 @@ class ZoneWatch:
 
     Parameters
     ----------
-    polygons : corners (N,2) float64 in pixels, one array a zone.
+    polygons : list[ndarray]
+        Corners (N,2) float64 in pixels, one array a zone.
     """
 
     def __init__(self, polygons: list[np.ndarray]) -> None:

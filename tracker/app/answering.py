@@ -47,7 +47,8 @@ def answer_writer(
 
     Raises
     ------
-    ConfigError : the scene, the interval or the start time makes no sense; now, not at the first frame.
+    ConfigError
+        The scene, the interval or the start time makes no sense; now, not at the first frame.
     """
     scene, interval_s = scene_of(config, info.size), parse_interval(config.interval)
     if config.database and Path(config.database).exists():

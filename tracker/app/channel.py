@@ -22,9 +22,12 @@ class Channel(Generic[T]):
 
     Parameters
     ----------
-    lanes : how many.
-    capacity : items a lane holds before `put` waits.
-    newest : lanes (by number) that hold one item and replace it instead of waiting: live sources, where an old frame is
+    lanes : int
+        How many.
+    capacity : int
+        Items a lane holds before `put` waits.
+    newest : frozenset[int]
+        Lanes (by number) that hold one item and replace it instead of waiting: live sources, where an old frame is
         worth less than none. What was replaced is counted in `dropped`.
     """
 
@@ -104,9 +107,12 @@ class OrderedWorkers(Generic[T]):
 
     Parameters
     ----------
-    inlet : where the work comes from.
-    admit : called with what was taken, in order and by one worker at a time.
-    count : items to take at once, see `Channel.take`.
+    inlet : Channel[T]
+        Where the work comes from.
+    admit : Callable[[list[T]], None]
+        Called with what was taken, in order and by one worker at a time.
+    count : int
+        Items to take at once, see `Channel.take`.
     """
 
     def __init__(

@@ -146,7 +146,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises
     ------
-    ConfigError : the file is missing or not TOML, or a key or a value's type is unknown.
+    ConfigError
+        The file is missing or not TOML, or a key or a value's type is unknown.
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -254,7 +254,8 @@ def build_config(given: dict[str, Any]) -> RunConfig:
 
     Raises
     ------
-    ConfigError : an unknown key, a value out of range, or no source.
+    ConfigError
+        An unknown key, a value out of range, or no source.
     """
     given = dict(given)
     run, tracker = read_toml(given["config"]) if "config" in given else ({}, {})

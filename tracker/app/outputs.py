@@ -32,7 +32,8 @@ def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> 
 
     Raises
     ------
-    OutputError : it cannot be made or written, or holds results and `overwrite` is off.
+    OutputError
+        It cannot be made or written, or holds results and `overwrite` is off.
     """
     if wanted is None:
         number = 1
@@ -93,17 +94,25 @@ class StreamOutput:
 
     Parameters
     ----------
-    folder : claimed before; None: no files are written.
-    info : of the source.
-    class_names : names by class id.
-    video, show : whether to write tracks.mp4 and to open a window.
-    viewers : who else is shown each frame.
-    answers : makes the writer of answers when the first frame is there; None: tracks alone.
-    blur : makes `person`s or `all` unrecognisable in the pictures; empty: nobody.
+    folder : Path or None
+        Claimed before; None: no files are written.
+    info : SourceInfo
+        Of the source.
+    class_names : Sequence[str]
+        Names by class id.
+    video, show : bool
+        Whether to write tracks.mp4 and to open a window.
+    viewers : Sequence[Viewer]
+        Who else is shown each frame.
+    answers : Callable[[], AnswerWriter] or None
+        Makes the writer of answers when the first frame is there; None: tracks alone.
+    blur : str
+        Makes `person`s or `all` unrecognisable in the pictures; empty: nobody.
 
     Attributes
     ----------
-    answers : the writer of answers, once there was a frame.
+    answers : AnswerWriter or None
+        The writer of answers, once there was a frame.
     """
 
     def __init__(
@@ -224,7 +233,8 @@ class StreamOutput:
 
         Raises
         ------
-        OutputError : a file could not be finished, or a stuck write holds the files for longer than `timeout_s`.
+        OutputError
+            A file could not be finished, or a stuck write holds the files for longer than `timeout_s`.
         """
         if not self._lock.acquire(timeout=timeout_s):
             raise OutputError(

@@ -36,14 +36,19 @@ class Pipeline:
 
     Parameters
     ----------
-    streams : numbered from 0.
-    steps : shared by all streams.
-    threads : a thread per group of steps; False: one thread takes all steps of a frame before the next frame.
+    streams : Sequence[Stream]
+        Numbered from 0.
+    steps : Steps
+        Shared by all streams.
+    threads : bool
+        A thread per group of steps; False: one thread takes all steps of a frame before the next frame.
 
     Attributes
     ----------
-    warnings : stages that stalled.
-    concurrency : threads that detect: as many frames as every detector takes at a time.
+    warnings : list[str]
+        Stages that stalled.
+    concurrency : int
+        Threads that detect: as many frames as every detector takes at a time.
     """
 
     def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
@@ -158,11 +163,6 @@ class Pipeline:
         """Give up the frames on their way, too; what was written is finished."""
         self.stop()
         self._abort.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether an end was asked for."""
-        return self._stop.is_set()
 
     @property
     def dropped(self) -> list[int]:

@@ -39,11 +39,16 @@ class RateController:
 
     Parameters
     ----------
-    target_fps : frames per second to hold, all streams together.
-    groups : stages that share a thread; one frame's time is that of the slowest group.
-    cores : processors; all groups together cannot do more than these.
-    concurrency : frames that are detected at the same time.
-    detectors : told whether to look at tiles.
+    target_fps : float
+        Frames per second to hold, all streams together.
+    groups : Sequence[Sequence[str]]
+        Stages that share a thread; one frame's time is that of the slowest group.
+    cores : int
+        Processors; all groups together cannot do more than these.
+    concurrency : int
+        Frames that are detected at the same time.
+    detectors : Sequence[Detector]
+        Told whether to look at tiles.
     """
 
     def __init__(

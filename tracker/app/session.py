@@ -44,18 +44,26 @@ TOGETHER = 4
 class Session:
     """Everything opened for a run; `close` gives it back.
 
-    Attributes
-    ----------
-    streams : those whose source could be opened.
-    failed : (source, error) of the others.
-
     Parameters
     ----------
-    config, output, overwrite, say : what to run, the folder for results, whether it may hold some, who is told.
-    files : whether results are written at all.
-    detector : a callable to use in place of the configuration's detector.
-    models : networks that stay open for the next session; None: they are closed with this one.
-    viewers : makes those who are shown a stream's frames, from what is known of the source, its classes and its folder.
+    config, output, overwrite, say : RunConfig, Path or None, bool, Say
+        What to run, the folder for results, whether it may hold some, who is told.
+    files : bool
+        Whether results are written at all.
+    detector : Look or None
+        A callable to use in place of the configuration's detector.
+    models : Models or None
+        Networks that stay open for the next session; None: they are closed with this one.
+    viewers : MakeViewers or None
+        Makes those who are shown a stream's frames, from what is known of the source, its classes and
+        its folder.
+
+    Attributes
+    ----------
+    streams : list[Stream]
+        Those whose source could be opened.
+    failed : list[tuple[str, TrackerError]]
+        (source, error) of the others.
     """
 
     def __init__(

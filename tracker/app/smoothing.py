@@ -18,13 +18,17 @@ def smooth_file(
 
     Parameters
     ----------
-    fps : tracked frames per second.
-    first, stride : number of the first tracked frame, and the step from one to the next.
-    features : see `smooth_rows`.
+    fps : float
+        Tracked frames per second.
+    first, stride : int
+        Number of the first tracked frame, and the step from one to the next.
+    features : dict[int, ndarray] or None
+        See `smooth_rows`.
 
     Raises
     ------
-    DetectionsError : the file is not in MOT format.
+    DetectionsError
+        The file is not in MOT format.
     """
     rows = read_rows(path)
     rows[:, 0] = (rows[:, 0] - first) // stride

@@ -192,12 +192,17 @@ class Steps:
 
     Parameters
     ----------
-    encoder : shared by all streams; None: motion alone.
-    appearance : `always`, `auto` (ask the tracker which detections need a feature) or `off`.
-    detect_every : run the detector on every n-th frame.
-    timing : where durations are counted.
-    together : consecutive frames of a file whose crops may go to the encoder in one batch. Where the tracker says what
-        to encode it must have seen the frame before: then it is one.
+    encoder : Encoder or None
+        Shared by all streams; None: motion alone.
+    appearance : str
+        `always`, `auto` (ask the tracker which detections need a feature) or `off`.
+    detect_every : int
+        Run the detector on every n-th frame.
+    timing : Timing
+        Where durations are counted.
+    together : int
+        Consecutive frames of a file whose crops may go to the encoder in one batch. Where the tracker says what to
+        encode it must have seen the frame before: then it is one.
     """
 
     def __init__(

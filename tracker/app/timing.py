@@ -45,7 +45,8 @@ class Timing:
 
     Attributes
     ----------
-    networks_s : seconds by the clock in which the detector, the encoder or both were at work.
+    networks_s : float
+        Seconds by the clock in which the detector, the encoder or both were at work.
     """
 
     def __init__(self) -> None:

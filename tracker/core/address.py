@@ -49,7 +49,8 @@ class Address:
 
         Raises
         ------
-        SourceError : a placeholder's variable is not in the environment.
+        SourceError
+            A placeholder's variable is not in the environment.
         """
 
         def value(match: re.Match[str]) -> str:

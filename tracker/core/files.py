@@ -10,7 +10,7 @@ from typing import IO, Self
 
 from tracker.core.text import SHOWN_BYTES, shorten
 from tracker.core.text import quoted as quoted
-from tracker.errors import DetectorError, OutputError
+from tracker.errors import DetectorError, OutputError, TrackerError
 
 _WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows, whatever their suffix."""
@@ -64,27 +64,41 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
-def model_bytes(path: Path) -> bytes:
-    """A model file's bytes, after refusing the two things that downloads leave in its place.
+def no_model(head: bytes) -> str:
+    """`html` or `git-lfs` for the two things that downloads leave in a model's place, else nothing.
 
-    Raises
-    ------
-    DetectorError
-        The file is missing, unreadable, empty, an HTML page or a git-lfs pointer.
+    Parameters
+    ----------
+    head : bytes
+        How the file begins, a kilobyte or so.
+    """
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head")) or b"<html" in text[:1024]:
+        return "html"
+    return "git-lfs" if text.startswith(b"version https://git-lfs") else ""
+
+
+def model_bytes(path: Path, error: type[TrackerError] = DetectorError) -> bytes:
+    """A model file's bytes, after refusing what downloads leave in its place.
+
+    Parameters
+    ----------
+    error : type, optional
+        Raised for a file that is missing, unreadable, empty, an HTML page or a git-lfs pointer.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise DetectorError(f"{path}: no such file; check the path given to --detector") from None
-    except OSError as error:
-        raise DetectorError(f"{path}: cannot be read ({error.strerror}); expected a model file") from None
-    start = data[:200].lstrip().lower()
+        raise error(f"{path}: no such file; check the path") from None
+    except OSError as e:
+        raise error(f"{path}: cannot be read ({e.strerror}); expected a model file") from None
     if not data:
-        raise DetectorError(f"{path}: the file is empty; download it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise DetectorError(f"{path}: this is a git-lfs pointer, not the model; run `git lfs pull` where it came from")
-    if start.startswith((b"<!doctype", b"<html", b"<head")):
-        raise DetectorError(f"{path}: this is an HTML page, not a model; download the raw file itself")
+        raise error(f"{path}: the file is empty; download it again")
+    match no_model(data[:1024]):
+        case "git-lfs":
+            raise error(f"{path}: this is a git-lfs pointer, not the model; run `git lfs pull` where it came from")
+        case "html":
+            raise error(f"{path}: this is an HTML page, not a model; download the raw file itself")
     return data
 
 

@@ -78,31 +78,51 @@ def format_rows(frame_index: int, tracks: Tracks) -> str:
     )
 
 
-def read_rows(path: Path) -> np.ndarray:
-    """Rows of a MOT file as (N,7) float64: frame, id, left, top, width, height, score (1 where the column is missing).
+_MISSING = (np.nan,) * 6 + (1.0,) + (np.nan,) * 3
+"""What stands in columns that a row does not have."""
+
+
+def read_rows(path: Path, columns: int = 7) -> np.ndarray:
+    """Rows of a MOT file of tracks, detections or ground truth.
+
+    Parameters
+    ----------
+    path : Path
+        Numbers between commas or blanks, a row a line; columns past `columns` are not looked at.
+    columns : int, optional
+        From 6 to 10.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, columns) float64: frame, id, left, top, width, height, score, class, visibility. Columns that a row lacks
+        are NaN, a missing score is 1.
 
     Raises
     ------
     DetectionsError
-        A line that is not numbers or has fewer than six; the message names its number.
+        The file cannot be read, or a line is not numbers, has fewer than six, or begins with no frame number; the
+        message names its number.
     """
-    rows = []
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise DetectionsError(f"{path}: no such file; expected rows in MOT format") from None
     except (OSError, UnicodeDecodeError) as e:
-        raise DetectionsError(
-            f"{path} cannot be read ({e}); expected MOT rows frame,id,left,top,width,height,score"
-        ) from None
+        raise DetectionsError(f"{path}: cannot be read as text ({e}); expected rows in MOT format") from None
+    rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        fields = line.strip().rstrip(",").split("," if "," in line else None)[:columns]
         try:
-            values = [float(v) for v in line.strip().rstrip(",").split(",")]
+            values = [float(v) for v in fields]
         except ValueError:
             values = []
-        if len(values) < 6:
+        if len(values) < 6 or not (1 <= values[0] <= MOST_FRAMES and values[0].is_integer()):
             raise DetectionsError(
-                f"{path}:{number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score"
+                f"{path}, line {number}: {line.strip()[:60]!r}; expected frame,id,left,top,width,height,score "
+                "with a whole frame number from 1; mend or remove the line"
             )
-        rows.append([*values, 1.0][:7])
-    return np.array(rows, np.float64).reshape(-1, 7)
+        rows.append([*values, *_MISSING[len(values) : columns]])
+    return np.array(rows, np.float64).reshape(-1, columns)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from tracker.errors import BackendMissingError, DeviceError
+from tracker.errors import BackendMissingError, DeviceError, first_line
 
 
 @cache
@@ -51,6 +51,24 @@ def import_tensorflow() -> Any:
         TensorFlow is not installed, or does not load; its own last words are in the message.
     """
     return _load()[0]
+
+
+def parse_graph(data: bytes) -> Any:
+    """The GraphDef that bytes hold.
+
+    Raises
+    ------
+    ValueError
+        They hold none, or one without nodes.
+    """
+    graph = import_tensorflow().compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
+        raise ValueError(f"no binary GraphDef, or cut off: {first_line(error)}") from None
+    if not graph.node:
+        raise ValueError(f"a graph without nodes, {len(data)} bytes")
+    return graph
 
 
 def gpu_reason() -> str:

@@ -50,7 +50,8 @@ def tell(text: object, file: TextIO | None = None) -> None:
 
     Raises
     ------
-    OSError : nobody reads the stream any more, or its disk is full.
+    OSError
+        Nobody reads the stream any more, or its disk is full.
     """
     stream = sys.stdout if file is None else file
     if stream is None or stream.closed:  # cron jobs and daemons may have none

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tracker.core.files import model_bytes
 from tracker.core.graph_ops import REMEDY, listed, refused
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_tensorflow, parse_graph
 from tracker.encoder.contract import Contract, sha256
 from tracker.errors import EncoderError, first_line
 
@@ -22,26 +23,9 @@ def read_graph(path: Path, *, unsafe: bool = False) -> Any:
         Missing, empty, a web page, a git-lfs pointer, or no frozen graph.
     """
     try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise EncoderError(f"{path}: cannot be read ({e.strerror}); expected a frozen graph (.pb)") from None
-    head = data[:200].lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise EncoderError(f"{path}: is a web page, not a frozen graph; the download went wrong: fetch the raw file")
-    if head.startswith(b"version https://git-lfs"):
-        raise EncoderError(
-            f"{path}: is a git-lfs pointer of {len(data)} bytes, not the graph itself; run `git lfs pull`"
-        )
-    tf = import_tensorflow()
-    graph = tf.compat.v1.GraphDef()
-    try:
-        graph.ParseFromString(data)
-    except Exception as e:  # protobuf's DecodeError has moved between modules over its releases
-        raise EncoderError(
-            f"{path}: not a frozen graph, or cut off ({first_line(e)}); expected a binary GraphDef"
-        ) from None
-    if not graph.node:
-        raise EncoderError(f"{path}: a graph without nodes ({len(data)} bytes); expected a frozen encoder")
+        graph = parse_graph(model_bytes(path, EncoderError))
+    except ValueError as e:
+        raise EncoderError(f"{path}: no frozen graph ({e}); expected a frozen encoder") from None
     if variables := [n.name for n in graph.node if n.op in VARIABLES]:
         raise EncoderError(
             f"{path}: is not frozen: its {len(variables)} variables ({variables[0]}, ...) have their values in a "

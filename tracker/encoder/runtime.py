@@ -17,6 +17,7 @@ import numpy as np
 
 from tracker.core.autotune import cached, choose_threads, compare
 from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
+from tracker.core.vectors import unit_vectors
 from tracker.encoder.contract import Contract, ContractError
 from tracker.encoder.crops import CropBuffer
 from tracker.encoder.graph_file import infer_contract, read_graph
@@ -303,7 +304,7 @@ def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: s
                 p: FrozenEncoder(path, contract, graph_def, place=place, precision=p, threads=threads)
                 for p in ("f32", low)
             }
-            features = {p: unit(e.encode(crops)) for p, e in both.items()}
+            features = {p: unit_vectors(e.encode(crops)) for p, e in both.items()}
             seconds = compare({p: partial(e.encode, crops) for p, e in both.items()}, busy=low == "bf16")
         except EncoderError:  # the lower precision has no kernel here
             return {"precision": "f32"}
@@ -326,12 +327,6 @@ def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:
     rows, columns = np.arange(height) * 4 // height, np.arange(width) * 2 // width
     grain = generator.normal(0, 20, (count, *shape))
     return np.clip(coarse[:, rows][:, :, columns] + grain, 0, 255).astype(np.uint8)
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features (N,D), each brought to length 1; rows of zeros stay zeros."""
-    unit_vectors: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return unit_vectors
 
 
 def main(arguments: list[str]) -> int:

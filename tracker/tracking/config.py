@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from tracker.errors import ConfigError
 
@@ -37,9 +37,10 @@ class Settings:
     """Old names of settings: the new name, or what makes the new settings of an old value, or None if it is gone."""
 
     def __post_init__(self) -> None:
-        hints = Settings.__annotations__ | type(self).__annotations__
+        hints = get_type_hints(type(self))
         for f in fields(self):
-            _check(f.name, getattr(self, f.name), str(hints[f.name]).split(" | ")[0], f.metadata)
+            kind, *_ = get_args(hints[f.name]) or (hints[f.name],)
+            _check(f.name, getattr(self, f.name), kind, f.metadata)
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -65,7 +66,7 @@ class Settings:
         elif isinstance(new, str):
             made = {new: value}
         else:
-            _check(name, value, "float", {"low": 0, "high": None, "optional": False})
+            _check(name, value, float, {"low": 0, "high": None, "optional": False})
             made = new(value)
         now = ", ".join(f"{k} = {v}" for k, v in made.items())
         what = f"is taken for {now}; write that" if made else "does nothing any more; leave it out"
@@ -73,14 +74,14 @@ class Settings:
         return made
 
 
-_TYPES: dict[str, tuple[type, str]] = {
-    "bool": (bool, "true or false"),
-    "int": (Integral, "a whole number"),
-    "float": (Real, "a number"),
+_TYPES: dict[type, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
 }
 
 
-def _check(name: str, value: Any, hint: str, bounds: Any) -> None:
+def _check(name: str, value: Any, hint: type, bounds: Any) -> None:
     if value is None and bounds.get("optional"):
         return
     kind, words = _TYPES[hint]

@@ -167,7 +167,7 @@ class _Output:
         self.closed = True
         try:
             if self.error is not None:
-                self._file.truncate(_whole_boxes(self._file))
+                self._file.truncate(whole_boxes(self._file))
             self._file.close()
             if keep:
                 os.replace(part_of(self.path), self.path)
@@ -177,7 +177,7 @@ class _Output:
             self.error = self.error or e
 
 
-def _whole_boxes(file: IO[bytes]) -> int:
+def whole_boxes(file: IO[bytes]) -> int:
     """Bytes of a fragmented MP4 up to the end of the last fragment (moof, mdat) that is there as a whole."""
     end = file.seek(0, os.SEEK_END)
     position = good = 0

@@ -4,7 +4,8 @@ import numpy as np
 
 from freeze.training import closed
 from freeze.training.crops import Crops
-from freeze.training.evaluate import separation, unit
+from freeze.training.evaluate import separation
+from tracker.core.vectors import unit_vectors
 
 TRACKS, EACH, WIDTH = 24, 10, 16
 
@@ -33,7 +34,7 @@ def scene(seed=0, nuisance=3.0, offset=0.0):
 
 
 def area(features, crops, rows):
-    return separation(unit(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ).area()
+    return separation(unit_vectors(features[rows]), crops.identity[rows], crops.scene[rows], crops.differ).area()
 
 
 def test_what_changes_along_a_track_is_weighed_down():
@@ -77,5 +78,5 @@ def test_folded_weights_give_the_mapped_features():
     features = features_of(weights, crops)
     matrix = closed.fit(features, np.arange(12) // 4, 0.3)
     folded = closed.fold(weights, matrix, features)
-    np.testing.assert_allclose(unit(features_of(folded, crops)), unit(features @ matrix.T), atol=1e-4)
+    np.testing.assert_allclose(unit_vectors(features_of(folded, crops)), unit_vectors(features @ matrix.T), atol=1e-4)
     assert {n: w.shape for n, w in folded.items()} == {n: w.shape for n, w in weights.items()}

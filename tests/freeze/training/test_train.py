@@ -335,15 +335,15 @@ def test_half_of_a_crops_set_may_come_from_one_camera(folders):
 
 
 def test_the_last_layers_are_fitted_to_the_identities_learnt_from(folders):
-    from freeze.training.evaluate import unit
     from freeze.training.loop import within_identities
     from freeze.training.model import features, initial_weights
+    from tracker.core.vectors import unit_vectors
 
     crops = load(read_manifest(folders), SIZE, 0)
     weights = initial_weights(0)
     fitted = within_identities(crops, weights, 0)
     changed = {n for n in weights if not np.array_equal(weights[n], fitted[n])}
     assert "head/weights" in changed and all(n.startswith(("head/", "neck/")) for n in changed)
-    assert np.isfinite(unit(features(fitted, crops.images))).all()
+    assert np.isfinite(unit_vectors(features(fitted, crops.images))).all()
     crops.exclusive[:] = False  # of tracklets it is not known who is whose
     assert within_identities(crops, weights, 0) is weights

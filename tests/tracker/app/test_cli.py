@@ -348,9 +348,9 @@ def test_unwritable_output(footage, tmp_path, capsys):
 @pytest.mark.parametrize(
     "data, part",
     [
-        (b"<html>not found</html>", "is a web page"),
+        (b"<html>not found</html>", "is an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n", "git-lfs pointer"),
-        (b"junk" * 40, "not a frozen graph"),
+        (b"junk" * 40, "no frozen graph"),
         (None, "no such file"),
     ],
 )

@@ -13,10 +13,18 @@ from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS
 
 
+def actions(command):
+    """What argparse keeps of a parser's options; it shows them nowhere else."""
+    return command._actions  # noqa: SLF001
+
+
+def run_parser():
+    return next(a for a in actions(parser()) if a.dest == "command").choices["run"]
+
+
 def options():
     """Destination of every option of `run`."""
-    run = parser()._subparsers._group_actions[0].choices["run"]
-    return {a.dest: a for a in run._actions if a.dest != "help"}
+    return {a.dest: a for a in actions(run_parser()) if a.dest != "help"}
 
 
 def parse(*arguments):
@@ -33,7 +41,7 @@ def test_every_field_of_the_run_has_an_option_and_the_other_way_round():
 
 
 def test_options_to_freeze_are_those_of_the_freeze_command():
-    known = {o for a in freeze_parser()._actions for o in a.option_strings}
+    known = {o for a in actions(freeze_parser()) for o in a.option_strings}
     assert {f"--{name}" for name in FREEZE} <= known
     config = parse(
         "a.mp4", "--network", "wrn", "--checkpoint", "ckpt", "--freeze-output", "features", "--output", "out"
@@ -48,7 +56,7 @@ def test_no_options_give_the_defaults():
 
 
 def test_help_states_the_defaults_of_the_dataclasses():
-    text = " ".join(parser()._subparsers._group_actions[0].choices["run"].format_help().split())
+    text = " ".join(run_parser().format_help().split())
     for name in ("n_init", "min_iou", "budget"):
         assert f"(default: {getattr(OverlapConfig(), name)}" in options()[name].help, name
     for name in ("max_age", "max_cosine_distance", "max_iou_distance", "budget"):

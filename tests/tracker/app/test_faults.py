@@ -1,6 +1,5 @@
 """What goes wrong in a run: each fault ends within seconds, with whole rows and a video that plays up to there."""
 
-import errno
 import http.server
 import itertools
 import os
@@ -14,6 +13,7 @@ from typing import ClassVar
 import cv2
 import pytest
 
+from tests.disks import fill_up
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
 from tests.scenes import decodable, image, rows, write_detections, write_video
 from tracker.app import pipeline as pipeline_module
@@ -52,38 +52,14 @@ def test_a_part_that_raises(tmp_path, part, threads):
 
 @pytest.mark.parametrize("name", ["tracks.txt", "tracks.mp4"])
 def test_the_disk_fills(tmp_path, name, monkeypatch):
+    fill_up(monkeypatch, name, 3_000 if name == "tracks.txt" else 60_000)
     pipeline = make_pipeline(tmp_path, [SceneSource(frames=5000)])
-    output = pipeline.streams[0].output
-    real_open = output._open
-
-    def opened():
-        real_open()
-        sink = output._rows[0] if name == "tracks.txt" else output._video._file
-        sink._file = Full(sink._file, 3_000 if name == "tracks.txt" else 60_000)
-
-    monkeypatch.setattr(output, "_open", opened)
     run_fast(pipeline, 20)
     stream = pipeline.streams[0]
     assert isinstance(stream.ending.error, OutputError) and "No space left" in str(stream.ending.error)
     assert len(rows(tmp_path / "scene" / "tracks.txt")) > 20
     assert all(len(r) == 10 for r in rows(tmp_path / "scene" / "tracks.txt"))
     assert decodable(tmp_path / "scene" / "tracks.mp4") >= 10
-
-
-class Full:
-    """A file on a disk with room for `limit` bytes."""
-
-    def __init__(self, file, limit):
-        self._file, self._limit = file, limit
-
-    def write(self, data):
-        room = self._limit - self._file.tell()
-        if room <= 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return self._file.write(data[:room])
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
 
 
 @pytest.mark.parametrize("part", ["detector", "encoder"])
@@ -102,10 +78,11 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
         encoder=ColourMean(hang if part == "encoder" else None),
     )
     start = time.perf_counter()
+    requests = iter((pipeline.stop, pipeline.abort))
 
     def watch():
         if pipeline.warnings and time.perf_counter() - start > 0.6:
-            pipeline.abort() if pipeline.stopped else pipeline.stop()
+            next(requests, pipeline.abort)()
 
     pipeline.run(watch, every_s=0.05)
     release.set()
@@ -206,7 +183,8 @@ def test_the_reader_of_the_output_goes_away(long_clip, tmp_path):
     process = start(long_clip, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for_rows(output, process)
     process.stdout.close()
-    err = process.stderr.read().decode()
+    with process.stderr as stderr:
+        err = stderr.read().decode()
     assert process.wait(15) == 1
     assert "Traceback" not in err and "Exception ignored" not in err
     check_outputs(output)
@@ -280,6 +258,7 @@ def camera():
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/cam.mjpg"
     server.shutdown()
+    server.server_close()
 
 
 def read_live(address, reconnect_s=1.2):

@@ -46,7 +46,7 @@ def test_row_has_ten_columns():
 def test_names_the_broken_line(tmp_path, line):
     path = tmp_path / "t.txt"
     path.write_text("1,1,2,3,4,5,0.5\n\n" + line + "\n")
-    with pytest.raises(DetectionsError, match=r"t\.txt:3: "):
+    with pytest.raises(DetectionsError, match=r"t\.txt, line 3: "):
         read_rows(path)
 
 

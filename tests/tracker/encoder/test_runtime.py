@@ -69,19 +69,19 @@ def test_refuses_other_crops(encoder, crops):
 
 def test_contract_fields_are_followed(tmp_path):
     path = write_encoder(tmp_path / "e.pb", dtype="float32", colour_order="rgb", input_range=(0.0, 255.0))
-    with FrozenEncoder.open(path, device="cpu") as encoder:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
         np.testing.assert_allclose(encoder.encode(CROPS[:4]), by_hand(CROPS[:4, ..., ::-1]), atol=2e-5)
 
 
 def test_input_range_scales(tmp_path):
     path = write_encoder(tmp_path / "e.pb", dtype="float32", input_range=(0.0, 1.0))
-    with FrozenEncoder.open(path, device="cpu") as encoder:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
         np.testing.assert_allclose(encoder.encode(CROPS[:4]), by_hand(CROPS[:4] / 255), atol=2e-5)  # divided twice
 
 
 def test_bare_graph_is_inferred(tmp_path):
     path = write_encoder(tmp_path / "mars.pb", contract=False)
-    with FrozenEncoder.open(path, device="cpu") as encoder:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
         c = encoder.contract
         assert (c.input_shape, c.dimension, c.crop_rule, c.colour_order) == (SHAPE, 8, "aspect", "bgr")
         np.testing.assert_allclose(encoder.encode(CROPS[:2]), by_hand(CROPS[:2]), atol=2e-5)
@@ -89,7 +89,7 @@ def test_bare_graph_is_inferred(tmp_path):
 
 def test_fixed_batch(tmp_path):
     path = write_encoder(tmp_path / "e.pb", batch=4)
-    with FrozenEncoder.open(path, device="cpu") as encoder:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
         np.testing.assert_allclose(encoder.encode(CROPS[:9]), by_hand(CROPS[:9]), atol=2e-5)
 
 
@@ -122,11 +122,11 @@ def test_refuses_broken_encoders(tmp_path, options, part):
 @pytest.mark.parametrize(
     "data, part",
     [
-        (b"<!DOCTYPE html><html>404</html>", "web page"),
+        (b"<!DOCTYPE html><html>404</html>", "HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "git-lfs pointer"),
-        (b"", "without nodes"),
-        (b"\x00\x01garbage" * 50, "not a frozen graph"),
-        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"\x00\x01garbage" * 50, "no frozen graph"),
+        (None, "no such file"),
     ],
 )
 def test_refuses_what_is_no_graph(tmp_path, data, part):
@@ -148,7 +148,7 @@ def test_memory_that_runs_out_halves_the_batch(path, monkeypatch):
     import tensorflow as tf
 
     session, largest = tf.compat.v1.Session, [99]
-    made = session._make_callable_from_options
+    made = session._make_callable_from_options  # noqa: SLF001
 
     def small_memory(self, options):
         run = made(self, options)
@@ -161,7 +161,7 @@ def test_memory_that_runs_out_halves_the_batch(path, monkeypatch):
         return limited
 
     monkeypatch.setattr(session, "_make_callable_from_options", small_memory)
-    with FrozenEncoder.open(path, device="cpu") as encoder:
+    with FrozenEncoder.open(path, device="cpu", precision="f32") as encoder:
         largest[0] = 6
         np.testing.assert_allclose(encoder.encode(CROPS), by_hand(CROPS), atol=2e-5)
         assert [w for w in encoder.warnings if "no memory for a batch of 32" in w]
@@ -196,5 +196,5 @@ def test_fresh_process_loads_and_checks(path, tmp_path, capsys):
     assert json.loads(done.stdout)["dimension"] == 8
     (tmp_path / "bad.pb").write_bytes(b"<html>")
     assert main([str(tmp_path / "bad.pb")]) == 1
-    assert "web page" in capsys.readouterr().err
+    assert "HTML page" in capsys.readouterr().err
     assert main([]) == 2

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.disks import fill_up
 from tests.scenes import SIZE, boxes, decodable, image, rows
 from tracker.app.outputs import StreamOutput, claim_folder, release_folder
 from tracker.core.files import part_of, write_whole
@@ -14,7 +15,7 @@ from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
 from tracker.video.sinks import CsvSink, MotSink, WindowSink
-from tracker.video.writer import VideoSink, _whole_boxes
+from tracker.video.writer import VideoSink, whole_boxes
 
 INFO = SourceInfo("clip", SIZE, 10.0, 20, live=False)
 
@@ -34,26 +35,6 @@ def tracks(index, n=3):
         np.zeros(n, np.int64),
         np.ones(n, bool),
     )
-
-
-def fail_after(monkeypatch, limit):
-    """Let every file in a test hold at most `limit` bytes, as a full disk does: what fits of a write is written."""
-    real = os.write
-
-    class Full:
-        def __init__(self, file):
-            self._file = file
-
-        def write(self, data):
-            room = limit - self._file.tell()
-            if room <= 0:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(self._file.fileno(), bytes(data[:room]))
-
-        def __getattr__(self, name):
-            return getattr(self._file, name)
-
-    return Full
 
 
 def test_rows_appear_when_closed(tmp_path):
@@ -82,9 +63,9 @@ def test_csv_names_classes_and_quotes_them(tmp_path):
     assert ",class 7," in lines[3]
 
 
-def test_a_full_disk_leaves_whole_rows(tmp_path):
+def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
+    fill_up(monkeypatch, "t.txt", 300)
     sink = MotSink(tmp_path / "t.txt")
-    sink._file = fail_after(None, 300)(sink._file)
     with pytest.raises(OutputError, match="No space left on device"):
         for index in range(1, 50):
             sink.write(frame(index), tracks(index))
@@ -132,10 +113,10 @@ def test_video_can_be_played_while_it_is_written(tmp_path):
     assert decodable(path) == 119
 
 
-def test_a_full_disk_leaves_a_playable_video(tmp_path):
+def test_a_full_disk_leaves_a_playable_video(tmp_path, monkeypatch):
     path = tmp_path / "v.mp4"
+    fill_up(monkeypatch, path.name, 400_000)
     sink = VideoSink(path, SIZE, 10.0)
-    sink._file._file = fail_after(None, 400_000)(sink._file._file)
     generator = np.random.default_rng(1)
     with pytest.raises(OutputError, match="No space left on device"):
         for index in range(1, 500):
@@ -145,7 +126,7 @@ def test_a_full_disk_leaves_a_playable_video(tmp_path):
     assert decodable(path) >= 10
     assert path.stat().st_size <= 400_000
     with open(path, "rb") as file:
-        assert _whole_boxes(file) == path.stat().st_size
+        assert whole_boxes(file) == path.stat().st_size
 
 
 def test_video_without_frames_leaves_no_file(tmp_path):
