@@ -45,10 +45,14 @@ class Flow:
 
     Attributes
     ----------
-    origin, destination : names of gates.
-    classes : objects by class.
-    middle : (24,2) float64, the median of their ways, pixels.
-    width : pixels across, so that nine of ten ways lie within.
+    origin, destination : str
+        Names of gates.
+    classes : Counter[str]
+        Objects by class.
+    middle : (24,2) ndarray of float64
+        The median of their ways, pixels.
+    width : float
+        Pixels across, so that nine of ten ways lie within.
     """
 
     origin: str
@@ -77,8 +81,10 @@ def find_flows(ways: Sequence[Way], size: Size) -> Flows:
 
     Parameters
     ----------
-    ways : of objects that count.
-    size : (width, height) of the frames, pixels.
+    ways : Sequence[Way]
+        Of objects that count.
+    size : Size
+        (width, height) of the frames, pixels.
     """
     least = LEAST_WAY * min(size)
     moved = [w for w in ways if np.linalg.norm(w.points[-1, :2] - w.points[0, :2]) >= least]
