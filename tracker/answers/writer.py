@@ -35,9 +35,12 @@ class AnswerWriter:
 
     Parameters
     ----------
-    folder : where the files go; None: nowhere.
-    scene, size, class_names, clock, interval_s : as of `Answers`.
-    database : is given every row and event, too.
+    folder : Path or None
+        Where the files go; None: nowhere.
+    scene, size, class_names, clock, interval_s : Scene, Size, Sequence[str], Clock or None, float
+        As of `Answers`.
+    database : Database or None
+        Is given every row and event, too.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class AnswerWriter:
 
         Raises
         ------
-        OutputError : a file could not be written.
+        OutputError
+            A file could not be written.
         """
         errors: list[TrackerError] = []
         steps: list[Callable[[], object]] = [lambda: self._pass_on(self.answers.finish(last_s))]
@@ -205,14 +209,19 @@ def recount(
 
     Parameters
     ----------
-    folder : of the run; its tables are written anew.
-    database : file to write all into, too.
-    first_s, last_s : seconds of its first and last frame, which may hold no track; None: those of the tracks.
+    folder : Path
+        Of the run; its tables are written anew.
+    database : Path or None
+        File to write all into, too.
+    first_s, last_s : float or None
+        Seconds of its first and last frame, which may hold no track; None: those of the tracks.
 
     Raises
     ------
-    DetectionsError : `tracks.csv` is missing or broken.
-    OutputError : the tables cannot be written.
+    DetectionsError
+        `tracks.csv` is missing or broken.
+    OutputError
+        The tables cannot be written.
     """
     rows = TrackRows(folder / "tracks.csv")
     frames = list(rows)  # class names stand in the rows
