@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Job:
         Factor between fed pixels (0..255) and what the model takes.
     values : dict[str, ndarray] or None
         Variable node name -> array, for the variables in `graph`.
+    averages : dict[str, ndarray]
+        Moving averages that the checkpoint holds beside `values`, and that were not chosen.
     feeds : dict[str, Any] or None
         Placeholder -> value with which the untouched graph runs in inference mode.
     repaired_graph, head_before : GraphDef or str
@@ -54,6 +56,7 @@ class Job:
     input_shape: tuple[int, int, int] = (0, 0, 0)
     scale: float | None = None
     values: dict[str, np.ndarray] | None = None
+    averages: dict[str, np.ndarray] = field(default_factory=dict)
     feeds: dict[str, Any] | None = None
     channels_first: bool = False
     repaired_graph: GraphDef = None

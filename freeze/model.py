@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from freeze.graph.graphdef import GraphDef
+
+
+class Values(NamedTuple):
+    """What a checkpoint holds for the variables in use.
+
+    Attributes
+    ----------
+    values : dict[str, ndarray]
+        By node name.
+    averages : dict[str, ndarray]
+        Moving averages that lie beside these, where they differ and nobody has chosen; empty otherwise.
+    """
+
+    values: dict[str, np.ndarray]
+    averages: dict[str, np.ndarray]
 
 
 @dataclass
@@ -21,7 +36,7 @@ class Model:
         The graph as it was found: variables, functions, devices and training parts included.
     values : dict[str, ndarray]
         Value of each variable by node name; may be filled in later by `need` for the variables that the output uses.
-    need : Callable[[list[str]], dict[str, ndarray]] or None
+    need : Callable[[list[str]], Values] or None
         Given the names of the variable nodes in use, returns their values (a checkpoint is read only for these).
     input, output : str or None
         Tensor names where the source knows them, else None: `freeze.checks.names` decides.
@@ -42,7 +57,7 @@ class Model:
 
     graph_def: GraphDef
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    need: Callable[[list[str]], dict[str, np.ndarray]] | None = None
+    need: Callable[[list[str]], Values] | None = None
     input: str | None = None
     output: str | None = None
     held: dict[str, str] = field(default_factory=dict)

@@ -5,18 +5,25 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
+
 from freeze import passes
 from freeze.checks import names, operations, training
 from freeze.errors import FreezeError, Log
 from freeze.export import finished
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
-from freeze.job import Job
+from freeze.graph.images import structured
+from freeze.graph.runner import Runner
+from freeze.job import INPUT, Job
 from freeze.model import Model
 from freeze.passes import constants, cut, flatten, fold_batch_norm, output
 from freeze.passes.placeholders import OPS as PLACEHOLDERS
 from freeze.request import Request
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import Contract
+
+COMPARED = 6
+"""Images on which two choices of values are compared."""
 
 
 def mended(request: Request, model: Model, log: Log) -> Job:
@@ -34,9 +41,10 @@ def mended(request: Request, model: Model, log: Log) -> Job:
     passes.repaired(job)
     operations.deterministic(job)
     _values(job)
-    training.trained(job)
+    training.check_trained(job)
     job.repaired_graph, job.head_before = job.graph, job.head
     job.graph = output.formed(job.graph, job)
+    _compare_averages(job)
     if job.log.codes() & passes.ARITHMETIC:
         job.repaired_graph, job.head_before = job.graph, job.head
     return job
@@ -73,13 +81,34 @@ def _values(job: Job) -> None:
             missing,
         )
     if missing and job.model.need is not None:
-        held.update(job.model.need(missing))
+        found = job.model.need(missing)
+        held.update(found.values)
+        job.averages = found.averages
     if untouched and job.model.need is not None:
         try:
-            held.update(job.model.need([n for n in untouched if n not in held]))
+            held.update(job.model.need([n for n in untouched if n not in held]).values)
         except FreezeError:
             job.repaired_only = True  # training variables without values: the untouched graph cannot be run
     job.values = held
+
+
+def _compare_averages(job: Job) -> None:
+    """Says how far the features with a checkpoint's moving averages are from those with its plain values."""
+    if not job.averages:
+        return
+    images = structured(COMPARED, job.input_shape)
+    features = []
+    for values in (job.values or {}, {**(job.values or {}), **job.averages}):
+        with Runner(job.graph, values) as runner:
+            features.append(np.asarray(runner.run(job.head, {INPUT: images})))
+    cosine = (features[0] * features[1]).sum(1)
+    job.log.warn(
+        "CHECKPOINT_EMA",
+        f"the checkpoint holds moving averages (EMA) beside the values of {len(job.averages)} variables, and they give "
+        f"other features (cosine {cosine.min():.4f} at least, {cosine.mean():.4f} on average, on {COMPARED} images): "
+        "the plain values are used, as a plain restore does; --ema yes uses the averages",
+        sorted(job.averages),
+    )
 
 
 def frozen(job: Job) -> GraphDef:

@@ -10,6 +10,7 @@ from freeze.errors import FreezeError
 from freeze.graph.graphdef import VARIABLE_OPS, Graph
 from freeze.job import Job
 
+PART = re.compile(r"/part_\d+$")
 MEAN = re.compile(r"(^|/)(moving_mean|running_mean|pop_mean)(_\d+)?$")
 VARIANCE = re.compile(r"(^|/)(moving_variance|moving_var|running_var|running_variance|pop_var)(_\d+)?$")
 NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -19,8 +20,8 @@ SLOT = re.compile(r"/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|Ftrl)$")
 def statistics(job: Job) -> tuple[list[str], list[str]]:
     """Moving means and variances among the variables in use: by place (batch norm's inputs) or by name."""
     graph = Graph(job.graph)
-    means = {n for n in job.values or {} if MEAN.search(n)}
-    variances = {n for n in job.values or {} if VARIANCE.search(n)}
+    means = {n for n in job.values or {} if MEAN.search(PART.sub("", n))}
+    variances = {n for n in job.values or {} if VARIANCE.search(PART.sub("", n))}
     for node in job.graph.node:
         if node.op.startswith("FusedBatchNorm") and len(node.input) >= 5:
             for k, found in ((3, means), (4, variances)):
@@ -29,10 +30,11 @@ def statistics(job: Job) -> tuple[list[str], list[str]]:
     return sorted(means), sorted(variances)
 
 
-def trained(job: Job) -> None:
+def check_trained(job: Job) -> None:
     """Raises SECOND_TOWER, STATISTICS_IMPOSSIBLE or STATISTICS_NEVER_UPDATED."""
-    values = job.values or {}
     means, variances = statistics(job)
+    values = _whole(job.values or {})
+    means, variances = (sorted({PART.sub("", n) for n in names}) for names in (means, variances))
     negative = [n for n in variances if np.any(values[n] < 0)]
     if negative:
         raise FreezeError(
@@ -54,6 +56,16 @@ def trained(job: Job) -> None:
             " which they were updated",
             flat,
         )
+
+
+def _whole(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parts of a partitioned variable as one array of values, under its own name."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for name in sorted(values):
+        parts.setdefault(PART.sub("", name), []).append(values[name])
+    return {
+        n: found[0] if len(found) == 1 else np.concatenate([f.ravel() for f in found]) for n, found in parts.items()
+    }
 
 
 def _pairs(flat: list[str]) -> bool:

@@ -15,6 +15,7 @@ from tracker.core.tensorflow import import_tensorflow
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+PART = re.compile(r"/part_(\d+)")
 SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
@@ -141,7 +142,8 @@ def _data_files(prefix: Path) -> None:
 class Checkpoint:
     """An open checkpoint: shapes and dtypes by key, values read on demand and checked.
 
-    `aliases` maps a variable's graph name to its key in an object-based checkpoint.
+    `aliases` maps a variable's graph name to its key in an object-based checkpoint; `parts` maps the name of a variable
+    that was saved in parts, each under a name of its own, to the axis that joins them and their keys.
     """
 
     prefix: Path
@@ -149,6 +151,7 @@ class Checkpoint:
     dtypes: dict[str, Any]
     reader: Any
     aliases: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, log: Log) -> Checkpoint:
@@ -166,8 +169,10 @@ class Checkpoint:
 
     def read(self, key: str) -> np.ndarray:
         """The value of `key`; damaged data and non-finite values are refused."""
+        if key in self.parts:
+            return np.concatenate([self.read(k) for k in self.parts[key][1]], self.parts[key][0])
         try:
-            value = np.asarray(self.reader.get_tensor(key))
+            value = np.asarray(self._tensor(key))
         except Exception as e:  # the reader turns its states into any kind, IndexError for a file that ends too early
             raise _damaged(self.prefix, str(e), key) from None
         if value.dtype.kind == "f" and not np.isfinite(value).all():
@@ -181,6 +186,46 @@ class Checkpoint:
                 [key],
             )
         return value
+
+    def _tensor(self, key: str) -> Any:
+        """A value; the reader does not put the slices of a V1 checkpoint together, TensorFlow's operation does."""
+        tf = import_tensorflow()
+        try:
+            return self.reader.get_tensor(key)
+        except tf.errors.UnimplementedError:
+            with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+                return session.run(
+                    tf.raw_ops.RestoreV2(
+                        prefix=str(self.prefix), tensor_names=[key], shape_and_slices=[""], dtypes=[self.dtypes[key]]
+                    )[0]
+                )
+
+    def join(self, key: str, shape: tuple[int, ...] | None) -> None:
+        """Makes `key` of variables saved as `key/part_0`, `key/part_1`, ..., where it is not there itself.
+
+        Raises
+        ------
+        FreezeError
+            CHECKPOINT_GAPS: a part is missing, or the parts do not make up the shape.
+        """
+        if key in self.shapes:
+            return
+        found = {int(m.group(1)): k for k in self.shapes if (m := PART.fullmatch(k.removeprefix(key)))}
+        if not found or not all(k.startswith(key + "/part_") for k in found.values()):
+            return
+        keys = [found[n] for n in sorted(found)]
+        missing = sorted(set(range(max(found) + 1)) - set(found))
+        shapes = [self.shapes[k] for k in keys]
+        axes = [a for a in range(len(shapes[0])) if len({s[:a] + s[a + 1 :] for s in shapes}) == 1]
+        whole = {a: (*shapes[0][:a], sum(s[a] for s in shapes), *shapes[0][a + 1 :]) for a in axes}
+        fitting = [a for a in axes if shape is None or whole[a] == shape]
+        if missing or not fitting:
+            lost = f": {', '.join(f'{key}/part_{n}' for n in missing)} missing" if missing else ""
+            raise gaps(
+                self.prefix, key, f"it holds {len(keys)} parts of shapes {', '.join(map(str, shapes))}{lost}", shape
+            )
+        self.parts[key] = (fitting[0], keys)
+        self.shapes[key], self.dtypes[key] = whole[fitting[0]], self.dtypes[keys[0]]
 
     def check_size(self, keys: list[str]) -> None:
         """Refuses, before anything is read, what no GraphDef can hold."""
@@ -226,7 +271,20 @@ def too_large(total: int, places: list[str]) -> FreezeError:
     )
 
 
+def gaps(prefix: Path, key: str, what: str, shape: tuple[int, ...] | None = None) -> FreezeError:
+    """The diagnosis of a partitioned variable whose parts do not make it up."""
+    whole = f" of the whole {list(shape)}" if shape else ""
+    return FreezeError(
+        "CHECKPOINT_GAPS",
+        f"the checkpoint {prefix.name} does not hold all parts{whole} of the partitioned variable {key}: {what}",
+        "save with one saver that is given every part (tf.compat.v1.train.Saver() takes all variables)",
+        [key],
+    )
+
+
 def _damaged(prefix: Path, text: str, key: str | None = None) -> FreezeError:
+    if "sufficient slices" in text and key is not None:
+        return gaps(prefix, key, "some of its slices were not saved")
     text = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")[:300]
     low = text.lower()
     where = f" at variable {key}" if key else ""

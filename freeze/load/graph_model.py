@@ -7,8 +7,8 @@ from typing import Any
 from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS
 from freeze.load.checkpoint import Checkpoint
-from freeze.load.variables import Wanted, assign, head_left_out
-from freeze.model import Model
+from freeze.load.variables import Wanted, assign, check_head
+from freeze.model import Model, Values
 from freeze.request import Request
 from tracker.core.tensorflow import import_tensorflow
 
@@ -32,7 +32,7 @@ def from_graph(
         ]
     graph_def = graph.as_graph_def()
 
-    def need(names: list[str]) -> dict[str, Any]:
+    def need(names: list[str]) -> Values:
         if request.checkpoint is None:
             raise FreezeError(
                 "CHECKPOINT_NOT_GIVEN",
@@ -45,7 +45,7 @@ def from_graph(
         nodes = {n.name: n for n in graph_def.node if n.op in VARIABLE_OPS}
         wanted = [_wanted(nodes[n], kept, local) for n in names]
         values = assign(wanted, checkpoint, log, request.ema, built=True)
-        head_left_out(wanted, checkpoint)
+        check_head(wanted, checkpoint)
         return values
 
     return Model(

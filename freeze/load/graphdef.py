@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze.errors import FreezeError, Log
+from freeze.graph.graphdef import VARIABLE_OPS
 from freeze.model import Model
 from freeze.request import Request
 from freeze.sniff import expect, sniff
@@ -25,6 +26,13 @@ def load(request: Request, log: Log) -> Model:
     except ValueError as e:
         what, remedy = f"{path.name} is damaged or holds no graph ({e})", "copy or download the frozen graph again"
         raise FreezeError("GRAPHDEF_DAMAGED", what, remedy, [str(path)]) from None
+    inner = [n for f in graph_def.library.function for n in f.node_def]
+    if not any(n.op in VARIABLE_OPS for n in [*graph_def.node, *inner]):
+        log.note(
+            "ALREADY_FROZEN",
+            f"{path.name} is a frozen graph already, its weights are constants: its input and output are checked, what "
+            "needs mending is mended, and the result is proved against it",
+        )
     return Model(graph_def, provenance={"source": "graphdef", "graphdef": path.name, "graphdef_sha256": sha256(path)})
 
 

@@ -39,7 +39,7 @@ def load(request: Request, log: Log) -> Model:
     changed = _mended(config, request, log)
     model = _load(path, request, known, config if changed or translated or filled else None)
     found = from_model(model, request, log, {"source": "keras", "keras": path.name, "keras_sha256": sha256(path)})
-    found.repaired = changed
+    found.repaired = bool(changed or translated or filled)
     return found
 
 

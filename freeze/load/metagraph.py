@@ -9,7 +9,7 @@ from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, const_value, node_name
 from freeze.load.checkpoint import Checkpoint
 from freeze.load.variables import Wanted, assign
-from freeze.model import Model
+from freeze.model import Model, Values
 from freeze.request import Request
 from freeze.sniff import expect
 from tracker.core.tensorflow import import_tensorflow
@@ -55,7 +55,7 @@ def load(request: Request, log: Log) -> Model:
     graph = Graph(meta.graph_def)
     saved, local = saver_names(graph), local_names(meta)
 
-    def need(names: list[str]) -> dict[str, Any]:
+    def need(names: list[str]) -> Values:
         checkpoint = Checkpoint.open(path, log)
         provenance["checkpoint"] = checkpoint.prefix.name
         return assign([wanted(graph.nodes[n], saved, local) for n in names], checkpoint, log, request.ema)

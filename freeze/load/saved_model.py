@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS
 from freeze.load.checkpoint import Checkpoint
 from freeze.load.metagraph import wanted
 from freeze.load.restore import restore_keys
 from freeze.load.variables import assign
-from freeze.model import Model
+from freeze.model import Model, Values
 from freeze.request import Request
 from freeze.sniff import expect
 from tracker.core.tensorflow import import_tensorflow
@@ -200,7 +198,7 @@ def _checkpoint(path: Path) -> Checkpoint:
         raise _damaged(path, f"its variables/: {e.cause}") from None
 
 
-def _values(path: Path, graph_def: Any, nodes: list[Any]) -> dict[str, np.ndarray]:
+def _values(path: Path, graph_def: Any, nodes: list[Any]) -> Values:
     """Values by node name, from the keys that the SavedModel's restore operations name."""
     keys = restore_keys(graph_def)
     return assign([wanted(n, keys, set()) for n in nodes], _checkpoint(path), Log(), "no")

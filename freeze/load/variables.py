@@ -12,6 +12,7 @@ import numpy as np
 from freeze.errors import FreezeError, Log, listed
 from freeze.load.checkpoint import Checkpoint, too_large
 from freeze.load.towers import SLOTS, scopes, trained_tower
+from freeze.model import Values
 from freeze.sniff import LIMIT
 
 EMA = "/ExponentialMovingAverage"
@@ -46,10 +47,8 @@ class Wanted:
     local: bool = False
 
 
-def assign(
-    wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "auto", built: bool = False
-) -> dict[str, np.ndarray]:
-    """Values by node name.
+def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "auto", built: bool = False) -> Values:
+    """Values by node name, and the moving averages beside them.
 
     Parameters
     ----------
@@ -69,7 +68,9 @@ def assign(
     FreezeError
         CHECKPOINT_MISSING_VARIABLES, CHECKPOINT_SHAPES, CHECKPOINT_DAMAGED, CHECKPOINT_NOT_FINITE, TOO_LARGE.
     """
-    _graph_size(wanted)
+    _check_graph_size(wanted)
+    for w in wanted:
+        checkpoint.join(w.key, _full(w) if w.part else w.shape)
     keys = _keys(wanted, checkpoint, log, ema)
     if built and not any(w.part for w in wanted):
         keys = trained_tower(keys, {w.node: w.shape for w in wanted}, checkpoint, log)
@@ -77,15 +78,18 @@ def assign(
     if bad:
         raise _shapes(bad, len(wanted), checkpoint)
     checkpoint.check_size(sorted(set(keys.values())))
-    values = {}
-    for w in wanted:
-        value = _slice(checkpoint.read(keys[w.node]), w.part)
-        values[w.node] = _cast(value, w, keys[w.node], log)
-    _unused(checkpoint, set(keys.values()), log)
-    return values
+
+    def value(w: Wanted, key: str) -> np.ndarray:
+        return _cast(_slice(checkpoint.read(key), w.part), w, key, log)
+
+    values = {w.node: value(w, keys[w.node]) for w in wanted}
+    shadows = {} if ema != "auto" else _shadows(keys, checkpoint)
+    averages = {w.node: value(w, shadows[w.node]) for w in wanted if w.node in shadows}
+    _say_unused(checkpoint, {*keys.values(), *shadows.values()}, log)
+    return Values(values, {n: a for n, a in averages.items() if not np.array_equal(a, values[n])})
 
 
-def _graph_size(wanted: list[Wanted]) -> None:
+def _check_graph_size(wanted: list[Wanted]) -> None:
     """Refuses a network that no GraphDef can hold before anything is looked up."""
     sizes = {w.node: int(np.prod(w.shape, dtype=np.int64)) * w.dtype.size for w in wanted if w.shape is not None}
     if sum(sizes.values()) >= LIMIT:
@@ -162,32 +166,26 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
 
 def _averaged(keys: dict[str, str], wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> dict[str, str]:
     """Where moving averages lie beside the raw values: which of the two."""
-    shadows = {n: k + EMA for n, k in keys.items() if not k.endswith(EMA) and k + EMA in checkpoint.shapes}
+    shadows = _shadows(keys, checkpoint)
     if ema == "yes" and not shadows and not any(k.endswith(EMA) for k in keys.values()):
         cause = f"--ema yes, and the checkpoint {checkpoint.prefix.name} holds no moving averages (NAME{EMA})"
         raise FreezeError("CHECKPOINT_EMA", cause, "leave --ema out, or give the checkpoint that holds them", keys)
-    if not shadows:
-        if any(k.endswith(EMA) for k in keys.values()):
-            log.note(
-                "CHECKPOINT_EMA",
-                "the moving averages (EMA shadows) are used: the graph's saver names them",
-                [n for n, k in keys.items() if k.endswith(EMA)],
-            )
+    named = [n for n, k in keys.items() if k.endswith(EMA)]
+    if named:
+        why = "the moving averages (EMA shadows) are used: the graph itself reads them, or its saver names them"
+        log.note("CHECKPOINT_EMA", why, named)
+    if not shadows or ema == "auto":
         return keys
-    if ema == "no":
-        log.note(
-            "CHECKPOINT_EMA",
-            f"the checkpoint also holds moving averages (NAME{EMA}); the raw values are used, as asked",
-            shadows,
-        )
-        return keys
+    beside = f"the checkpoint holds moving averages (EMA, NAME{EMA}) beside the values of {len(shadows)} variables"
     log.note(
-        "CHECKPOINT_EMA",
-        f"the checkpoint holds raw values and moving averages (EMA, NAME{EMA}) of {len(shadows)} variables: "
-        "the averages are used, as evaluation does (--ema no uses the raw values)",
-        shadows,
+        "CHECKPOINT_EMA", f"{beside}: the {'averages' if ema == 'yes' else 'raw values'} are used, as asked", shadows
     )
-    return {**keys, **shadows}
+    return {**keys, **shadows} if ema == "yes" else keys
+
+
+def _shadows(keys: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
+    """Node -> key of the moving average beside its value."""
+    return {n: k + EMA for n, k in keys.items() if not k.endswith(EMA) and k + EMA in checkpoint.shapes}
 
 
 def _prefixed(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoint, log: Log) -> dict[str, str] | None:
@@ -244,7 +242,7 @@ def _bookkeeping(key: str) -> bool:
     )
 
 
-def _unused(checkpoint: Checkpoint, used: set[str], log: Log) -> None:
+def _say_unused(checkpoint: Checkpoint, used: set[str], log: Log) -> None:
     extra = [k for k in checkpoint.names() if k not in used and not _bookkeeping(k)]
     if extra:
         log.note(
@@ -253,7 +251,7 @@ def _unused(checkpoint: Checkpoint, used: set[str], log: Log) -> None:
         )
 
 
-def head_left_out(wanted: list[Wanted], checkpoint: Checkpoint) -> None:
+def check_head(wanted: list[Wanted], checkpoint: Checkpoint) -> None:
     """Refuses a builder without the batch norm `ball` for a checkpoint trained with it: nothing would be missing.
 
     Raises

@@ -5,6 +5,7 @@ They are found through the update operations, then by scope.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from freeze.graph.graphdef import (
     VARIABLE_OPS,
     Graph,
     GraphDef,
+    add_const,
     add_node,
     copied,
     node_name,
@@ -57,6 +59,7 @@ ARITHMETIC = {
     "Neg",
     "Snapshot",
 }
+PART = re.compile(r"/part_\d+$")
 RESHAPES = ("Squeeze", "Identity", "Reshape", "Cast")
 NOT_FOUND = (
     "build the graph with is_training=False, or name the variables X/moving_mean and X/moving_variance in the batch"
@@ -73,6 +76,9 @@ def variable_through(graph: Graph, ref: str) -> str | None:
         if found is not None:
             return found
         node = graph.nodes.get(node_name(graph.through(ref)))
+        if node is not None and node.op == "ConcatV2":
+            whole = {PART.sub("", v) for i in node.input[:-1] if (v := graph.variable_of(i))}
+            return whole.pop() if len(whole) == 1 else None
         if node is None or node.op not in (
             "Switch",
             "RefSwitch",
@@ -107,7 +113,7 @@ def updated_by(graph: Graph, refs: Iterable[str]) -> str | None:
 
 def by_scope(graph: Graph, hints: Iterable[str], channels: int | None) -> tuple[str, str] | None:
     """Moving mean and variance in the scope of one of the `hints` (variable or node names), innermost scope first."""
-    variables = {n for n, node in graph.nodes.items() if node.op in VARIABLE_OPS}
+    variables = {PART.sub("", n) for n, node in graph.nodes.items() if node.op in VARIABLE_OPS}
     for hint in hints:
         parts = hint.split("/")[:-1]
         for depth in range(len(parts), 0, -1):
@@ -129,13 +135,24 @@ def by_scope(graph: Graph, hints: Iterable[str], channels: int | None) -> tuple[
 
 
 def _channels(graph: Graph, variable: str) -> int | None:
-    dims = graph.nodes[variable].attr["shape"].shape.dim
-    return int(np.prod([d.size for d in dims])) if dims else None
+    sizes = [[d.size for d in graph.nodes[n].attr["shape"].shape.dim] for n in _parts(graph, variable)]
+    return sum(int(np.prod(s)) for s in sizes) if all(sizes) else None
+
+
+def _parts(graph: Graph, variable: str) -> list[str]:
+    """The variable's own node, or those of its parts in their order."""
+    if variable in graph.nodes and graph.nodes[variable].op in VARIABLE_OPS:
+        return [variable]
+    found = [n for n, node in graph.nodes.items() if node.op in VARIABLE_OPS and PART.sub("", n) == variable]
+    return sorted(found, key=lambda n: int(n.rsplit("_", 1)[1]))
 
 
 def read_of(new: GraphDef, graph: Graph, full: Graph, variable: str) -> str:
     """A tensor with the variable's value in `new`, adding the variable and its read where they were pruned away."""
     present = {n.name for n in new.node}
+    parts = _parts(full, variable)
+    if parts != [variable]:
+        return _joined(new, variable, [read_of(new, graph, full, p) for p in parts])
     node = full.nodes[variable]
     if variable not in present:
         new.node.add().CopyFrom(node)
@@ -144,6 +161,15 @@ def read_of(new: GraphDef, graph: Graph, full: Graph, variable: str) -> str:
     name = f"{variable}/freeze_read"
     if name not in present:
         add_node(new, name, "ReadVariableOp", [variable], dtype=import_tensorflow().as_dtype(node.attr["dtype"].type))
+    return name
+
+
+def _joined(new: GraphDef, variable: str, reads: list[str]) -> str:
+    """The parts of a partitioned vector put together."""
+    name, tf = f"{variable}/freeze_joined", import_tensorflow()
+    if name not in {n.name for n in new.node}:
+        axis = add_const(new, f"{name}/axis", np.int32(0))
+        add_node(new, name, "ConcatV2", [*reads, axis.name], T=tf.float32, Tidx=tf.int32, N=len(reads))
     return name
 
 

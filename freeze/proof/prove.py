@@ -50,7 +50,10 @@ def live_features(job: Job, images: np.ndarray) -> tuple[np.ndarray, str]:
     if job.channels_first:
         x = x.transpose(0, 3, 1, 2)
     if job.model.live is not None:
-        raw, route = job.model.live(x), "the loaded model itself"
+        raw = job.model.live(x)
+        route = (
+            "the loaded model after its configuration was mended" if job.model.repaired else "the loaded model itself"
+        )
     else:
         feeds = {k: v for k, v in (job.feeds or {}).items() if k in Graph(untouched)}
         with Runner(untouched, job.values, job.model.initializers) as runner:

@@ -132,6 +132,7 @@ def _checkpoint(path: Path) -> Iterator[str]:
     names = checkpoint.names()
     total = sum(_size(checkpoint.shapes[n]) for n in names)
     yield f"{len(names)} variables, {total:,} values"
+    yield from _averages(checkpoint, total)
     for name in names:
         wrong = ""
         if total < READ:
@@ -140,6 +141,30 @@ def _checkpoint(path: Path) -> Iterator[str]:
             except FreezeError as e:
                 wrong = f" would fail: {e.cause}"
         yield f"  {name} {checkpoint.dtypes[name].name} {list(checkpoint.shapes[name])}{wrong}"
+
+
+def _averages(checkpoint: Any, total: int) -> Iterator[str]:
+    """A line about moving averages beside plain values."""
+    from freeze.load.variables import EMA
+
+    both = [k for k in checkpoint.names() if k + EMA in checkpoint.shapes]
+    if not both:
+        return
+    text = f"{len(both)} variables have moving averages (NAME{EMA}) beside them"
+    if total < READ:
+        try:
+            far = max(_apart(checkpoint.read(k), checkpoint.read(k + EMA)) for k in both)
+        except FreezeError:
+            return
+        text += f", which differ by up to {far:.2g} of a variable's size" if far else ", which are equal"
+    yield f"{text}: the plain values are used unless --ema yes is given"
+
+
+def _apart(value: Any, average: Any) -> float:
+    """Norm of the difference, relative to the value's."""
+    import numpy as np
+
+    return float(np.linalg.norm(value - average) / max(float(np.linalg.norm(value)), 1e-12))
 
 
 def _size(shape: tuple[int, ...]) -> int:

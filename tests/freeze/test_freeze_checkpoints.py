@@ -1,11 +1,24 @@
 """Checkpoints of every kind given to a builder: found from any path, read, matched by name and shape, or refused."""
 
+import runpy
+
 import numpy as np
 import pytest
 
 from freeze.errors import FreezeError
 from freeze.request import Request
-from tests.freeze_models import DIMENSION, IMAGES, SHAPE, freeze_here, placeholder, right, save_values, tiny, trained
+from tests.freeze_models import (
+    DIMENSION,
+    IMAGES,
+    SHAPE,
+    freeze_here,
+    placeholder,
+    right,
+    save_values,
+    tiny,
+    trained,
+    values,
+)
 
 TOLERANCE = 1e-5
 BUILDER = """
@@ -102,17 +115,100 @@ def test_joins_a_partitioned_variable(tmp_path):
     np.testing.assert_allclose(freeze_here(request)[0], expected, atol=TOLERANCE)
 
 
+PARTS = """
+import tensorflow as tf
+v1 = tf.compat.v1
+def get(name, shape, start=None):
+    parts = v1.fixed_size_partitioner(COUNT) if COUNT else None
+    return tf.convert_to_tensor(v1.get_variable(name, shape, initializer=start, partitioner=parts))
+def build(images, is_training=False):
+    ones, zeros = v1.ones_initializer(), v1.zeros_initializer()
+    with v1.variable_scope("conv"):
+        x = tf.nn.conv2d(tf.cast(images, tf.float32) / 255.0, get("weights", [3, 3, 3, 8]), 2, "SAME")
+        gamma, beta = get("gamma", [8], ones), get("beta", [8], zeros)
+        mean, variance = get("moving_mean", [8], zeros), get("moving_variance", [8], ones)
+        given = {} if is_training else {"mean": mean, "variance": variance}
+        x = v1.nn.fused_batch_norm(x, gamma, beta, epsilon=1e-3, is_training=is_training, **given)[0]
+    return tf.nn.l2_normalize(tf.matmul(tf.reduce_mean(tf.nn.relu(x), [1, 2]), get("weights", [8, 16])), 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A folder with builders of 0, 2 and 3 parts, runs that saved 3, and the right features."""
+    import tensorflow as tf
+
+    v1, folder = tf.compat.v1, tmp_path_factory.mktemp("parts")
+    names = {"weights": (8, 16), "conv/weights": (3, 3, 3, 8)}
+    names |= {f"conv/{k}": (8,) for k in ("gamma", "beta", "moving_mean", "moving_variance")}
+    held = values(names)
+    for count in (0, 2, 3):
+        (folder / f"parts{count}.py").write_text(PARTS.replace("COUNT", str(count)))
+    build = runpy.run_path(str(folder / "parts3.py"))["build"]
+    for training in (True, False):
+        with tf.Graph().as_default(), v1.Session() as session:
+            given = placeholder()
+            out = tf.identity(build(given, training), name="features")
+            for v in v1.global_variables():
+                info = v._get_save_slice_info()  # noqa: SLF001  # TensorFlow has no public door to it
+                cut = tuple(slice(o, o + n) for o, n in zip(info.var_offset, info.var_shape, strict=True))
+                session.run(v1.assign(v, held[info.full_name][cut]))
+            expected = session.run(out, {given: IMAGES})
+            v1.train.Saver().save(session, str(folder / ("training" if training else "inference")))
+            apart = {v.op.name: v for v in v1.global_variables()}
+            some = [v for v in v1.global_variables() if v.op.name != "conv/weights/part_1"]
+            v1.train.Saver(some).save(session, str(folder / "gap"), write_meta_graph=False)
+            v1.train.Saver(write_version=v1.train.SaverDef.V1).save(
+                session, str(folder / "old"), write_meta_graph=False
+            )
+            arrays = session.run(apart)
+    save_values(folder, arrays, "apart")
+    save_values(folder, {k: v for k, v in arrays.items() if k != "conv/weights/part_1"}, "lost")
+    return folder, expected
+
+
+@pytest.mark.parametrize("count", [0, 2, 3])
+@pytest.mark.parametrize("checkpoint", ["inference", "old", "apart"])
+def test_parts_of_a_variable_are_joined(parts, count, checkpoint):
+    folder, expected = parts
+    request = Request(builder=str(folder / f"parts{count}.py"), checkpoint=folder / checkpoint, image_shape=SHAPE)
+    np.testing.assert_allclose(freeze_here(request)[0], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("run", ["inference", "training"])
+def test_parts_of_a_training_run_are_joined(parts, run):
+    folder, expected = parts
+    request = Request(meta=folder / f"{run}.meta", checkpoint=folder / run, output="features")
+    features, _, log = freeze_here(request)
+    np.testing.assert_allclose(features, expected, atol=TOLERANCE)
+    assert ("BATCH_NORM_TRAINING" in log.codes()) == (run == "training")
+
+
+@pytest.mark.parametrize("checkpoint", ["gap", "lost"])
+def test_a_lost_part_is_named(parts, checkpoint):
+    with pytest.raises(FreezeError, match=r"CHECKPOINT_GAPS(?s:.*)conv/weights"):
+        freeze_here(Request(builder=str(parts[0] / "parts0.py"), checkpoint=parts[0] / checkpoint, image_shape=SHAPE))
+
+
 EMA = "/ExponentialMovingAverage"
 
 
-@pytest.mark.parametrize("ema, used", [("auto", "averages"), ("yes", "averages"), ("no", "raw")])
+@pytest.mark.parametrize("ema, used", [("auto", "plain"), ("yes", "averages"), ("no", "raw")])
 def test_says_which_of_raw_and_averaged_values_are_used(tmp_path, ema, used):
     raw = trained(tmp_path, build)
     averages = {k: v * np.float32(1.1) for k, v in raw.items()}
     save_values(tmp_path, {**raw, **{k + EMA: v for k, v in averages.items()}}, "both")
     features, _, log = freeze_here(asked(tmp_path, "both", ema=ema))
     np.testing.assert_allclose(features, right(averages if used == "averages" else raw), atol=TOLERANCE)
-    assert any(f.code == "CHECKPOINT_EMA" and used in f.why for f in log.findings)
+    told = [f for f in log.findings if f.code == "CHECKPOINT_EMA"]
+    assert len(told) == 1 and used in told[0].why
+    assert ("cosine 0." in told[0].why and told[0].kind == "warning") == (ema == "auto")
+
+
+def test_equal_averages_are_no_choice(tmp_path):
+    raw = trained(tmp_path, build)
+    save_values(tmp_path, {**raw, **{k + EMA: v for k, v in raw.items()}}, "both")
+    assert "CHECKPOINT_EMA" not in freeze_here(asked(tmp_path, "both"))[2].codes()
 
 
 def test_averages_that_are_asked_for_must_be_there(run):
@@ -371,16 +467,16 @@ def test_a_published_checkpoint_for_a_network_without_its_head_is_refused(tmp_pa
 
     from freeze.errors import Log
     from freeze.load.checkpoint import Checkpoint
-    from freeze.load.variables import Wanted, head_left_out
+    from freeze.load.variables import Wanted, check_head
 
     held = {k: np.ones(3, np.float32) for k in ("fc1/weights", "ball/beta", "ball/moving_mean", "ball/moving_variance")}
     save_values(tmp_path, held)
     checkpoint = Checkpoint.open(tmp_path / "model.ckpt-7", Log())
     wanted = {k: Wanted(k, k, (3,), tf.float32) for k in held}
-    head_left_out(list(wanted.values()), checkpoint)
+    check_head(list(wanted.values()), checkpoint)
     with pytest.raises(FreezeError, match="ball") as e:
-        head_left_out([wanted["fc1/weights"]], checkpoint)
+        check_head([wanted["fc1/weights"]], checkpoint)
     assert e.value.code == "CHECKPOINT_HEAD_LEFT_OUT" and "--network wrn" in str(e.value)
     save_values(tmp_path, {"fc1/weights": held["fc1/weights"], "ball/mean_vectors": held["ball/beta"]}, "softmax")
     # The classifier's own variables may be left out.
-    head_left_out([wanted["fc1/weights"]], Checkpoint.open(tmp_path / "softmax", Log()))
+    check_head([wanted["fc1/weights"]], Checkpoint.open(tmp_path / "softmax", Log()))
