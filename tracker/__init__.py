@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracker.app.library import TrackedFrame, track
+    from tracker.app.results import load
     from tracker.core.types import Detections, Frame, Tracks
     from tracker.encoder.runtime import FrozenEncoder
     from tracker.errors import DetectionsError, TrackerError
@@ -23,6 +24,7 @@ __all__ = [
     "TrackedFrame",
     "TrackerError",
     "Tracks",
+    "load",
     "track",
 ]
 __version__ = "0.2.0"
@@ -36,6 +38,7 @@ _HOME = {
     "TrackedFrame": "app.library",
     "TrackerError": "errors",
     "Tracks": "core.types",
+    "load": "app.results",
     "track": "app.library",
 }
 
