@@ -140,8 +140,9 @@ def _config(*, source: str, detector: str, files: bool, settings: dict[str, Any]
     if unknown := sorted(set(settings) - run_names - tracker_names):
         raise ConfigError(f"unknown setting {unknown[0]!r}; expected one of {', '.join(sorted(run_names))}")
     run = {k: v for k, v in settings.items() if k in run_names}
-    if isinstance(run.get("classes"), str):
-        run["classes"] = (run["classes"],)
+    for name in ("classes", "line", "zone", "ignore"):
+        if name in run:
+            run[name] = (run[name],) if isinstance(run[name], str) else tuple(run[name])
     own = {k: v for k, v in settings.items() if k in tracker_names - run_names}
     preset = run.get("preset", RunConfig().preset)
     run.setdefault("video", files)

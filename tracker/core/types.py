@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tracker.errors import BackendMissingError, DetectionsError
 
@@ -56,7 +57,7 @@ class Detections:
     score: np.ndarray
     class_id: np.ndarray
 
-    def __init__(self, xyxy: np.ndarray, score: np.ndarray | None = None, class_id: np.ndarray | None = None) -> None:
+    def __init__(self, xyxy: ArrayLike, score: ArrayLike | None = None, class_id: ArrayLike | None = None) -> None:
         boxes = np.asarray(xyxy, np.float32)
         boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
         if boxes.ndim != 2 or boxes.shape[1] != 4:
