@@ -99,6 +99,7 @@ class Network:
     ) -> None:
         self.name, self.path, self.class_names = name, path, tuple(class_names)
         self.warnings: list[str] = []
+        self._unsound = False
         self.why = ""
         default = self.FAINT if options.faint else self.SURE
         self._confidence = default if options.confidence is None else options.confidence
@@ -135,7 +136,7 @@ class Network:
     def _detect(self, frame: Frame, image: np.ndarray, view: View) -> Detections:
         width, height = frame.size
         seen = self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in view.rects], view.size, self._confidence)
-        seen = self._bounded(seen, frame.index)
+        seen = self._bounded(self._sound(seen, frame.index), frame.index)
         if len(seen) == 1:
             found = seen[0]
             xyxy, score, class_id = found.xyxy * (width, height, width, height), found.score, found.class_id
@@ -147,6 +148,25 @@ class Network:
         kept = kept[:MOST_BOXES]
         # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
         return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+
+    def _sound(self, seen: list[Candidates], index: int) -> list[Candidates]:
+        """What is seen without boxes that are no numbers or of a class that has no name; the first is told."""
+        sound = []
+        for c in seen:
+            good = np.isfinite(c.xyxy).all(axis=1) & np.isfinite(c.score)
+            good &= (c.class_id >= 0) & (c.class_id < len(self.class_names))
+            if not good.all():
+                bad = int(np.flatnonzero(~good)[0])
+                if not self._unsound:
+                    self.warnings.append(
+                        f"detector {self.name}: {int((~good).sum())} boxes of frame {index} are left out, and such "
+                        f"boxes later: {np.round(c.xyxy[bad], 3).tolist()}, score {c.score[bad]:.3g}, "
+                        f"class {c.class_id[bad]} of {len(self.class_names)}"
+                    )
+                self._unsound = True
+                c = Candidates(c.xyxy[good], c.score[good], c.class_id[good])
+            sound.append(c)
+        return sound
 
     def _bounded(self, seen: list[Candidates], index: int) -> list[Candidates]:
         """The best of what is seen where it is too much to compare all with all."""

@@ -61,6 +61,8 @@ class Family:
         It is for cameras that stand still, and of no use where there are no pixels.
     class_names : tuple of str, optional
         The classes that it knows, where every one of the family knows the same.
+    recorded : bool
+        Its boxes are read from a file: it needs no pixels.
     """
 
     key: str
@@ -69,6 +71,7 @@ class Family:
     needs_frames: bool = False
     static_camera: bool = False
     class_names: tuple[str, ...] | None = None
+    recorded: bool = False
 
 
 def _auto(request: Request) -> Detector:
@@ -121,7 +124,8 @@ def _onnx(request: Request) -> Detector:
 def _file(request: Request) -> Detector:
     from detectors.precomputed import Precomputed
 
-    return Precomputed(request.spec, confidence=request.options.confidence, classes=request.options.classes)
+    options = request.options
+    return Precomputed(request.spec, confidence=options.confidence, nms=options.nms, classes=options.classes)
 
 
 def _plugin(request: Request) -> Detector:
@@ -153,8 +157,11 @@ FAMILIES = (
     Family("motion", _motion, "whatever moves", needs_frames=True, static_camera=True, class_names=(OBJECT,)),
     Family(".onnx", _onnx, "a network of the YOLO family", needs_frames=True),
     Family(".pb", _graph, "a frozen graph of the TensorFlow Object Detection API", needs_frames=True),
-    Family(".txt", _file, "detections as MOT rows", class_names=(OBJECT,)),
+    Family(".txt", _file, "detections as MOT rows or KITTI labels", recorded=True),
+    Family(".csv", _file, "detections as CSV with a header", recorded=True),
+    Family(".json", _file, "detections as COCO JSON", recorded=True),
 )
+FOLDER = Family("", _file, "a folder of YOLO or KITTI labels", recorded=True)
 """Every family, once: options, help and errors are made of these rows."""
 NAMES = tuple(f.key for f in FAMILIES if not f.key.startswith("."))
 SUFFIXES = tuple(f.key for f in FAMILIES if f.key.startswith("."))
@@ -173,6 +180,8 @@ def family_of(spec: str | Path) -> Family:
     for family in FAMILIES:
         if family.key == key:
             return family
+    if Path(text).is_dir():
+        return FOLDER
     installed = plugins()
     if text in installed:
         return Family(text, _plugin, f"plug-in {installed[text].value}")

@@ -87,9 +87,16 @@ class TFObjectDetector(Network):
         return found
 
     def _look_whole(self, image: np.ndarray, confidence: float) -> Candidates:
-        boxes, scores, classes, count = self._run(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)[None])
-        rows = np.flatnonzero(scores[0, : int(count[0])] >= confidence)
-        return Candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, rows], classes[0, rows].astype(np.int32) - 1)
+        boxes, scores, classes, count = (np.asarray(o) for o in self._run(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)[None]))
+        if not (boxes.ndim == 3 and boxes.shape[2] == 4 and scores.shape == classes.shape == boxes.shape[:2]):
+            shapes = f"boxes {boxes.shape}, scores {scores.shape}, classes {classes.shape}"
+            raise DetectorError(f"{self.path}: gives {shapes}; expected (1, N, 4), (1, N) and (1, N)")
+        told = count.ravel()[0] if count.size else np.nan
+        count_in_use = int(np.clip(told, 0, scores.shape[1])) if np.isfinite(told) else scores.shape[1]
+        rows = np.flatnonzero(scores[0, :count_in_use] >= confidence)
+        kinds = np.nan_to_num(classes[0, rows].astype(np.float64), nan=0, posinf=0, neginf=0)
+        class_id = np.clip(kinds, 0, 1 << 30).astype(np.int32) - 1  # 0 and what is no number: no class at all
+        return Candidates(boxes[0, rows][:, [1, 0, 3, 2]], scores[0, rows], class_id)
 
 
 def _check_whole(path: Path, *, unsafe: bool) -> None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def test_confidence_leaves_rows_out(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["1,-1,1,2,3", "1,-1,1,two,3,4,1", "0,-1,1,2,3,4,1", "1.5,-1,1,2,3,4,1", "nan,-1,1,2,3,4", "{}", "1,-1,,2,3,4,1"],
+    ["1,-1,1,2,3", "1,-1,1,two,3,4,1", "-1,-1,1,2,3,4,1", "1.5,-1,1,2,3,4,1", "nan,-1,1,2,3,4", "{}", "1,-1,,2,3,4,1"],
 )
 def test_a_broken_line_is_named(tmp_path, line):
     path = write(tmp_path, f"1,-1,1,2,3,4,1\n\n{line}\n1,-1,1,2,3,4,1\n")
@@ -71,3 +73,119 @@ def test_a_class_the_file_cannot_know_is_refused(tmp_path):
     with pytest.raises(DetectorError, match=r"'persn'.*it knows: object"):
         open_detector(path, classes=["persn"])
     assert len(open_detector(path, classes=["object"])(frame(1))) == 1
+
+
+CLIP = {f: [(40 + 3 * f, 30, 60, 80), (400 - 3 * f, 200, 90, 70)] for f in range(1, 31)}
+"""Two boxes a frame: left, top, width, height in frames of 640x480."""
+
+
+def run(detector, first=1, last=30):
+    return [detector(frame(i)) for i in range(first, last + 1)]
+
+
+def csv(header, row):
+    return header + "\n" + "".join(row(f, *b) + "\n" for f, boxes in CLIP.items() for b in boxes)
+
+
+def yolo(folder, start=1):
+    folder.mkdir()
+    (folder / "classes.txt").write_text("person\ncar\n")
+    for f, boxes in CLIP.items():
+        lines = [
+            f"{k} {(x + w / 2) / 640} {(y + h / 2) / 480} {w / 640} {h / 480} 0.9"
+            for k, (x, y, w, h) in enumerate(boxes)
+        ]
+        (folder / f"clip_{f - 1 + start}.txt").write_text("\n".join(lines))
+    return folder
+
+
+def coco():
+    boxes = [
+        {"image_id": f, "category_id": k, "bbox": list(b), "score": 0.9}
+        for f, bs in CLIP.items()
+        for k, b in enumerate(bs)
+    ]
+    images = [{"id": f, "file_name": f"{f:06d}.jpg"} for f in CLIP]
+    return boxes, {
+        "images": images,
+        "annotations": boxes,
+        "categories": [{"id": 0, "name": "person"}, {"id": 1, "name": "car"}],
+    }
+
+
+FORMS = {
+    "mot 10 columns": ("a.txt", csv("", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},0.9,-1,-1,-1")),
+    "mot 6 columns": ("a.txt", csv("", lambda f, x, y, w, h: f"{f} -1 {x} {y} {w} {h}")),
+    "mot with tabs": ("a.txt", csv("", lambda f, x, y, w, h: f"{f}\t-1\t{x}\t{y}\t{w}\t{h}\t0.9")),
+    "mot from 0": ("a.txt", csv("", lambda f, x, y, w, h: f"{f - 1},-1,{x},{y},{w},{h},0.9")),
+    "csv sizes": ("a.csv", csv("frame_id,class,conf,x,y,w,h", lambda f, x, y, w, h: f"{f},car,0.9,{x},{y},{w},{h}")),
+    "csv corners": (
+        "a.csv",
+        csv("Frame;xmin;ymin;xmax;ymax;label", lambda f, x, y, w, h: f"{f};{x};{y};{x + w};{y + h};car"),
+    ),
+    "kitti": ("a.txt", csv("", lambda f, x, y, w, h: f"{f} 0 Car 0 0 0 {x} {y} {x + w} {y + h} 1 1 1 1 1 1 1 0.9")),
+    "coco results": ("a.json", json.dumps(coco()[0])),
+    "coco data set": ("a.json", json.dumps(coco()[1])),
+}
+
+
+@pytest.mark.parametrize("form", [*FORMS, "yolo", "yolo from 0"])
+def test_the_forms_that_are_about_are_read(tmp_path, form):
+    if form.startswith("yolo"):
+        path = yolo(tmp_path / "labels", start=0 if "0" in form else 1)
+    else:
+        path = tmp_path / FORMS[form][0]
+        path.write_text(FORMS[form][1])
+    detector = open_detector(path)
+    for f, found in enumerate(run(detector), 1):
+        x, y, w, h = np.array(sorted(CLIP[f])).T
+        order = np.argsort(found.xyxy[:, 0])
+        np.testing.assert_allclose(found.xyxy[order], np.column_stack([x, y, x + w, y + h]), atol=1e-3)
+    assert all("from 0" in w for w in detector.warnings)
+    if form in ("yolo", "coco data set"):
+        assert detector.class_names == ("person", "car")
+
+
+@pytest.mark.parametrize(
+    "name, row, words",
+    [
+        ("corners", lambda f, x, y, w, h: f"{f},-1,{x},{y},{x + 10 * w},{y + 10 * h},1", "right and bottom edges"),
+        ("large", lambda f, x, y, w, h: f"{f},-1,{3 * x + 600},{3 * y},{w},{h},1", "frames of another size"),
+        ("tiny", lambda f, x, y, w, h: f"{f},-1,{x},{y},1.1,1.2,1", "another unit"),
+        ("other frames", lambda f, x, y, w, h: f"{f + 5000},-1,{x},{y},{w},{h},1", "no frame matches"),
+        ("other rate", lambda f, x, y, w, h: f"{f * 10},-1,{x},{y},{w},{h},1", "another frame rate"),
+        ("swapped", lambda f, x, y, w, h: f"{f},-1,{x},{y},{-w},{-h},1", "another order"),
+        ("nan", lambda f, x, y, w, h: f"{f},-1,nan,{y},{w},{h},1", "60 of 60 rows dropped"),
+    ],
+)
+def test_what_does_not_fit_the_frames_is_told(tmp_path, name, row, words):
+    detector = open_detector(write(tmp_path, csv("", row)))
+    run(detector)
+    assert any(words in w for w in detector.warnings), detector.warnings
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_shares_in_a_form_of_pixels_are_refused(tmp_path, scale):
+    text = csv("", lambda f, x, y, w, h: f"{f},-1,{scale * x / 640},{y / 480},{w / 640},{h / 480},1")
+    with pytest.raises(DetectionsError, match=r"shares of the frame.*folder of YOLO labels"):
+        open_detector(write(tmp_path, text))
+
+
+def test_nms_and_confidence_act_on_files(tmp_path):
+    path = write(tmp_path, csv("", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},0.9\n{f},-1,{x + 2},{y},{w},{h},0.4"))
+    assert len(open_detector(path)(frame(1))) == 4 and len(open_detector(path, nms=0.5)(frame(1))) == 2
+    detector = open_detector(path, confidence=0.95)
+    assert any("all 120 rows score below --confidence 0.95: 0.4 to 0.9" in w for w in detector.warnings)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [("a.json", "[" * 100_000), ("a.json", '[{"bbox": [1, 2, 3]}]'), ("a.json", "{}"),
+     ("a.json", '[{"image_id": [], "bbox": [1,2,3,4]}]'),
+     ("a.csv", "frame,x,y,w,score\n1,2,3,4,5"), ("a.csv", 'frame,x,y,w,h\n1,"2,3,4'), ("a.csv", "frame,x,y,w,h\n1,2"),
+     ("a.txt", "1 0 Dragon 0 0 0 1 2 3 4 1 1 1 1 1 1 1"), ("a.txt", "1e400,1,1,1,1,1")],
+)  # fmt: skip
+def test_broken_files_of_every_form_are_one_message(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DetectionsError):
+        open_detector(tmp_path / name)

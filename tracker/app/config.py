@@ -141,6 +141,10 @@ class RunConfig:
         return tomli_w.dumps({name: {k: v for k, v in t.items() if v is not None} for name, t in tables.items()})
 
 
+MOST = 10**9
+"""Of numbers in a configuration: frames of a year at 25 a second."""
+
+
 def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tables [run] (with [freeze] as a key of it) and [tracker] of a file, checked against the dataclasses.
 
@@ -155,7 +159,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ConfigError(
             f"{path} cannot be read ({getattr(e, 'strerror', None) or e}); expected a TOML file"
         ) from None
-    except tomllib.TOMLDecodeError as e:
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deep; expected the tables [run], [tracker] and [freeze]") from None
+    except ValueError as e:  # TOMLDecodeError, and numbers of thousands of digits
         raise ConfigError(f"{path} is not TOML: {e}") from None
     if unknown := sorted(set(data) - {"run", "tracker", "freeze"}):
         raise ConfigError(f"{path} has unknown key {unknown[0]!r}; expected the tables [run], [tracker] and [freeze]")
@@ -192,10 +198,16 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         if get_origin(option) is tuple and isinstance(value, list):
             item = get_args(option)[0]
             return tuple(_typed(v, item, where) for v in value)
-        if option is float and type(value) in (int, float):
+        if option is float and type(value) in (int, float) and abs(value) <= MOST:
             return float(value)
-        if option in (str, int, bool) and type(value) is option:
+        if option is int and type(value) is int and abs(value) <= MOST:
             return value
+        if option in (str, bool) and type(value) is option and "\0" not in str(value):
+            return value
+    if type(value) in (int, float):
+        raise ConfigError(f"{where} is {str(value)[:40]}; expected a number from {-MOST} to {MOST}")
+    if isinstance(value, str):
+        raise ConfigError(f"{where} is {value[:60]!r}; expected {hint if get_args(hint) else hint.__name__}")
     raise ConfigError(f"{where} is {value!r}; expected {hint if get_args(hint) else hint.__name__}")
 
 

@@ -32,7 +32,7 @@ class Models:
         family = family_of(request.spec)
         if family.key == "auto":
             return open_auto(request, self.detector)
-        if family.needs_frames or family.key == ".txt":
+        if family.needs_frames or family.recorded:
             return family.open(request)
         key = (request.spec, request.options)
         if key not in self._detectors:

@@ -125,8 +125,10 @@ class Session:
         return opened
 
     def _check_pixels(self, sources: list[tuple[str, Source]]) -> None:
+        from detectors.registry import family_of
+
         bare = [text for text, s in sources if not s.info.pixels]
-        if bare and (self._custom is not None or not self.config.detector.endswith(".txt")):
+        if bare and (self._custom is not None or not family_of(self.config.detector).recorded):
             raise SourceError(
                 f"{bare[0]}: the sequence's images are missing; give its detections: --detector FILE.txt --encoder none"
             )

@@ -34,6 +34,18 @@ class Frame:
     size: tuple[int, int]
 
 
+def _numbers(what: str, values: ArrayLike, kind: type[np.generic]) -> np.ndarray:
+    """An array of a type; raises DetectionsError for what holds no numbers."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"they are {array.dtype}")
+        with np.errstate(invalid="ignore", over="ignore"):
+            return array.astype(kind, copy=False)
+    except (ValueError, TypeError, OverflowError) as e:
+        raise DetectionsError(f"{what} are no numbers ({e}); expected an array of {np.dtype(kind).name}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """Boxes of one frame, N of them: arrays that share axis 0 and are indexed as one thing.
@@ -58,13 +70,13 @@ class Detections:
     class_id: np.ndarray
 
     def __init__(self, xyxy: ArrayLike, score: ArrayLike | None = None, class_id: ArrayLike | None = None) -> None:
-        boxes = np.asarray(xyxy, np.float32)
+        boxes = _numbers("boxes", xyxy, np.float32)
         boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise DetectionsError(f"boxes have shape {boxes.shape}; expected (N, 4) corners x1, y1, x2, y2")
         n = len(boxes)
-        scores = np.ones(n, np.float32) if score is None else np.asarray(score, np.float32).reshape(-1)
-        classes = np.zeros(n, np.int32) if class_id is None else np.asarray(class_id).reshape(-1).astype(np.int32)
+        scores = np.ones(n, np.float32) if score is None else _numbers("scores", score, np.float32).reshape(-1)
+        classes = np.zeros(n, np.int32) if class_id is None else _numbers("class ids", class_id, np.int32).reshape(-1)
         if len(scores) != n or len(classes) != n:
             raise DetectionsError(f"{n} boxes, {len(scores)} scores, {len(classes)} class ids; expected {n} of each")
         bad = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))

@@ -54,7 +54,7 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     try:
         with graph.as_default():
             tf.import_graph_def(graph_def, name="")
-    except ValueError as e:
+    except (ValueError, tf.errors.OpError) as e:
         raise EncoderError(f"{path}: TensorFlow cannot load the graph ({first_line(e)})") from None
     inputs = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
     images = [t for t in inputs if t.shape.rank == 4 and None not in t.shape.as_list()[1:]]

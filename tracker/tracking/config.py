@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from tracker.errors import ConfigError
 
+MOST = 100_000
+"""Of settings without an end of their own: an hour of frames, or of seconds more than a day."""
+
 
 def setting(default: Any, low: float = 0, high: float | None = None) -> Any:
     """A field of a `Settings`: its default, and the bounds its values keep; None is refused where it is not that."""
@@ -89,9 +92,10 @@ def _check(name: str, value: Any, hint: type, bounds: Any) -> None:
         raise ConfigError(f"{name} is {value!r}; expected {words}")
     if kind is bool:
         return
-    low, high = bounds["low"], bounds["high"]
-    if not isfinite(value) or value < low or (high is not None and value > high):  # type: ignore[arg-type]
-        raise ConfigError(f"{name} is {value}; expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+    low, high = bounds["low"], MOST if bounds["high"] is None else bounds["high"]
+    if not isfinite(value) or value < low or value > high:  # type: ignore[arg-type, operator]
+        least = bounds["high"] is None and value < low
+        raise ConfigError(f"{name} is {value}; expected {f'at least {low}' if least else f'{low} to {high}'}")
 
 
 @dataclass(frozen=True, kw_only=True)

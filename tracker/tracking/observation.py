@@ -86,6 +86,8 @@ def check_features(
     if features is None or (n == 0 and np.size(features) == 0):
         return np.zeros((n, dimension), np.float32), np.zeros(n, bool)
     features = np.asarray(features)
+    if features.dtype.kind not in "fiub":
+        raise DetectionsError(f"features are {features.dtype}; expected numbers, ({n}, D)")
     if features.ndim != 2 or len(features) != n or features.shape[1] == 0:
         raise DetectionsError(
             f"features have shape {features.shape} for {n} detections; expected ({n}, D), a row for each"
@@ -104,6 +106,20 @@ def check_features(
         unit[asked], good[asked] = normalise(features[asked])
     warnings["features without direction"] += int((asked & ~good).sum())
     return unit, good & asked
+
+
+def check_detections(detections: object) -> None:
+    """Refuses what is neither Detections nor None.
+
+    Raises
+    ------
+    DetectionsError
+        It is something else, such as a bare array.
+    """
+    if detections is not None and not isinstance(detections, Detections):
+        raise DetectionsError(
+            f"detections are {type(detections).__name__}; expected Detections(xyxy, score, class_id), or None"
+        )
 
 
 def check_warp(warp: np.ndarray | None) -> None:

@@ -15,7 +15,15 @@ import numpy as np
 from tracker.core.types import Detections, Tracks
 from tracker.tracking.clock import Clock
 from tracker.tracking.config import Settings
-from tracker.tracking.observation import ClassGroups, Observation, check_features, check_warp, inside_frame, observe
+from tracker.tracking.observation import (
+    ClassGroups,
+    Observation,
+    check_detections,
+    check_features,
+    check_warp,
+    inside_frame,
+    observe,
+)
 from tracker.tracking.trackers import configure, entry_of, open_tracker
 
 
@@ -90,6 +98,7 @@ class DeepSort:
             Features or `embedded` do not fit the detections or the features of earlier frames, or `warp` is no finite
             (2,3) matrix. The tracks are then as they were.
         """
+        check_detections(detections)
         check_warp(warp)
         seen = None if detections is None else self._observe(detections, features, embedded, frame_size)
         self._tracker.predict(self._clock.step(time_s), warp)
@@ -103,6 +112,7 @@ class DeepSort:
         self, detections: Detections, time_s: float | None = None, warp: np.ndarray | None = None
     ) -> np.ndarray:
         """Which detections (N,) bool of the next frame need a feature; changes nothing."""
+        check_detections(detections)
         check_warp(warp)
         xyxy = detections.xyxy.astype(np.float64, order="F")
         return self._tracker.wants_feature(xyxy, detections.score, detections.class_id, warp)

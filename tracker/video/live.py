@@ -209,6 +209,7 @@ class LiveSource(FrameSource):
         finally:
             self._release()
             self.report()
+            self._seen_s = 0.0
 
     def _seen(self) -> None:
         """A frame has come: say so where it was missed."""
@@ -243,7 +244,7 @@ class LiveSource(FrameSource):
             self._release()
         if self._stop.is_set():
             return None
-        self._lost = False  # told by the error
+        self._lost = self._silent = False  # told by the error
         raise LostError(f"lost after frame {self._index} and not back within {self._reconnect_s:g} s")
 
     def news(self) -> list[str]:
