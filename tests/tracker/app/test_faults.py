@@ -107,6 +107,10 @@ def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypat
 # ---- the command as a process ------------------------------------------------------------
 
 
+LONG = 6000
+"""Frames that no machine gets through before it is interrupted."""
+
+
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory):
     """A clip that takes long enough to be interrupted, with detections."""
@@ -115,14 +119,14 @@ def long_clip(tmp_path_factory):
     write_detections(folder / "det.txt", 300)
     sequence = folder / "images"
     sequence.mkdir()
-    for index in range(1, 1501):
+    for index in range(1, LONG + 1):
         if index <= 30:
             cv2.imwrite(str(sequence / f"{index:05d}.png"), image(index))
         else:
             os.link(sequence / f"{(index - 1) % 30 + 1:05d}.png", sequence / f"{index:05d}.png")
     rows_ = [line.split(",", 1)[1] for line in (folder / "det.txt").read_text().splitlines()[:90]]
     with open(folder / "long.txt", "w") as file:
-        for index in range(1, 1501):
+        for index in range(1, LONG + 1):
             first = (index - 1) % 30 * 3
             file.writelines(f"{index},{row}\n" for row in rows_[first : first + 3])
     return one, sequence, folder / "long.txt"
@@ -159,7 +163,7 @@ def check_outputs(output, lost=0):
     assert not [p.name for p in output.iterdir() if p.name.endswith(".part")]
     found = rows(output / "tracks.txt")
     frames = decodable(output / "tracks.mp4")
-    assert int(found[-1][0]) - lost <= frames < 1500
+    assert int(found[-1][0]) - lost <= frames < LONG
     assert (output / "summary.json").exists() and (output / "config.toml").exists()
     return frames
 
@@ -172,7 +176,7 @@ def test_signals_end_a_run_in_good_order(long_clip, tmp_path, signals):
     for number in signals:
         process.send_signal(number)
         time.sleep(0.05)
-    _out, err = process.communicate(timeout=15)
+    _out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     check_outputs(output)
@@ -185,7 +189,7 @@ def test_the_reader_of_the_output_goes_away(long_clip, tmp_path):
     process.stdout.close()
     with process.stderr as stderr:
         err = stderr.read().decode()
-    assert process.wait(15) == 1
+    assert process.wait(60) == 1
     assert "Traceback" not in err and "Exception ignored" not in err
     check_outputs(output)
 
