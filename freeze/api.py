@@ -1,4 +1,4 @@
-"""Freezing as a library: `freeze`, `freeze_cached`, `frozen_default`."""
+"""Freezing as a library: `freeze`, `freeze_cached`, `frozen_default`, and `Freezing` beside other work."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from freeze import networks
 from freeze.errors import FreezeError, Log, UsageError
@@ -84,23 +85,78 @@ def freeze_cached(request: Request) -> Path:
     FreezeError, UsageError
         As from `freeze`; the message is the same.
     """
-    check_request(replace(request, out=None))
-    out = cache_folder() / f"{request.source}-{fingerprint(request)[:20]}.pb"
-    if out.exists() and contract_path(out).exists():
-        return out
-    run = subprocess.run(
-        [sys.executable, "-m", "freeze.worker"],
-        input=replace(request, out=out).to_json(),
-        check=False,
-        stderr=subprocess.PIPE,
-        text=True,
-        stdout=subprocess.DEVNULL,
-        cwd=Path.cwd(),
-        env=_environment(),
-    )
-    if run.returncode or not out.exists():
-        raise FrozenElsewhereError(run.stderr.strip() or f"freezing ended with exit code {run.returncode}")
-    return out
+    with Freezing(request) as freezing:
+        return freezing.result()
+
+
+class Freezing:
+    """A request that another process works on, unless its graph is in the cache; killed where it is not waited for.
+
+    Parameters
+    ----------
+    request : Request
+        What to freeze; `out` is ignored.
+
+    Raises
+    ------
+    UsageError
+        The request names no source, or several.
+    """
+
+    def __init__(self, request: Request) -> None:
+        check_request(replace(request, out=None))
+        self._out = cache_folder() / f"{request.source}-{fingerprint(request)[:20]}.pb"
+        self._process: subprocess.Popen[str] | None = None
+        if not self.done:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "freeze.worker"],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                stdout=subprocess.DEVNULL,
+                cwd=Path.cwd(),
+                env=_environment(),
+            )
+            self._ask(replace(request, out=self._out))
+
+    def _ask(self, request: Request) -> None:
+        """Give the process its request, so that it begins."""
+        assert self._process is not None and self._process.stdin is not None  # noqa: S101
+        with suppress(BrokenPipeError):  # it ended at once: `result` tells why
+            self._process.stdin.write(request.to_json())
+            self._process.stdin.close()
+        self._process.stdin = None
+
+    @property
+    def done(self) -> bool:
+        """The graph is there, with its contract."""
+        return self._out.exists() and contract_path(self._out).exists()
+
+    def result(self) -> Path:
+        """Wait for the graph.
+
+        Raises
+        ------
+        FreezeError
+            As from `freeze`; the message is the same.
+        """
+        if self._process is not None:
+            told = self._process.communicate()[1]
+            if self._process.returncode or not self._out.exists():
+                raise FrozenElsewhereError(told.strip() or f"freezing ended with exit code {self._process.returncode}")
+        return self._out
+
+    def close(self) -> None:
+        """Give up what is not done."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 class FrozenElsewhereError(FreezeError):
@@ -126,10 +182,14 @@ def _environment() -> dict[str, str]:
     }
 
 
+def default_request(name: str = "default") -> Request:
+    """What freezes an encoder that ships with the program (`default`, `colour`)."""
+    return Request(network=networks.network(DEFAULTS.get(name, name)).name)
+
+
 def frozen_default(name: str = "default") -> Path:
-    """The frozen graph of an encoder that ships with the program (`default`, `colour`), made on the first call."""
-    net = networks.network(DEFAULTS.get(name, name))
-    return freeze_cached(Request(network=net.name))
+    """The frozen graph of an encoder that ships with the program, made on the first call."""
+    return freeze_cached(default_request(name))
 
 
 def fingerprint(request: Request) -> str:

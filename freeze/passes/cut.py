@@ -53,7 +53,8 @@ def cut(job: Job) -> GraphDef:
     replace_tensor(new, tensor, end, skip=skip)
     job.head = job.output
     new = pruned(new, [job.output])
-    if any(n.device for n in job.full.node if node_name(n.name) in Graph(new)):
+    kept = {n.name for n in new.node}
+    if any(n.device for n in job.full.node if n.name in kept):
         job.log.note("DEVICES_CLEARED", "the training run's device placements (such as /gpu:0) were cleared")
     return new
 

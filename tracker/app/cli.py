@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ DONE, FAILED, USAGE, LOST = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    began_s = time.perf_counter()
     _standard_streams()
     top = parser()
     given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     with Signals() as signals:
         try:
-            return batch.main(config, given, signals) if given["command"] == "batch" else _run(config, given, signals)
+            if given["command"] == "batch":
+                return batch.main(config, given, signals)
+            return _run(config, given, signals, began_s)
         except KeyboardInterrupt:
             warn("interrupted before the first frame")
             return INTERRUPTED
@@ -81,11 +85,12 @@ def _afterwards(given: dict[str, Any]) -> int:
         return FAILED
 
 
-def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
+def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: float) -> int:
     from tracker.app.pipeline import Pipeline
     from tracker.app.rate_controller import RateController
     from tracker.app.report import Progress, reader_gone
     from tracker.app.session import Session
+    from tracker.app.spinner import Spinner
     from tracker.core.tensorflow import cores
 
     quiet = given.get("quiet", False)
@@ -97,13 +102,14 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     serving = _serving(config, given, say)
     try:
         run = Session(
-            config, given.get("output"), overwrite=given.get("overwrite", False), say=say,
+            config, given.get("output"), overwrite=given.get("overwrite", False), say=say, doing=Spinner(quiet=quiet),
             viewers=serving.viewers if serving is not None else None,
         )  # fmt: skip
     except BaseException:
         if serving is not None:
             serving.close()
         raise
+    run.timing.began_s = began_s
     pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
     for text, error in run.failed:
         warn(f"error: {shown(text)} is left out: {error}")
@@ -192,7 +198,7 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
             for warning in warnings:
                 warn(f"warning: {warning}")
     if not quiet and not lost_reader:
-        lines = [table(run.streams)]
+        lines = [table(run.streams, run.timing.began_s)]
         if verbose:
             lines += [
                 f"{k:13} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"

@@ -7,7 +7,8 @@ import os
 import select
 import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,14 +20,19 @@ from tracker.core.text import warn
 
 LINE_EVERY_S = 10.0
 """Between progress lines where the error output is no terminal."""
+RECENT_S = 5.0
+"""Of which the current frame rate is the mean."""
 
 
 class Progress:
     """A bar on a terminal, else a line now and then, on the error output."""
 
-    def __init__(self, streams: Sequence[Stream], *, quiet: bool = False) -> None:
-        self._streams, self._quiet = streams, quiet
-        self._started = self._last = time.perf_counter()
+    def __init__(
+        self, streams: Sequence[Stream], *, quiet: bool = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._streams, self._quiet, self._clock = streams, quiet, clock
+        self._started = self._last = clock()
+        self._recent = deque([(self._started, 0)])
         self._bar: Any = None
         totals = [s.source.info.frames for s in streams]
         self._total = None if None in totals else sum(t or 0 for t in totals)
@@ -36,38 +42,50 @@ class Progress:
 
     def _make_bar(self) -> Any:
         from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         bar = RichProgress(
-            TextColumn("{task.completed:.0f}" + (f"/{self._total}" if self._total else "") + " frames"),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(), TextColumn("{task.fields[fps]:.1f} FPS  {task.fields[objects]} objects"),
-            TimeElapsedColumn(), TimeRemainingColumn(),
+            BarColumn(bar_width=30), TextColumn("{task.description}"),
             console=Console(stderr=True), refresh_per_second=5, transient=True,
         )  # fmt: skip
-        self._task = bar.add_task("run", total=self._total, fps=0.0, objects=0)
+        self._task = bar.add_task("", total=self._total)
         return bar
 
     def update(self) -> None:
         """Show how far the run is."""
-        frames = sum(s.counts.frames for s in self._streams)
-        now = time.perf_counter()
-        fps = frames / max(now - self._started, 1e-9)
-        objects = sum(s.counts.visible for s in self._streams)
+        now, frames = self._clock(), sum(s.counts.frames for s in self._streams)
+        self._recent.append((now, frames))
+        while len(self._recent) > 2 and now - self._recent[1][0] >= RECENT_S:
+            self._recent.popleft()
         if self._bar is not None:
-            self._bar.update(self._task, completed=frames, fps=fps, objects=objects)
+            self._bar.update(self._task, completed=frames, description=self._line(now, frames))
         elif not self._quiet and now - self._last >= LINE_EVERY_S:
             self._last = now
-            share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
-            states = "".join(f"; {s.source.info.name}: {state}" for s in self._streams if (state := s.source.state))
-            warn(f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects{states}")
+            warn(self._line(now, frames))
+
+    def _line(self, now: float, frames: int) -> str:
+        """Frames done, the rate of the last seconds, objects in view, time spent and time left."""
+        since, before = self._recent[0]
+        fps = (frames - before) / max(now - since, 1e-9)
+        share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
+        left = f", {clock_time((self._total - frames) / fps)} left" if self._total and fps > 0 else ""
+        objects = sum(s.counts.visible for s in self._streams)
+        states = "".join(f"; {s.source.info.name}: {state}" for s in self._streams if (state := s.source.state))
+        done = f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects"
+        return f"{done}, {clock_time(now - self._started)}{left}{states}"
 
     def close(self) -> None:
         """Show it a last time and free the terminal."""
         if self._bar is not None:
             self.update()
             self._bar.stop()
+
+
+def clock_time(seconds: float) -> str:
+    """`0:07`, `12:30` or `1:02:03`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def reader_gone() -> bool:
@@ -106,7 +124,9 @@ def summary(
         "duration_s": round(counts.last_time_s - counts.first_time_s + 1 / stream.source.info.fps, 3)
         if counts.frames
         else 0.0,
+        "startup_s": round(max(0.0, ending.first_s - timing.began_s), 3),
         "elapsed_s": round(ending.elapsed_s, 3),
+        "wall_s": round(ending.started_s + ending.elapsed_s - timing.began_s, 3),
         "fps": round(counts.frames / ending.elapsed_s, 2) if ending.elapsed_s > 0 else 0.0,
         "stages": timing.summary(),
         "latency_ms": {f"p{q}": round(timing.latency.quantile(q / 100) * 1e3, 1) for q in (50, 95)},
@@ -143,15 +163,24 @@ def saw_nothing(stream: Stream) -> str | None:
     return f"the detector {name} found no object in {stream.counts.frames} frames; try {others}"
 
 
-def table(streams: Sequence[Stream]) -> str:
-    """The end of a run as a short table: objects, counts at lines, and what stood all the time."""
-    rows = [("source", "frames", "FPS", "objects", "files")]
+def table(streams: Sequence[Stream], began_s: float) -> str:
+    """The end of a run as a short table: objects, counts at lines, and what stood all the time.
+
+    Parameters
+    ----------
+    began_s : float
+        `time.perf_counter()` when the program began: the start-up goes on to the first frame written, the wall time to
+        the last file closed.
+    """
+    rows = [("source", "frames", "FPS", "start-up", "wall", "objects", "files")]
     for s in streams:
-        frames, seconds = s.counts.frames, s.ending.elapsed_s
+        frames, seconds, ending = s.counts.frames, s.ending.elapsed_s, s.ending
+        startup = f"{ending.first_s - began_s:.1f} s" if frames else "-"
+        wall = f"{ending.started_s + seconds - began_s:.1f} s"
         fps = f"{frames / seconds:.1f}" if seconds > 0 else "-"
         objects = s.output.answers.answers.counts.objects.most_common() if s.output.answers else []
         found = ", ".join(f"{name} {n}" for name, n in objects) or "none"
-        rows.append((s.source.info.name, str(frames), fps, found, f"{s.output.folder}{os.sep}"))
+        rows.append((s.source.info.name, str(frames), fps, startup, wall, found, f"{s.output.folder}{os.sep}"))
     told = [columns(rows)]
     for s in streams:
         if s.output.answers is not None:

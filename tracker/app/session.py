@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from tracker.core.address import Address
 from tracker.core.files import unique
 from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
-from tracker.core.tensorflow import cores
+from tracker.core.tensorflow import cores, import_tensorflow, preload
 from tracker.core.text import printable
 from tracker.core.types import Detections
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
@@ -34,7 +34,13 @@ from tracker.video.files import FrameRange
 from tracker.video.optical_flow import OpticalFlow
 from tracker.video.sources import open_source
 
+if TYPE_CHECKING:
+    from freeze.api import Freezing
+    from freeze.request import Request
+    from tracker.encoder.runtime import FrozenEncoder
+
 Say = Callable[[str], None]
+Doing = Callable[[str], AbstractContextManager[None]]
 Look = Callable[[np.ndarray], Detections | None]
 MakeViewers = Callable[[SourceInfo, Sequence[str], Path | None], Sequence[Viewer]]
 TOGETHER = 4
@@ -57,6 +63,8 @@ class Session:
     viewers : MakeViewers or None
         Makes those who are shown a stream's frames, from what is known of the source, its classes and
         its folder.
+    doing : Doing or None
+        A context in which a step that may take long is named.
 
     Attributes
     ----------
@@ -77,8 +85,9 @@ class Session:
         detector: Look | None = None,
         models: Models | None = None,
         viewers: MakeViewers | None = None,
+        doing: Doing | None = None,
     ) -> None:
-        self.config, self._say = config, say
+        self.config, self._say, self._doing = config, say, doing or _unnamed
         self._files, self._custom, self._models, self._viewers = files, detector, models, viewers
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
@@ -98,8 +107,10 @@ class Session:
         for _, source in sources:
             scene_of(self.config, source.info.size)  # a scene that makes no sense is told before anything is loaded
         folders = self._folders([s for _, s in sources], output, overwrite)
-        detectors = [self._detector(text, source) for text, source in sources]
-        self.encoder = self._encoder()
+        freezing = self._begin_encoder()
+        with self._doing(f"opening detector {self.config.detector}"):
+            detectors = [self._detector(text, source) for text, source in sources]
+        self.encoder = self._encoder(freezing)
         self.streams = [
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
         ]
@@ -182,27 +193,54 @@ class Session:
         self._say(f"detector: {detector.name} ({detector.runtime}{where}){why}")
         return detector
 
-    def _encoder(self) -> Any:
+    def _begin_encoder(self) -> Freezing | None:
+        """Begin what an encoder takes longest for, beside the opening of detectors: TensorFlow's import, freezing."""
+        c = self.config
+        if c.encoder == "none" or c.appearance == "off":
+            return None
+        self.encoder_name, request = encoder_request(c, self._say)
+        if request is None and not Path(c.encoder).is_file():
+            raise EncoderError(f"{c.encoder}: no such file; expected a frozen graph (.pb), default, colour or none")
+        preload()
+        if request is None:
+            return None
+        from freeze.api import Freezing
+
+        freezing = Freezing(request)
+        self._open.callback(freezing.close)
+        return freezing
+
+    def _encoder(self, freezing: Freezing | None) -> Any:
         """The frozen encoder, or None where no features are wanted."""
         c = self.config
         if c.encoder == "none" or c.appearance == "off":
             self._say("encoder: none: motion alone")
             return None
-        name, path = frozen_encoder(c, self._say)
-        if not path.exists():
-            raise EncoderError(f"{path}: no such file; expected a frozen graph (.pb), default, colour or none")
-        if self._models is not None:
-            encoder = self._models.encoder(path, c.device)
-        else:
-            from tracker.encoder.runtime import FrozenEncoder
-
-            encoder = FrozenEncoder.open(path, device=c.device, unsafe=c.unsafe)
-            self._open.callback(encoder.close)
-        self.encoder_name = name
+        path = Path(c.encoder)
+        if freezing is not None:
+            with self._doing("freezing and proving the encoder, once"):
+                path = freezing.result()
+        with self._doing("loading TensorFlow"):
+            import_tensorflow()
+        with self._doing("loading the encoder"):
+            encoder = self._loaded(path)
         self._say(
-            f"encoder: {name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
+            f"encoder: {self.encoder_name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
             f"{_why(encoder.device, c.device)}"
         )
+        return encoder
+
+    def _loaded(self, path: Path) -> FrozenEncoder:
+        """The encoder of a frozen graph; one from outside is first tried in a process of its own."""
+        if self._models is not None:
+            return self._models.encoder(path, self.config.device)
+        from tracker.encoder.runtime import FrozenEncoder
+        from tracker.encoder.trial import tried
+
+        if not self.config.unsafe and str(path) == self.config.encoder:
+            tried(path)
+        encoder = FrozenEncoder.open(path, device=self.config.device, unsafe=self.config.unsafe)
+        self._open.callback(encoder.close)
         return encoder
 
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
@@ -271,34 +309,51 @@ class Session:
             self._open.close()
 
 
+def encoder_request(config: RunConfig, say: Say) -> tuple[str, Request | None]:
+    """Name of a run's encoder and what to freeze for it, a checkpoint or a network that ships; None for a frozen graph.
+
+    Raises
+    ------
+    ConfigError
+        The options to freeze do not go together.
+    """
+    from freeze.api import default_request
+    from freeze.errors import UsageError
+    from freeze.request import Request
+
+    if not config.freeze:
+        return config.encoder, default_request(config.encoder) if config.encoder in ("default", "colour") else None
+    try:
+        request = replace(Request.from_options(config.freeze), unsafe=config.unsafe)
+    except UsageError as e:
+        raise ConfigError(f"options to freeze: {e}") from None
+    say("freezing: " + " ".join(f"--{name} {value}" for name, value in config.freeze.items()))
+    return request.network or request.source, request
+
+
 def frozen_encoder(config: RunConfig, say: Say) -> tuple[str, Path]:
     """Name and frozen graph of a run's encoder; a checkpoint is frozen into the cache on its first use.
 
     Raises
     ------
     FreezeError, ConfigError
+        It cannot be frozen, or the options do not go together.
     """
-    if config.freeze:
-        from freeze.api import freeze_cached
-        from freeze.errors import UsageError
-        from freeze.request import Request
+    from freeze.api import freeze_cached
+    from tracker.encoder.trial import tried
 
-        try:
-            request = replace(Request.from_options(config.freeze), unsafe=config.unsafe)
-        except UsageError as e:
-            raise ConfigError(f"options to freeze: {e}") from None
-        say("freezing: " + " ".join(f"--{name} {value}" for name, value in config.freeze.items()))
-        return request.network or request.source, Path(freeze_cached(request))
-    if config.encoder in ("default", "colour"):
-        from freeze.api import frozen_default
-
-        return config.encoder, Path(frozen_default(config.encoder))
-    path = Path(config.encoder)
+    name, request = encoder_request(config, say)
+    if request is not None:
+        return name, freeze_cached(request)
     if not config.unsafe:
-        from tracker.encoder.trial import tried
+        tried(Path(config.encoder))
+    return name, Path(config.encoder)
 
-        tried(path)
-    return config.encoder, path
+
+@contextmanager
+def _unnamed(step: str) -> Iterator[None]:
+    """A step that nobody is told of."""
+    yield
 
 
 def _why(used: str, asked: str) -> str:

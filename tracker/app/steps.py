@@ -73,6 +73,8 @@ class Ending:
         Its files are closed.
     started_s : float
         `time.perf_counter()` when its first frame was asked for.
+    first_s : float
+        `time.perf_counter()` when its first frame was written.
     elapsed_s : float
         Seconds from there until its files were closed.
     """
@@ -81,6 +83,7 @@ class Ending:
     error: BaseException | None = None
     finished: bool = False
     started_s: float = 0.0
+    first_s: float = 0.0
     elapsed_s: float = 0.0
 
 
@@ -370,7 +373,8 @@ class Steps:
             stream.output.write(frame, tracks, image)
         stream.output.show(frame, tracks, image, events)
         counts = stream.counts
-        counts.first_time_s = counts.first_time_s if counts.frames else frame.time_s
+        if not counts.frames:
+            counts.first_time_s, stream.ending.first_s = frame.time_s, time.perf_counter()
         counts.last_time_s = frame.time_s
         counts.frames += 1
         counts.visible = len(tracks)

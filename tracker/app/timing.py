@@ -45,11 +45,14 @@ class Timing:
 
     Attributes
     ----------
+    began_s : float
+        `time.perf_counter()` when the program began.
     networks_s : float
         Seconds by the clock in which the detector, the encoder or both were at work.
     """
 
     def __init__(self) -> None:
+        self.began_s = time.perf_counter()
         self.stages = {name: Histogram() for name in STAGES}
         self.latency = Histogram()
         self.networks_s = 0.0

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ def choose_threads(graph: Path, key: str, most: int) -> int:
     return int(cached("threads", key, measure)["threads"])
 
 
+_ALONE = threading.Lock()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While the block runs, no measurement does: what a thread spends beside one would be taken for part of it."""
+    with _ALONE:
+        yield
+
+
 def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: bool = True) -> dict[str, float]:
     """Median seconds of calls that do the same, run in turn after one run each to warm up.
 
@@ -91,6 +102,11 @@ def compare(calls: Mapping[str, Callable[[], Any]], repeats: int = 9, *, busy: b
         clock, for work done elsewhere than on the processor.
     """
     clock = time.process_time if busy else time.perf_counter
+    with alone():
+        return _compared(calls, repeats, clock)
+
+
+def _compared(calls: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[], float]) -> dict[str, float]:
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}

@@ -7,17 +7,27 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from tracker.core.autotune import alone
 from tracker.errors import BackendMissingError, DeviceError, first_line
+
+_ALONE = threading.RLock()
+"""Held while file descriptor 2 leads elsewhere, and while TensorFlow is imported: by one thread at a time."""
+
+
+def _load() -> tuple[Any, str]:
+    with _ALONE:
+        return _loaded()
 
 
 @cache
-def _load() -> tuple[Any, str]:
+def _loaded() -> tuple[Any, str]:
     """The module, and what it printed about GPUs while it looked for them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -71,14 +81,36 @@ def parse_graph(data: bytes) -> Any:
     return graph
 
 
+def preload() -> None:
+    """Import TensorFlow in a thread of its own, beside other work; what fails is told where it is needed."""
+
+    def load() -> None:
+        with suppress(BackendMissingError), alone():
+            import_tensorflow()
+
+    # No daemon: the interpreter must not end while native code is being loaded.
+    threading.Thread(target=load, name="tensorflow").start()
+
+
 def gpu_reason() -> str:
-    """Why TensorFlow uses no GPU, in its own words where it says anything."""
+    """Why TensorFlow uses no GPU, in a few words."""
     tf, printed = _load()
     if os.environ.get("CUDA_VISIBLE_DEVICES", None) in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides them"
     if not tf.test.is_built_with_cuda() and not tf.test.is_built_with_rocm():
-        return "this TensorFlow is built without GPU support; `pip install 'tensorflow[and-cuda]'` brings it on Linux"
-    return printed or "TensorFlow found no GPU and gave no reason"
+        return "this TensorFlow is built without GPU support"
+    for words, reason in (
+        (r"could not find cuda drivers|failed call to cuinit|no cuda-capable device", "no NVIDIA driver"),
+        (r"cannot dlopen|could not load dynamic library", "CUDA's libraries are missing: pip install '.[gpu]'"),
+    ):
+        if re.search(words, printed, re.IGNORECASE):
+            return reason
+    return "TensorFlow found none"
+
+
+def gpu_words() -> str:
+    """What TensorFlow itself printed about GPUs while it was loaded; empty where it said nothing."""
+    return _load()[1]
 
 
 def pick_device(device: str) -> str:
@@ -138,23 +170,47 @@ def cores() -> int:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """What native code writes to file descriptor 2 meanwhile, as lines."""
+    """What native code writes to file descriptor 2 meanwhile, as lines; Python's own errors go where they always do."""
     lines: list[str] = []
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:
-        yield lines
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
+    with _ALONE:
         try:
+            saved = os.dup(2)
+        except OSError:
             yield lines
+            return
+        try:
+            with tempfile.TemporaryFile() as file:
+                with _python_errors_to(saved):
+                    os.dup2(file.fileno(), 2)
+                    try:
+                        yield lines
+                    finally:
+                        os.dup2(saved, 2)
+                file.seek(0)
+                lines += file.read().decode("utf-8", "replace").splitlines()
         finally:
-            os.dup2(saved, 2)
             os.close(saved)
-            file.seek(0)
-            lines += file.read().decode("utf-8", "replace").splitlines()
+
+
+@contextmanager
+def _python_errors_to(fd: int) -> Iterator[None]:
+    """Have `sys.stderr` write to another descriptor where it writes to 2: other threads go on telling people things."""
+    before = sys.stderr
+    try:
+        own = before is not None and before.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if not own:
+        yield
+        return
+    before.flush()
+    with open(fd, "w", encoding=before.encoding, errors=before.errors, buffering=1, closefd=False) as stream:
+        sys.stderr = stream
+        try:
+            yield
+        finally:
+            if sys.stderr is stream:
+                sys.stderr = before
 
 
 def _plain(line: str) -> str:

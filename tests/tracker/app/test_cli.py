@@ -68,7 +68,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     assert len(table) == len(found) + 1 and table[1][1] == "0.200"
     assert decodable(folder / "tracks.mp4") == 30
     assert "detector: det.txt" in out and re.search("8-d features, (f32|bf16) on cpu", out)
-    assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "objects", "files"]
+    assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "start-up", "wall", "objects", "files"]
     assert out.splitlines()[-1].split()[:2] == ["clip", "30"]
 
 
