@@ -120,7 +120,8 @@ class Clock:
         day = when.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=self.zone, fold=0)
         first, last = (time_s + _seconds(when, day + timedelta(days=d)) for d in (0, 1))
         start = first + (time_s - first) // length_s * length_s
-        return start, min(start + length_s, last)
+        # A day is a day, though daylight saving makes it an hour longer.
+        return start, last if length_s == DAY_S else min(start + length_s, last)
 
     def intervals(self, first_s: float, last_s: float, length_s: float) -> Iterator[tuple[float, float]]:
         """All intervals that share time with [first_s, last_s], in order."""

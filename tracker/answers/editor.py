@@ -205,6 +205,7 @@ def listen(port: int = 0) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(64)  # who asks before the page is served waits
     except (OSError, OverflowError) as e:
         listener.close()
         reason = getattr(e, "strerror", None) or e

@@ -11,7 +11,7 @@ import shapely
 from tracker.answers.clock import Clock
 from tracker.answers.counts import Counts
 from tracker.answers.events import Crossing, Events, ZoneVisit
-from tracker.answers.ground import GroundPlane
+from tracker.answers.ground import WINDOW_S, GroundPlane
 from tracker.answers.lines import LineCounter, Passage
 from tracker.answers.memory import GONE_S, Memory
 from tracker.answers.objects import ObjectLog
@@ -123,6 +123,9 @@ class Answers:
         self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame, time_s)
         if self.ground is not None:
             self.ground.update(memory, rows, foot, xyxy, time_s)
+            for passage in self._lines.waiting():  # one that waits near its line long after crossing it
+                if not passage.measured and time_s >= passage.time_s + WINDOW_S:
+                    self._measure(passage)
         self.ways.update(memory, rows, foot, height, time_s)
         events = Events(self._crossings(self._lines.update(memory, rows, before, foot, height, time_s)))
         visits = self._zones.update(memory, rows, before, foot, height, new, time_s)
@@ -143,12 +146,18 @@ class Answers:
     def _crossings(self, passages: list[Passage]) -> list[Crossing]:
         return [self._crossing(p) for p in passages]
 
+    def _measure(self, p: Passage) -> None:
+        if self.ground is not None:
+            row = int(np.searchsorted(self._memory.id, p.track))
+            p.speed, p.measured = self.ground.speed(self._memory, row, p.time_s, p.x, p.y), True
+
     def _crossing(self, p: Passage) -> Crossing:
         line, row = self.scene.lines[p.line], int(np.searchsorted(self._memory.id, p.track))
-        speed = self.ground.speed(self._memory, row, p.time_s, p.x, p.y) if self.ground is not None else None
+        if not p.measured:
+            self._measure(p)
         direction = line.directions[0 if p.to_right else 1]
         class_name = self._objects.class_of(self._memory, row)
-        return Crossing(round(p.time_s, 3), line.name, direction, class_name, p.track, p.x, p.y, speed)
+        return Crossing(round(p.time_s, 3), line.name, direction, class_name, p.track, p.x, p.y, p.speed)
 
     def _visit(self, v: Visit) -> ZoneVisit:
         row = int(np.searchsorted(self._memory.id, v.track))

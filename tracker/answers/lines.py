@@ -7,6 +7,7 @@ there does not. Once it counted, it must go back as far on the other side to cou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,10 @@ class Passage:
         From the left hand to the right hand of one who looks along the line.
     time_s, x, y : float
         When and where the way cuts the line; pixels.
+    speed : float or None
+        In the ground's unit; None where it cannot be measured.
+    measured : bool
+        The speed was asked for.
     """
 
     track: int
@@ -40,6 +45,8 @@ class Passage:
     time_s: float
     x: float
     y: float
+    speed: float | None = None
+    measured: bool = False
 
 
 class LineCounter:
@@ -129,6 +136,10 @@ class LineCounter:
 
     def _arrive(self, memory: Memory, row: int, line: int, reach: float) -> None:
         memory["origin"][row, line], memory["reach"][row, line] = memory["side"][row, line], reach
+
+    def waiting(self) -> Iterator[Passage]:
+        """Passages of tracks that are still near their line."""
+        return iter(self._pending.values())
 
     def lost(self, memory: Memory, time_s: float) -> list[Passage]:
         """Passages of tracks that ended beyond a line, near it; none of one that only trembled there.

@@ -12,8 +12,8 @@ LEAST_SEEN = 0.5
 """A track counts as an object that lived for so long and was seen in this share of the frames of its life."""
 STANDING = 0.5
 """An object stands whose foot point, smoothed, stays within this share of its height."""
-SMOOTH_S = 0.5
-"""Time constant of that smoothing: one jump of a box moves nothing."""
+SMOOTH_S, SEVERAL = 0.25, 3
+"""Time constant of that smoothing, and boxes before it tells anything: one jump of a box moves nothing."""
 
 
 class ObjectLog:
@@ -62,9 +62,12 @@ class ObjectLog:
         fresh = rows[new]
         memory["first_frame"][fresh], memory["start"][fresh], memory["calm"][fresh] = frame, foot[new], foot[new]
         gain = 1 - np.exp(-(time_s - memory["last_s"][rows]) / SMOOTH_S)
+        gain = np.maximum(gain, 1 / memory["boxes"][rows])  # the mean, while there are few
         calm = memory["calm"][rows]
         calm += gain[:, None] * (foot - calm)
         memory["calm"][rows] = calm
+        several = memory["boxes"][rows] >= SEVERAL
+        rows, calm = rows[several], calm[several]
         memory["low"][rows] = np.minimum(memory["low"][rows], calm)
         memory["high"][rows] = np.maximum(memory["high"][rows], calm)
 
@@ -74,7 +77,7 @@ class ObjectLog:
 
     def standing(self, memory: Memory, rows: np.ndarray) -> np.ndarray:
         """(N,) bool: tracks that have not left their place so far."""
-        extent: np.ndarray = np.linalg.norm(memory["high"][rows] - memory["low"][rows], axis=1)
+        extent: np.ndarray = np.linalg.norm(np.maximum(memory["high"][rows] - memory["low"][rows], 0), axis=1)
         still: np.ndarray = extent < STANDING * memory["height_sum"][rows] / memory["boxes"][rows]
         return still
 

@@ -1,0 +1,127 @@
+"""The clock: start times in any form, intervals along the day, daylight saving."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.tracker.answers.ways import feed, make
+from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.errors import ConfigError
+
+PARIS = "2026-03-29T00:30 Europe/Paris"
+
+
+def clock(text):
+    return Clock(*parse_start(text))
+
+
+@pytest.mark.parametrize("text, seconds", [("15min", 900), ("1h", 3600), ("30s", 30), ("1d", 86400), ("1.5 h", 5400)])
+def test_intervals(text, seconds):
+    assert parse_interval(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "15", "soon", "0min", "-1h", "2d", "0.5s", "1w", "1e3s"])
+def test_intervals_that_are_none(text):
+    with pytest.raises(ConfigError, match="expected a length from 1s to 1d"):
+        parse_interval(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-27T08:00+01:00", "2026-11-27T07:00Z", "2026-11-27 08:00 Europe/Paris", "2026-11-27T08:00[Europe/Paris]"],
+)
+def test_one_moment_in_many_forms(text):
+    assert parse_start(text)[0] == datetime(2026, 11, 27, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "noon", "2026-13-01T00:00", "2026-11-27T08:00 Mars/Base", "27.11.2026 08:00"])
+def test_start_times_that_are_none(text):
+    with pytest.raises(ConfigError, match="expected such as 2026-11-27T08:00"):
+        parse_start(text)
+
+
+def test_without_a_clock_intervals_count_from_the_first_frame():
+    assert list(Clock().intervals(0.0, 1000.0, 900.0)) == [(0.0, 900.0), (900.0, 1800.0)]
+    assert Clock().text(3.0) == "" and Clock().label(3725) == "1:02:05"
+
+
+def test_with_one_they_follow_the_hour():
+    found = list(clock("2026-11-27T08:10+01:00").intervals(0.0, 1800.0, 900.0))
+    assert found == [(-600.0, 300.0), (300.0, 1200.0), (1200.0, 2100.0)]
+
+
+def test_the_last_one_of_a_day_ends_at_midnight():
+    it = clock("2026-11-27T23:50+01:00")
+    assert it.interval(301.0, 420.0) == (300.0, 600.0) and it.interval(601.0, 420.0) == (600.0, 1020.0)
+
+
+def test_spring_forward_skips_an_hour_and_autumn_back_has_one_twice():
+    spring = clock(PARIS)
+    starts = [spring.text(s, 0) for s, _ in spring.intervals(0.0, 3 * 3600.0, 3600.0)]
+    assert starts == [
+        "2026-03-29T00:00:00+01:00",
+        "2026-03-29T01:00:00+01:00",
+        "2026-03-29T03:00:00+02:00",
+        "2026-03-29T04:00:00+02:00",
+    ]
+    autumn = clock("2026-10-25T01:30 Europe/Paris")
+    starts = [autumn.text(s, 0) for s, _ in autumn.intervals(0.0, 3 * 3600.0, 3600.0)]
+    assert starts == [
+        "2026-10-25T01:00:00+02:00",
+        "2026-10-25T02:00:00+02:00",
+        "2026-10-25T02:00:00+01:00",
+        "2026-10-25T03:00:00+01:00",
+    ]
+
+
+def test_a_day_with_a_change_is_23_or_25_hours_long():
+    for text, hours in ((PARIS, 23), ("2026-10-25T00:30 Europe/Paris", 25), ("2026-07-01T00:30 Europe/Paris", 24)):
+        start, end = clock(text).interval(0.0, 86400.0)
+        assert (end - start) / 3600 == hours
+
+
+def test_local_time_follows_the_machine(monkeypatch):
+    import time
+
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    try:
+        it = clock("2026-03-29T00:30")
+        assert it.text(0.0, 0) == "2026-03-29T00:30:00+01:00" and it.text(7200.0, 0) == "2026-03-29T03:30:00+02:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("VID_20261127_080102.mp4", "2026-11-27T08:01:02"),
+        ("2026-11-27T08-01-02.mkv", "2026-11-27T08:01:02"),
+        ("cam3 2026-11-27 08.01.mp4", "2026-11-27T08:01:00"),
+        ("gate_20261127080102_001.avi", "2026-11-27T08:01:02"),
+        ("clip.mp4", None),
+        ("highway_720p.mp4", None),
+        ("20261127.mp4", None),
+        ("MOT16-04.mp4", None),
+        ("12020101010101010.mp4", None),
+    ],
+)
+def test_names_that_tell_a_time(name, told):
+    found = start_in_name(name)
+    assert (found.replace(tzinfo=None).isoformat() if found else None) == told
+
+
+def test_counts_by_hour_of_the_day():
+    it = clock("2026-11-27T08:59:58+01:00")
+    answers = make(lines=("gate=200,180,440,180",), clock=it, interval_s=3600)
+    feed(answers, [lambda t: (300, 100 + 2 * t), lambda t: (320, 50 + 2 * t)], 120)
+    hours = [(hour, count) for hour, way, count in answers.counts.hour_rows() if way[1] == "left to right" and count]
+    assert hours == [(8, 1), (9, 1)]
+    rows = [(interval, count) for interval, way, count in answers.counts.rows() if way[1] == "left to right"]
+    assert rows == [((0.0, 2.0), 1), ((2.0, pytest.approx(4.76)), 1)]
+
+
+def test_the_zone_is_that_of_the_start():
+    assert clock("2026-11-27T08:00 Asia/Tokyo").zone == ZoneInfo("Asia/Tokyo")
