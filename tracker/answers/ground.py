@@ -19,8 +19,9 @@ SAME_SHAPE = 0.08
 """Largest relative difference of a box's width by height from the usual one of its track."""
 STEP_M = 0.5
 """A way is measured in steps of at least this length, so that the trembling of boxes adds none."""
-BORDER = 1.5
-"""Pixels to the frame's border within which a box touches it: its foot point may lie outside."""
+BORDER = 0.01
+"""Share of the frame's shorter side from its border within which a box touches it: its foot point may lie outside.
+Written boxes are smoothed and lag a little behind the border."""
 
 
 class GroundPlane:
@@ -65,7 +66,8 @@ class GroundPlane:
 
     def update(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, xyxy: np.ndarray, time_s: float) -> None:
         """Take samples of the tracks that stand on the ground inside and whose boxes (N,4) are whole."""
-        whole = (xyxy[:, :2] > BORDER).all(axis=1) & (xyxy[:, 2:] < self._size - BORDER).all(axis=1)
+        border = BORDER * self._size.min()
+        whole = (xyxy[:, :2] > border).all(axis=1) & (xyxy[:, 2:] < self._size - border).all(axis=1)
         good = whole & self.contains(foot)
         memory["anchor_m"][rows[~good]] = np.nan
         rows = rows[good]
