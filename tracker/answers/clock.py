@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tracker.errors import ConfigError
 
 DAY_S = 86400.0
+MICROSECOND = timedelta(microseconds=1)
 SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
 
 
@@ -118,10 +119,12 @@ class Clock:
             number = time_s // length_s
             return number * length_s, (number + 1) * length_s
         day = when.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=self.zone, fold=0)
-        first, last = (time_s + _seconds(when, day + timedelta(days=d)) for d in (0, 1))
-        start = first + (time_s - first) // length_s * length_s
+        # In whole microseconds, as `at` rounds: every moment of an interval must give the very same numbers.
+        now, length = (round(timedelta(seconds=s) / MICROSECOND) for s in (float(time_s), length_s))
+        first, last = (now + round(_between(when, day + timedelta(days=d)) / MICROSECOND) for d in (0, 1))
+        start = first + (now - first) // length * length
         # A day is a day, though daylight saving makes it an hour longer.
-        return start, last if length_s == DAY_S else min(start + length_s, last)
+        return start / 1e6, (last if length_s == DAY_S else min(start + length, last)) / 1e6
 
     def intervals(self, first_s: float, last_s: float, length_s: float) -> Iterator[tuple[float, float]]:
         """All intervals that share time with [first_s, last_s], in order."""
@@ -132,6 +135,6 @@ class Clock:
             yield start, end
 
 
-def _seconds(start: datetime, end: datetime) -> float:
+def _between(start: datetime, end: datetime) -> timedelta:
     """From one moment to another, whatever offsets they are told in."""
-    return (end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()
+    return end.astimezone(UTC) - start.astimezone(UTC)

@@ -1,9 +1,12 @@
 """The clock: start times in any form, intervals along the day, daylight saving."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tracker.answers.ways import feed, make
 from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
@@ -125,3 +128,17 @@ def test_counts_by_hour_of_the_day():
 
 def test_the_zone_is_that_of_the_start():
     assert clock("2026-11-27T08:00 Asia/Tokyo").zone == ZoneInfo("Asia/Tokyo")
+
+
+DAY = datetime(2026, 11, 27, tzinfo=UTC)
+STARTS = st.integers(0, 86_400_000_000 - 1).map(lambda us: DAY + timedelta(microseconds=us))
+
+
+@given(STARTS, st.lists(st.floats(0, 5000), min_size=2, max_size=20))
+def test_every_moment_of_an_interval_names_it_alike(start, moments):
+    """Counts are kept by these numbers: one that differs in its last bit is another interval, and never written."""
+    clock = Clock(start, UTC, "wall clock")
+    told = set(clock.intervals(0.0, 5000.0, 900.0))
+    for moment in (*moments, *(np.round(m, 3) for m in moments)):
+        interval = clock.interval(moment, 900.0)
+        assert interval in told and interval[0] <= moment + 1e-6 and moment - 1e-6 <= interval[1]
