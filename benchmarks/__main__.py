@@ -12,6 +12,7 @@ from tracker.errors import TrackerError
 BENCHMARKS = {
     "association": "ms per frame of motion and association, by number of objects, beside the peers",
     "accuracy": "HOTA, IDF1, MOTA and identity switches on sequences with ground truth, beside the peers",
+    "capacity": "cameras a core and a machine from processor time a frame and a crop; what many cameras need",
     "counting": "crossings, speeds and dwell against hand counts, ground truth and a drawn scene, beside the peers",
     "detect": "average precision, recall by size and processor time of detectors, by the size at which they see",
     "encoder": "re-identification accuracy and speed of encoders",
