@@ -12,7 +12,7 @@ from detectors import detail
 from detectors.options import NetworkOptions
 from detectors.suppression import nms
 from detectors.tiles import cut_by_tile
-from detectors.views import DETAILS, FAST, USUAL, Size, View, asked_view, fixed_views, free_views, parse_size
+from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
 from tracker.core.classes import wanted_classes
 from tracker.core.types import Detections, Frame
@@ -208,7 +208,7 @@ class Network:
             whole, *tiled = fixed_views(frame, self._size)
             return tiled[-1] if tiled and detail != "fast" and self._options.tiles != "off" else whole
         views = free_views(frame)
-        side = {"fast": FAST, "auto": USUAL, "fine": max(frame)}[detail]
+        side = {"fast": FAST, "auto": max(self._size), "fine": max(frame)}[detail]
         return next((v for v in views if v.size and max(v.size) >= side), views[-1])
 
     def choose_view(self, frames: Sequence[Frame]) -> str:

@@ -1,8 +1,7 @@
-"""`PATH.onnx`: networks of the YOLO family through OpenCV, their output layout recognised from its shape."""
+"""`PATH.onnx`: exported detectors, in OpenVINO on a CPU and in ONNX Runtime on a GPU; their outputs recognised."""
 
 from __future__ import annotations
 
-import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,24 +9,44 @@ import cv2
 import numpy as np
 
 from detectors.network import Candidates, Network
-from detectors.onnx_file import read_metadata
+from detectors.onnx_file import Input, OnnxFile, read_onnx
+from detectors.onnx_heads import EXTRAS, LAYOUTS, Layout, Output, decode, recognise
 from detectors.options import NetworkOptions
-from detectors.yolo import LAYOUTS, decode, recognise
+from detectors.runners.base import Feed, Runner
+from detectors.runners.onnx import open_onnx
+from detectors.views import STEP, Size
 from tracker.core.classes import COCO, ROAD_USERS
 from tracker.core.files import model_bytes
 from tracker.errors import DetectorError
 
 GREY = 114
-"""The border that the family is trained with."""
+"""The border that the YOLO family is trained with."""
 MANY = 1000
 """Names for class ids where neither the file nor the output's shape tells how many there are."""
+USUAL = (640, 640)
+"""Size of a free input, where the file does not say what it was trained with."""
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pixels, 0 to 1, RGB: what transformers with logits were trained with."""
 
 
 class ONNXDetector(Network):
-    """A YOLO export: v5 and v7, v8 to v11, YOLOX, and end-to-end ones (v10, or with the suppression inside).
+    """An exported network: YOLOv5 to YOLO26, YOLOX, YOLO-NAS, RT-DETR and its kin, with or without suppression inside.
 
     Class names come from the file's metadata (`names`), else they are COCO's where there may be 80 classes, else
-    numbers. YOLOX takes BGR from 0 to 255 in the input's upper left corner, the others RGB from 0 to 1 in its middle.
+    numbers. YOLOX takes BGR from 0 to 255 in the input's upper left corner, the rest of the family RGB from 0 to 1 in
+    its middle; transformers take pictures stretched to the input.
+
+    Parameters
+    ----------
+    path : Path
+        The file; weights it keeps outside must lie in its folder.
+    options : NetworkOptions
+        As for any network.
+
+    Raises
+    ------
+    DetectorError
+        It is no ONNX model, cannot be run, or its outputs are of no known layout.
     """
 
     SURE, FAINT = 0.35, 0.15
@@ -35,60 +54,68 @@ class ONNXDetector(Network):
     def __init__(self, path: Path, options: NetworkOptions) -> None:
         data = model_bytes(path)
         try:
-            metadata, shape = read_metadata(data)
-            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-        except cv2.error as error:
-            raise DetectorError(f"{path}: OpenCV cannot read it as ONNX ({_reason(error)})") from None
+            about = read_onnx(data, path.parent)
+            picture = _picture_input(about)
         except DetectorError as error:
-            raise DetectorError(f"{path}: {error}; expected a YOLO network in ONNX format") from None
-        names = _names(metadata)
-        self._input = _input_size(metadata, shape)
-        self._outlets = self._net.getUnconnectedOutLayersNames()
-        outputs = self._forward(np.zeros((*self._input[::-1], 3), np.uint8), raw=False, where=str(path))
-        shapes = [o.shape for o in outputs]
-        layout = recognise(shapes, self._input, len(names) or None)
+            raise DetectorError(f"{path}: {error}; expected a detector in ONNX format") from None
+        own, free = _input_size(about, picture)
+        feed = _feed(about, picture, own)
+        self._run: Runner = open_onnx(path, feed, options)
+        shown = np.zeros((feed.batch or 1, own[1], own[0], 3), np.uint8)
+        outputs = [
+            Output(name, a.shape, np.issubdtype(a.dtype, np.integer))
+            for name, a in zip(self._run.output_names, self._run(shown), strict=True)
+        ]
+        names = about.names
+        layout = recognise(outputs, own, len(names), about.metadata)
         if layout is None:
-            known = "; ".join(LAYOUTS.values())
-            raise DetectorError(f"{path}: its outputs have the shapes {shapes}; expected {known}")
-        self._layout, self._raw = layout, layout.kind == "yolox"
+            raise DetectorError(f"{path}: {_unknown(outputs)}")
+        self._layout, self._batch = layout, feed.batch
+        better = _trained_with(feed, layout, about)
+        if better != feed:
+            self._run = open_onnx(path, better, options)
         if not names:
-            count = layout.classes or MANY
-            names = COCO if layout.classes in (0, 80) else tuple(f"class {i}" for i in range(count))
+            names = COCO if layout.classes in (0, 80) else tuple(f"class {i}" for i in range(layout.classes or MANY))
         if options.classes is None and set(ROAD_USERS) < set(names):
             options = replace(options, classes=ROAD_USERS)
-        super().__init__(path.name, str(path), names, options, self._input)
-        self.runtime = "opencv cpu"
+        super().__init__(path.name, str(path), names, options, own, free=free)
+        self.runtime, self.concurrency = self._run.name, self._run.concurrency
+        if extra := EXTRAS.get(about.metadata.get("task", "")):
+            self.warnings.append(f"detector {path.name}: of its boxes with {extra} the boxes alone are used")
 
-    def look(self, images: list[np.ndarray], size: tuple[int, int] | None, confidence: float) -> list[Candidates]:
-        """Candidates of every picture, uint8 (H,W,3) BGR."""
-        return [self._look(image, confidence) for image in images]
+    def look(self, images: list[np.ndarray], size: Size | None, confidence: float) -> list[Candidates]:
+        """Candidates of each picture; as many at a time as the file was exported for."""
+        size = size or USUAL
+        count = self._batch or 1
+        found: list[Candidates] = []
+        for start in range(0, len(images), count):
+            framed = [self._framed(image, size) for image in images[start : start + count]]
+            batch = np.zeros((count, size[1], size[0], 3), np.uint8)
+            for place, (picture, _, _) in zip(batch, framed, strict=False):
+                cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=place)
+            outputs = self._run(batch)
+            for number, (_, scale, offset) in enumerate(framed):
+                seen = decode(self._layout, outputs, size, confidence, number)
+                known = (seen.class_id >= 0) & (seen.class_id < len(self.class_names))
+                whole = np.tile(images[start + number].shape[1::-1], 2)
+                xyxy = (seen.xyxy[known] - np.tile(offset, 2)) / np.tile(scale, 2) / whole
+                found.append(Candidates(xyxy, seen.score[known], seen.class_id[known]))
+        return found
 
-    def _look(self, image: np.ndarray, confidence: float) -> Candidates:
-        boxed, scale, offset = letterbox(image, self._input, centred=not self._raw)
-        found = decode(self._layout, self._forward(boxed, raw=self._raw, where=self.path), self._input, confidence)
-        known = found.class_id < len(self.class_names)
-        size = np.tile(image.shape[1::-1], 2)
-        xyxy = (found.xyxy[known] - np.tile(offset, 2)) / np.tile(scale, 2) / size
-        return Candidates(xyxy, found.score[known], found.class_id[known])
-
-    def _forward(self, image: np.ndarray, *, raw: bool, where: str) -> list[np.ndarray]:
-        blob = cv2.dnn.blobFromImage(image, 1.0 if raw else 1 / 255, swapRB=not raw)
-        try:
-            self._net.setInput(blob)
-            return [np.asarray(o) for o in self._net.forward(self._outlets)]
-        except cv2.error as error:
-            raise DetectorError(f"{where}: OpenCV cannot run it on {image.shape} ({_reason(error)})") from None
+    def _framed(self, image: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self._layout.stretched:
+            stretched = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            return stretched, np.array(size) / image.shape[1::-1], np.zeros(2)
+        return letterbox(image, size, centred=self._layout.kind != "yolox")
 
 
-def letterbox(image: np.ndarray, size: tuple[int, int], *, centred: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def letterbox(image: np.ndarray, size: Size, *, centred: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """An image (H,W,3) in a grey frame of `size` (width, height), its aspect kept.
 
     Returns
     -------
-    framed : ndarray
-        The picture in the network's frame.
-    scale, offset : (2,) ndarray
-        As x, y: a point p of the image stands in it at p * scale + offset.
+    tuple of np.ndarray
+        The framed image, scale (2,) and offset (2,) as x, y: a point p of the image stands at p * scale + offset.
     """
     height, width = image.shape[:2]
     ratio = min(size[0] / width, size[1] / height)
@@ -101,29 +128,58 @@ def letterbox(image: np.ndarray, size: tuple[int, int], *, centred: bool) -> tup
     return framed, np.array(inner) / (width, height), offset.astype(float)
 
 
-def _names(metadata: dict[str, str]) -> tuple[str, ...]:
-    """Class names from `{0: 'person', ...}` or `['person', ...]`; none where there are none that can be read."""
-    try:
-        value = ast.literal_eval(metadata.get("names", "()"))
-    except (ValueError, SyntaxError):
-        return ()
-    if isinstance(value, dict) and value and all(isinstance(k, int) and 0 <= k < 100_000 for k in value):
-        return tuple(str(value.get(i, f"class {i}")) for i in range(max(value) + 1))
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+def _picture_input(about: OnnxFile) -> Input:
+    """The input that takes pictures: (N,3,H,W), (N,H,W,3) or (3,H,W)."""
+    for given in about.inputs:
+        if len(given.shape) == 4 and (given.shape[1] in (3, None) or given.shape[3] == 3):
+            return given
+        if len(given.shape) == 3 and given.shape[0] in (3, None):
+            return given
+    told = ", ".join(f"{i.name} {list(i.shape)}" for i in about.inputs)
+    raise DetectorError(f"its inputs are {told}; none takes pictures of three colours")
 
 
-def _input_size(metadata: dict[str, str], shape: tuple[int | None, ...]) -> tuple[int, int]:
-    """(width, height) of the input: the graph's, else the metadata's, else 640 x 640."""
-    if len(shape) == 4 and shape[2] and shape[3]:
-        return shape[3], shape[2]
-    try:
-        height, width = ast.literal_eval(metadata.get("imgsz", "[640, 640]"))
-        return int(width), int(height)
-    except (ValueError, SyntaxError, TypeError):
-        return 640, 640
+def _input_size(about: OnnxFile, picture: Input) -> tuple[Size, bool]:
+    """(width, height) of the input, or where it is free of what it was trained with, and whether it is free."""
+    last = len(picture.shape) == 4 and picture.shape[3] == 3 and picture.shape[1] != 3
+    height, width = picture.shape[1:3] if last else picture.shape[-2:]
+    if width and height:
+        return (width, height), False
+    trained = about.size or USUAL
+    return (width or trained[0], height or trained[1]), not width and not height and not any(s % STEP for s in trained)
 
 
-def _reason(error: cv2.error) -> str:
-    """OpenCV's message without its file and line."""
-    text = " ".join(str(error).split())
-    return text.split("error: ", 1)[-1][:200]
+def _feed(about: OnnxFile, picture: Input, size: Size) -> Feed:
+    """How pictures are fed, as far as the inputs tell."""
+    last = len(picture.shape) == 4 and picture.shape[3] == 3 and picture.shape[1] != 3
+    others = [i.name for i in about.inputs if i.name != picture.name]
+    if len(others) > 1:
+        raise DetectorError(f"it has the inputs {', '.join(i.name for i in about.inputs)}; expected one for pictures")
+    return Feed(
+        picture.name,
+        axes="CHW" if len(picture.shape) == 3 else ("NHWC" if last else "NCHW"),
+        batch=picture.shape[0] if len(picture.shape) == 4 else 1,
+        divisor=1.0 if picture.kind == 2 else 255.0,
+        size_input=others[0] if others else None,
+        size=size,
+    )
+
+
+def _trained_with(feed: Feed, layout: Layout, about: OnnxFile) -> Feed:
+    """The feed with the pixels that networks of this layout were trained with."""
+    if feed.divisor == 1.0:
+        return feed
+    if layout.kind == "yolox":
+        return replace(feed, bgr=True, divisor=1.0)
+    names = {i.name for i in about.inputs}
+    if layout.kind == "apart" and "input" in names and "images" not in names:  # RF-DETR, as it exports itself
+        return replace(feed, mean=_MEAN, deviation=_DEVIATION)
+    return feed
+
+
+def _unknown(outputs: list[Output]) -> str:
+    """What to do about outputs of no known layout."""
+    told = ", ".join(f"{o.name} {list(o.shape)}" for o in outputs)
+    if any(len(o.shape) > 3 for o in outputs):
+        return f"its outputs are {told}: feature maps before their decoding; export it with its own decoding"
+    return f"its outputs are {told}; expected {'; '.join(LAYOUTS.values())}"

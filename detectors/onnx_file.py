@@ -1,4 +1,4 @@
-"""Reads from an ONNX file the little that OpenCV does not tell: metadata and the input's shape.
+"""Reads an ONNX file before any library does: what it says of itself, and what would harm whoever opens it.
 
 Protocol buffers' wire format, walked by hand: https://protobuf.dev/programming-guides/encoding/; field numbers from
 onnx.proto3. No package is needed for so little.
@@ -6,33 +6,201 @@ onnx.proto3. No package is needed for so little.
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
+from tracker.core.text import label
 from tracker.errors import DetectorError
 
-_GRAPH, _METADATA, _GRAPH_INPUT, _INITIALIZER = 7, 14, 11, 5
+_GRAPH, _METADATA, _FUNCTIONS = 7, 14, 25  # of ModelProto
+_NODE, _INITIALIZER, _SPARSE, _GRAPH_INPUT = 1, 5, 15, 11  # of GraphProto
+_ATTRIBUTE, _FUNCTION_NODE = 5, 7  # of NodeProto, of FunctionProto
+_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14  # of TensorProto
+_EXTERNAL_DATA = 1
+_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}
+"""Bits of an element by TensorProto.DataType, where they stand as raw bytes."""
+DEEPEST = 32
+"""Graphs within graphs."""
+MOST_NAMES = 100_000
 
 
-def read_metadata(data: bytes) -> tuple[dict[str, str], tuple[int | None, ...]]:
-    """Metadata properties, and the first real input's shape with None for free axes, of a ModelProto.
+@dataclass(frozen=True)
+class Input:
+    """A graph's input.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int or None
+        None for axes that are free.
+    kind : int
+        TensorProto.DataType: 1 float32, 10 float16, 2 uint8, 7 int64.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    kind: int
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """What a file says of itself: metadata by key, and the inputs that are no weights."""
+
+    metadata: dict[str, str]
+    inputs: tuple[Input, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names of `{0: 'person', ...}`, `{"0": "person"}` or `['person', ...]`; none where none can be read."""
+        text = self.metadata.get("names", "")
+        for read in (ast.literal_eval, json.loads):
+            try:
+                value = read(text)
+                break
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                continue
+        else:
+            return ()
+        if isinstance(value, list | tuple):
+            return tuple(label(v) for v in value)
+        if not isinstance(value, dict) or not value:
+            return ()
+        numbered = {int(k): label(v) for k, v in value.items() if str(k).isdecimal() and int(k) < MOST_NAMES}
+        return tuple(numbered.get(i, f"class {i}") for i in range(max(numbered, default=-1) + 1))
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of `[height, width]` in the metadata."""
+        try:
+            height, width = ast.literal_eval(self.metadata.get("imgsz", ""))
+            return (int(width), int(height)) if 0 < int(width) < 1 << 14 and 0 < int(height) < 1 << 14 else None
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return None
+
+
+def read_onnx(data: bytes, folder: Path) -> OnnxFile:
+    """Metadata and inputs of a ModelProto, once its tensors are known to be what they say.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    folder : Path
+        Where it lies: weights kept outside the file must lie there, too.
 
     Raises
     ------
     DetectorError
-        The bytes are no ModelProto.
+        The bytes are no ModelProto, a tensor has other bytes than its shape asks for, or weights lie elsewhere.
     """
     metadata: dict[str, str] = {}
-    shape: tuple[int | None, ...] = ()
+    inputs: tuple[Input, ...] = ()
     try:
-        for field, value in _fields(memoryview(data)):
-            if field == _METADATA and isinstance(value, memoryview):
-                entry = {f: bytes(v).decode("utf-8", "replace") for f, v in _fields(value) if isinstance(v, memoryview)}
-                metadata[entry.get(1, "")] = entry.get(2, "")
-            elif field == _GRAPH and isinstance(value, memoryview):
-                shape = _input_shape(value)
+        graphs = _parts(memoryview(data), _GRAPH)
+        for entry in _parts(memoryview(data), _METADATA):
+            pair = {f: bytes(v).decode("utf-8", "replace") for f, v in _fields(entry) if isinstance(v, memoryview)}
+            metadata[pair.get(1, "")] = pair.get(2, "")
+        for graph in graphs:
+            inputs = _inputs(graph)
+            _check_graph(graph, folder, 0)
+        for node in _parts(memoryview(data), _FUNCTIONS, _FUNCTION_NODE):
+            _check_node(node, folder, 0)
     except (IndexError, ValueError) as error:
         raise DetectorError(f"not an ONNX model ({error})") from None
-    return metadata, shape
+    if not graphs or not inputs or not all(i.name for i in inputs):
+        raise DetectorError("not an ONNX model: it has no graph, or an input without a name")
+    return OnnxFile(metadata, inputs)
+
+
+def _check_graph(graph: memoryview, folder: Path, depth: int) -> None:
+    if depth > DEEPEST:
+        raise ValueError(f"graphs within graphs, more than {DEEPEST} deep")
+    for number, value in _fields(graph):
+        if isinstance(value, memoryview):
+            if number == _INITIALIZER:
+                _check_tensor(value, folder)
+            elif number == _SPARSE:
+                for tensor in (*_parts(value, 1), *_parts(value, 2)):
+                    _check_tensor(tensor, folder)
+            elif number == _NODE:
+                _check_node(value, folder, depth)
+
+
+def _check_node(node: memoryview, folder: Path, depth: int) -> None:
+    """Tensors and graphs in a node's attributes."""
+    for attribute in _parts(node, _ATTRIBUTE):
+        for number, value in _fields(attribute):
+            if isinstance(value, memoryview) and number in (5, 10):  # t, tensors
+                _check_tensor(value, folder)
+            elif isinstance(value, memoryview) and number in (6, 11):  # g, graphs
+                _check_graph(value, folder, depth + 1)
+
+
+def _check_tensor(tensor: memoryview, folder: Path) -> None:
+    """Refuse weights outside the folder, and shapes that do not fit the bytes: parsers have crashed on both."""
+    dims: list[int] = []
+    kind = raw = location = 0
+    outside: dict[str, str] = {}
+    name = ""
+    for number, value in _fields(tensor):
+        if number == _DIMS:
+            dims += [value] if isinstance(value, int) else list(_packed(value))
+        elif number == _NAME and isinstance(value, memoryview):
+            name = label(bytes(value).decode("utf-8", "replace"))
+        elif number == _RAW and isinstance(value, memoryview):
+            raw = len(value)
+        elif number == _TYPE and isinstance(value, int):
+            kind = value
+        elif number == _LOCATION and isinstance(value, int):
+            location = value
+        elif number == _EXTERNAL and isinstance(value, memoryview):
+            pair = [bytes(v).decode("utf-8", "replace") for _, v in _fields(value) if isinstance(v, memoryview)]
+            outside[pair[0] if pair else ""] = pair[1] if len(pair) > 1 else ""
+    count = 1
+    for dim in dims:
+        count *= dim
+        if dim >= 1 << 31 or count >= 1 << 40:
+            raise DetectorError(f"its tensor {name!r} has the shape {_signed(dims)}; the file is damaged: get it again")
+    if outside or location == _EXTERNAL_DATA:
+        _check_outside(outside.get("location", ""), name, folder)
+    elif raw and kind in _BITS and raw * 8 != count * _BITS[kind]:
+        raise DetectorError(
+            f"its tensor {name!r} has {raw} bytes for the shape {dims}; the file is damaged: get it again"
+        )
+
+
+def _check_outside(location: str, name: str, folder: Path) -> None:
+    """Weights beside the file are read by whoever opens it: they must lie in its folder, links followed."""
+    place = Path(location)
+    inside = bool(location) and not place.is_absolute() and ".." not in place.parts
+    if not inside or not (folder / place).resolve().is_relative_to(folder.resolve()):
+        raise DetectorError(
+            f"the weights {name!r} are to be read from {label(location)!r}, outside the model's folder; refused: put "
+            "them beside the model and export it again"
+        )
+    if not (folder / place).is_file():
+        raise DetectorError(f"its weights {label(location)!r} are missing; put that file beside the model")
+
+
+def _signed(dims: list[int]) -> list[int]:
+    return [d - (1 << 64) if d >= 1 << 63 else d for d in dims]
+
+
+def _inputs(graph: memoryview) -> tuple[Input, ...]:
+    weights = {bytes(name) for name in _parts(graph, _INITIALIZER, _NAME)}
+    found = []
+    for entry in _parts(graph, _GRAPH_INPUT):
+        name = bytes(next(iter(_parts(entry, 1)), b""))
+        if name in weights:
+            continue
+        axes = _parts(entry, 2, 1, 2, 1)  # type, tensor_type, shape, dim
+        shape = tuple(next((v for f, v in _fields(a) if f == 1 and isinstance(v, int)), None) for a in axes)
+        kinds = [v for t in _parts(entry, 2, 1) for f, v in _fields(t) if f == 1 and isinstance(v, int)]
+        found.append(Input(name.decode("utf-8", "replace"), tuple(d or None for d in shape), kinds[0] if kinds else 0))
+    return tuple(found)
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -57,6 +225,13 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += size
 
 
+def _packed(data: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        yield value
+
+
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
@@ -75,12 +250,3 @@ def _parts(data: memoryview, *path: int) -> list[memoryview]:
     for number in path:
         found = [v for part in found for f, v in _fields(part) if f == number and isinstance(v, memoryview)]
     return found
-
-
-def _input_shape(graph: memoryview) -> tuple[int | None, ...]:
-    weights = {bytes(name) for name in _parts(graph, _INITIALIZER, 8)}
-    for entry in _parts(graph, _GRAPH_INPUT):
-        if bytes(_parts(entry, 1)[0]) not in weights:
-            axes = _parts(entry, 2, 1, 2, 1)  # type, tensor_type, shape, dim
-            return tuple(next((v for f, v in _fields(a) if f == 1 and isinstance(v, int)), None) for a in axes)
-    return ()

@@ -14,8 +14,6 @@ STEP = 32
 """Sides of a free input are multiples of this: the strides of the networks that can be of any size."""
 SIDES = (320, 384, 512, 640, 768, 960, 1280)
 """Longer sides of a free input that come into question; a step costs one and a half times as much as the one before."""
-USUAL = 512
-"""Longer side where nothing could be measured: the size that `coco` was trained with."""
 FAST = 384
 """Longer side for `--detail fast`."""
 DETAILS = ("auto", "fast", "fine")
@@ -118,7 +116,7 @@ def asked_view(frame: Size, tiles: str, input_size: Size | None, own: Size | Non
         return View(_whole(frame), input_size or own)
     rects = tile_rects(*frame, *grid)
     tile = rects[0, 2:] - rects[0, :2]
-    size = fitted((int(tile[0]), int(tile[1])), USUAL) if free else own
+    size = fitted((int(tile[0]), int(tile[1])), max(own)) if free and own else own
     return View(rects, input_size or size, grid)
 
 

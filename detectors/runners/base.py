@@ -39,6 +39,39 @@ class RunnerOptions:
     unsafe: bool = False
 
 
+@dataclass(frozen=True)
+class Feed:
+    """How uint8 RGB pictures become an ONNX network's input.
+
+    Attributes
+    ----------
+    name : str
+        Of the input.
+    axes : str
+        NCHW, NHWC or CHW.
+    batch : int, optional
+        Pictures at a time, where the file fixes that.
+    bgr : bool
+        Colours the other way round.
+    divisor, mean, deviation : float, tuple of float, tuple of float
+        Pixels are divided by the first, then brought to the others.
+    size_input : str, optional
+        A second input, which takes the width and height that boxes are scaled to.
+    size : tuple of int
+        These: those of the input.
+    """
+
+    name: str
+    axes: str = "NCHW"
+    batch: int | None = None
+    bgr: bool = False
+    divisor: float = 255.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    size_input: str | None = None
+    size: tuple[int, int] = (0, 0)
+
+
 class Runner(Protocol):
     """One input, several outputs, which are valid until the same thread's next call.
 
@@ -49,6 +82,8 @@ class Runner(Protocol):
     """For example `openvino cpu bf16` or `tensorflow gpu:0`."""
     concurrency: int
     """How many threads gain by calling it at the same time."""
+    output_names: tuple[str, ...]
+    """Names of what a call returns."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for uint8 pictures (N,H,W,3)."""

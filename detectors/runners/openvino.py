@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from detectors.runners.base import Feed
 from detectors.runners.eight_bit import eight_bit as copy_in_eight_bits
 from tracker.core.autotune import cached, compare
 from tracker.core.files import model_bytes
@@ -28,8 +29,8 @@ class OpenVINORunner:
     ----------
     path : Path
         The graph.
-    input_name : str, optional
-        Name of the node that takes the pictures; None: the only input.
+    input_name : str
+        Name of the node that takes the pictures.
     outputs : sequence of str, optional
         Names of nodes; None: all outputs in their order.
     precision, threads, eight_bit : str, int, bool
@@ -48,7 +49,7 @@ class OpenVINORunner:
     def __init__(
         self,
         path: Path,
-        input_name: str | None,
+        input_name: str,
         outputs: Sequence[str] | None,
         *,
         precision: str,
@@ -67,7 +68,10 @@ class OpenVINORunner:
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._compiling, self._mine = threading.Lock(), threading.local()
         self._model = self._read(path)
-        self._input = self._model.input(0 if input_name is None else f"{input_name}:0").get_any_name()
+        self._input = self._named_input(input_name)
+        self._alone = len(self._model.input(self._input).partial_shape) == 3
+        """It takes a picture, not a batch of them."""
+        self.output_names: tuple[str, ...] = tuple(outputs or (str(o.get_any_name()) for o in self._model.outputs))
         if precision not in ("auto", "f32", "bf16", "i8") or (precision == "i8" and not eight_bit):
             known = "auto, f32, bf16 or i8" if eight_bit else "auto, f32 or bf16"
             raise DetectorError(f"precision {precision!r} for {path}; expected {known}")
@@ -93,6 +97,13 @@ class OpenVINORunner:
             return self._prepare(self._core.read_model(path))
         except RuntimeError as error:
             raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
+
+    def _named_input(self, name: str) -> str:
+        """The input as OpenVINO names it: TensorFlow's names carry the number of an output."""
+        names: list[str] = [n for i in self._model.inputs for n in i.names if n in (name, f"{name}:0")]
+        if not names:
+            raise DetectorError(f"{self._path}: it has no input {name!r}")
+        return names[0]
 
     def _eight_bit(self) -> Any | None:
         """The copy in 8 bits, or None where the graph is not of the kind, or OpenVINO cannot make one."""
@@ -155,13 +166,15 @@ class OpenVINORunner:
     def _trial(self) -> np.ndarray:
         """One picture of noise, as the graph takes it."""
         given = self._model.input(self._input)
-        shape = [d.get_length() if d.is_static else side for d, side in zip(
-            given.partial_shape, (1, 320, 320, 3), strict=True)]  # fmt: skip
+        usual = (1, 320, 320, 3)[-len(given.partial_shape) :]
+        shape = [d.get_length() if d.is_static else side for d, side in zip(given.partial_shape, usual, strict=True)]
         return np.random.default_rng(0).integers(0, 256, shape).astype(given.element_type.to_dtype())
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for a batch, in the order asked for."""
         try:
+            if self._alone:
+                batch = batch[0]
             request = self._request_for(batch.shape)
             request.infer([np.ascontiguousarray(batch)], share_inputs=True)
             if self._outputs is None:
@@ -184,6 +197,33 @@ class OpenVINORunner:
         model = model.clone()
         model.reshape({self._input: list(shape)})
         return self._core.compile_model(model, "CPU", options)
+
+
+def prepared(model: Any, feed: Feed) -> Any:
+    """An ONNX network that takes uint8 RGB pictures (N,H,W,3): what a feed asks for happens inside."""
+    import openvino as ov
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    if feed.size_input is not None:
+        size = model.input(feed.size_input)
+        number = ov.opset13.constant(np.array([feed.size]), size.element_type)
+        for target in size.get_target_inputs():
+            target.replace_source_output(number.output(0))
+        model.remove_parameter(next(p for p in model.get_parameters() if p.output(0) == size))
+    kind = model.input(feed.name).element_type
+    steps = PrePostProcessor(model)
+    given = steps.input(feed.name)
+    given.tensor().set_element_type(ov.Type.u8).set_color_format(ColorFormat.RGB)
+    given.tensor().set_layout(ov.Layout("HWC" if feed.axes == "CHW" else "NHWC"))
+    given.model().set_layout(ov.Layout(feed.axes))
+    if feed.bgr:
+        given.preprocess().convert_color(ColorFormat.BGR)
+    if kind != ov.Type.u8:
+        given.preprocess().convert_element_type(ov.Type.f32)
+        given.preprocess().mean([m * feed.divisor for m in feed.mean])
+        given.preprocess().scale([d * feed.divisor for d in feed.deviation])
+        given.preprocess().convert_element_type(kind)
+    return steps.build()
 
 
 def _options(precision: str, threads: int, concurrency: int) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class TFRunner:
         except (ValueError, KeyError, tf.errors.OpError) as error:
             raise DetectorError(f"{path}: TensorFlow cannot load the graph: {first_line(error)}") from None
         self._path, self._error = path, tf.errors.OpError
+        self.output_names = tuple(outputs)
         self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from detectors.onnx import letterbox
-from detectors.onnx_file import read_metadata
+from detectors.onnx_file import OnnxFile, read_onnx
+from detectors.onnx_heads import Output, cells, recognise
 from detectors.registry import open_detector
-from detectors.yolo import cells, recognise
 from tracker.core.types import Frame
 from tracker.errors import DetectorError
 
 onnx = pytest.importorskip("onnx")
 
 SIZE = (96, 64)  # width, height: 96 + 24 + 6 cells
-A = cells(SIZE)[3]
+A = cells(SIZE)
 IMAGE = np.zeros((50, 150, 3), np.uint8)  # letterboxed by 0.64 to 96x32, 16 rows of border above
 BOX = np.array([24.0, 26.0, 48.0, 42.0])  # in the input's pixels
 EXPECTED = [37.5, 15.625, 75.0, 40.625]  # in the image's
@@ -104,9 +104,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_layout_gives_the_box(tmp_path, case, dynamic):
     path = network(tmp_path, CASES[case], names=["person", "car", "dog"], dynamic=dynamic)
-    detector = open_detector(path, tiles="off", confidence=0.3)
+    size = f"{SIZE[0]}x{SIZE[1]}" if dynamic else None
+    detector = open_detector(path, tiles="off", confidence=0.3, input_size=size)
     found = detector(Frame(1, 0.0, IMAGE, (150, 50)))
-    assert detector.class_names == ("person", "car", "dog") and detector.runtime == "opencv cpu"
+    assert detector.class_names == ("person", "car", "dog") and detector.runtime.startswith("openvino cpu")
     np.testing.assert_allclose(found.xyxy, [EXPECTED], atol=0.02)
     assert found.class_id.tolist() == [1] and 0.8 < found.score[0] <= 0.9001
 
@@ -140,15 +141,27 @@ def test_letterbox_keeps_points():
         np.testing.assert_allclose([xs.max() + 1, ys.max() + 1], np.array([w, h]) * scale + offset)
 
 
+def kind_of(*shapes, size=(640, 640), names=0, whole=(), labels=(), **metadata):
+    outputs = [Output(labels[i] if labels else f"o{i}", s, i in whole) for i, s in enumerate(shapes)]
+    return recognise(outputs, size, names, metadata)
+
+
 def test_the_shapes_of_real_exports():
-    square = (640, 640)
-    assert recognise([(1, 84, 8400)], square, 80).kind == "v8"
-    assert recognise([(1, 25200, 85)], square, None).kind == "v5"
-    assert recognise([(1, 8400, 85)], square, None).kind == "yolox"
-    assert recognise([(1, 300, 6)], square, 80).kind == "end2end"
-    assert recognise([(1, 116, 8400), (1, 32, 160, 160)], square, 80).classes == 80
-    assert recognise([(1, 102000, 85)], (1280, 1280), None).kind == "v5"  # four strides
-    assert recognise([(1, 1000)], square, None) is None
+    assert kind_of((1, 84, 8400), names=80).kind == "v8"
+    assert kind_of((1, 25200, 85)).kind == "v5"
+    assert kind_of((1, 8400, 85)).kind == "yolox"
+    assert kind_of((1, 300, 6), names=80).kind == "end2end"
+    assert kind_of((1, 116, 8400), (1, 32, 160, 160), names=80).classes == 80
+    assert kind_of((1, 102000, 85), size=(1280, 1280)).kind == "v5"  # four strides
+    assert kind_of((1, 84, 500), size=(320, 320), names=80).kind == "v8"  # two strides
+    assert kind_of((1, 85, 8400), names=80, task="obb").angle and kind_of((1, 300, 7), task="obb").kind == "end2end"
+    assert kind_of((1, 300, 38), names=80, task="segment").kind == "end2end"
+    assert kind_of((1, 300, 84)).kind == kind_of((1, 300, 12), names=8).kind == "detr"
+    assert kind_of((1, 300, 6), names=2, head="RTDETRDecoder").kind == "detr"
+    assert kind_of((1, 8400, 4), (1, 8400, 80)).kind == "apart"
+    assert kind_of((1, 300), (1, 300, 4), (1, 300), whole=(0,)).outputs == (1, 2, 0)
+    assert kind_of((7, 4), (7,), (7,), labels=("boxes", "scores", "labels")).outputs == (0, 1, 2)
+    assert kind_of((1, 1000)) is None and kind_of((1, 255, 80, 80), (1, 255, 40, 40)) is None
 
 
 @pytest.mark.parametrize(
@@ -170,12 +183,31 @@ def test_a_file_that_is_no_model(tmp_path, data, words):
 
 
 def test_a_network_that_detects_nothing_known(tmp_path):
-    with pytest.raises(DetectorError, match=r"outputs have the shapes \[\(1, 10\)\].*YOLOX"):
+    with pytest.raises(DetectorError, match=r"outputs are output0 \[1, 10\]; expected .*YOLOX"):
         open_detector(network(tmp_path, [np.zeros((1, 10))]))
 
 
 def test_metadata_is_read_by_hand(tmp_path):
     path = network(tmp_path, [end2end()], names=["a", "b"])
-    metadata, shape = read_metadata(path.read_bytes())
-    assert metadata["names"] == "{0: 'a', 1: 'b'}" and shape == (1, 3, 64, 96)
-    assert read_metadata(network(tmp_path, [end2end()], dynamic=True).read_bytes())[1] == (1, 3, None, None)
+    about = read_onnx(path.read_bytes(), tmp_path)
+    assert about.names == ("a", "b") and about.size == SIZE
+    assert [(i.name, i.shape, i.kind) for i in about.inputs] == [("images", (1, 3, 64, 96), 1)]
+    free = read_onnx(network(tmp_path, [end2end()], dynamic=True).read_bytes(), tmp_path)
+    assert free.inputs[0].shape == (1, 3, None, None)
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("{0: 'a', 1: 'b'}", ("a", "b")),
+        ('{"0": "a", "1": "b"}', ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        ("{1: 'b'}", ("class 0", "b")),
+        ("{0: 'a\\n\\ud800'}", ("a\\n\\ud800",)),
+        ("{0: __import__('os')}", ()),
+        ("(" * 5000, ()),
+        ("7", ()),
+    ],
+)
+def test_class_names_as_people_write_them(text, names):
+    assert OnnxFile({"names": text}, ()).names == names
