@@ -62,14 +62,17 @@ class ONNXDetector(Network):
         feed = _feed(about, picture, own)
         self._run: Runner = open_onnx(path, feed, options)
         shown = np.zeros((feed.batch or 1, own[1], own[0], 3), np.uint8)
+        arrays = self._run(shown)
         outputs = [
             Output(name, a.shape, np.issubdtype(a.dtype, np.integer))
-            for name, a in zip(self._run.output_names, self._run(shown), strict=True)
+            for name, a in zip(self._run.output_names, arrays, strict=True)
         ]
         names = about.names
         layout = recognise(outputs, own, len(names), about.metadata)
         if layout is None:
             raise DetectorError(f"{path}: {_unknown(outputs)}")
+        if layout.kind == "apart":  # boxes as shares of the picture are a transformer's
+            layout = replace(layout, stretched=bool(np.abs(arrays[layout.outputs[0]]).max() <= 1.5))
         self._layout, self._batch = layout, feed.batch
         better = _trained_with(feed, layout, about)
         if better != feed:

@@ -50,6 +50,8 @@ class Layout:
         Cells come first in a "v8" output.
     angle : bool
         The last column turns the box, radians.
+    stretched : bool
+        The network was trained with pictures stretched to its input, not framed in it: that of transformers.
     """
 
     kind: str
@@ -57,11 +59,7 @@ class Layout:
     classes: int = 0
     transposed: bool = False
     angle: bool = False
-
-    @property
-    def stretched(self) -> bool:
-        """The network was trained with pictures stretched to its input, not framed in it."""
-        return self.kind in ("detr", "apart")
+    stretched: bool = False
 
 
 def cells(size: tuple[int, int], strides: Sequence[int] = STRIDES[0]) -> int:
@@ -120,7 +118,7 @@ def _single(shape: tuple[int, ...], counts: set[int], names: int, metadata: dict
     if len(shape) != 3:
         return None
     rows, columns = shape[1:]
-    turned = metadata.get("task") == "obb"
+    turned, about = metadata.get("task") == "obb", metadata.get("description", "").lower()
     if columns in counts and rows > 4:
         return Layout("v8", (), names or rows - 4 - turned)
     if rows in counts and columns > 4:
@@ -130,8 +128,10 @@ def _single(shape: tuple[int, ...], counts: set[int], names: int, metadata: dict
             return Layout("yolox", (), names or columns - 5)
     if rows in {3 * c for c in counts} and columns > 5:
         return Layout("v5", (), names or columns - 5)
-    if columns > 4 and (columns == 4 + (names or 80)) and (columns != 6 or "detr" in metadata.get("head", "").lower()):
-        return Layout("detr", (), columns - 4)
+    if columns == 6 and "detr" in metadata.get("head", "").lower():  # newer ones pick the best class inside
+        return Layout("end2end", (), stretched=True)
+    if columns > 4 and columns == 4 + (names or 80) and (columns != 6 or "detr" in about):
+        return Layout("detr", (), columns - 4, stretched=True)
     if columns == 6 or (columns > 6 and (names or "task" in metadata)):
         return Layout("end2end", ())
     return None
@@ -166,7 +166,11 @@ def decode(
         return _apart(found[0], found[1], size, confidence)
     if layout.kind == "end2end":
         rows = found[0]
-        boxes = _enclosing(rows[:, :4], rows[:, 6]) if layout.angle and rows.shape[1] > 6 else rows[:, :4]
+        boxes = rows[:, :4]
+        if layout.angle and rows.shape[1] > 6:
+            boxes = _enclosing(boxes, rows[:, 6])
+        elif layout.stretched:
+            boxes = _corners(boxes)
         return _above(boxes, rows[:, 4], rows[:, 5], confidence, size)
     if layout.kind == "detr":
         return _apart(found[0][:, :4], found[0][:, 4:], size, confidence)

@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.network import Candidates, Network, batch_of
 from detectors.options import NetworkOptions
-from detectors.runners.base import open_runner
+from detectors.runners.graphs import open_runner
 from detectors.runners.tensorflow import read_graph
 from detectors.ssd_cut import BOXES, INPUT, SCORES, cut_ssd
 from detectors.views import Size

@@ -1,8 +1,8 @@
-"""Runs a network on batches of pictures: OpenVINO on the CPU where it is installed, else TensorFlow or ONNX Runtime."""
+"""What runs a network on batches of pictures, what a user can say of it, and what all share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
-from tracker.errors import DetectorError, DeviceError
+from tracker.errors import DeviceError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,56 +99,6 @@ def shared(key: tuple[object, ...], make: Callable[[], Runner]) -> Runner:
     if runner is None:
         runner = _SHARED[key] = make()
     return runner
-
-
-def open_runner(
-    path: Path,
-    input_name: str,
-    outputs: Sequence[str],
-    options: RunnerOptions,
-    *,
-    runtime: str | None = None,
-    eight_bit: bool = False,
-) -> Runner:
-    """Open a frozen TensorFlow graph.
-
-    Parameters
-    ----------
-    path : Path
-        GraphDef whose placeholder `input_name` takes (N,H,W,3).
-    input_name, outputs : str, sequence of str
-        Names of nodes.
-    options : RunnerOptions
-        Where and how it runs.
-    runtime : str, optional
-        In place of the options' own.
-    eight_bit : bool
-        Whether 8-bit integers come into question: boxes of this kind of graph were found to stay as good.
-
-    Raises
-    ------
-    DeviceError, BackendMissingError, DetectorError
-    """
-    runtime = runtime or options.runtime
-    if runtime not in ("auto", "openvino", "tensorflow"):
-        raise DetectorError(f"runtime {runtime!r}; expected auto, openvino or tensorflow")
-    threads = pick_threads(options)
-    gpu = pick_gpu(options.device)
-    key = (path, input_name, *outputs, runtime, gpu, threads, options.precision, eight_bit, options.unsafe)
-    if gpu is None and (runtime == "openvino" or (runtime == "auto" and has_openvino())):
-        from detectors.runners.openvino import OpenVINORunner
-
-        return shared(
-            key,
-            lambda: OpenVINORunner(
-                path, input_name, outputs, precision=options.precision, threads=threads, eight_bit=eight_bit
-            ),
-        )
-    if gpu is not None and runtime == "openvino":
-        raise DeviceError(f"device {options.device!r} with runtime openvino; use runtime tensorflow, or --device cpu")
-    from detectors.runners.tensorflow import TFRunner
-
-    return shared(key, lambda: TFRunner(path, input_name, outputs, gpu=gpu, threads=threads, unsafe=options.unsafe))
 
 
 def pick_threads(options: RunnerOptions) -> int:

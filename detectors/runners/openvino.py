@@ -34,7 +34,7 @@ class OpenVINORunner:
     outputs : sequence of str, optional
         Names of nodes; None: all outputs in their order.
     precision, threads, eight_bit : str, int, bool
-        See `detectors.runners.base.open_runner`.
+        See `detectors.runners.graphs.open_runner`.
     prepare : Callable, optional
         What is done to the network when it was read, so that it takes uint8 (N,H,W,3).
 

@@ -20,7 +20,7 @@ EXPECTED = [37.5, 15.625, 75.0, 40.625]  # in the image's
 CENTRED = [36.0, 34.0, 24.0, 16.0]
 
 
-def network(tmp_path, outputs, names=None, dynamic=False):
+def network(tmp_path, outputs, names=None, dynamic=False, task="detect"):
     """A network that answers `outputs` whatever it sees: each depends on the input, times zero."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     shape = [1, 3, "height", "width"] if dynamic else [1, 3, SIZE[1], SIZE[0]]
@@ -38,9 +38,19 @@ def network(tmp_path, outputs, names=None, dynamic=False):
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     if names is not None:
-        helper.set_model_props(model, {"names": str(dict(enumerate(names))), "imgsz": str([SIZE[1], SIZE[0]])})
+        helper.set_model_props(
+            model, {"names": str(dict(enumerate(names))), "imgsz": str([SIZE[1], SIZE[0]]), "task": task}
+        )
     path = tmp_path / "net.onnx"
     onnx.save(model, str(path))
+    return path
+
+
+def edited(path, change):
+    """The file with its protobuf message changed."""
+    model = onnx.load(str(path))
+    change(model)
+    path.write_bytes(model.SerializeToString())
     return path
 
 
@@ -88,6 +98,41 @@ def four():
     return [np.array([[1]], np.float32), boxes, score, ids]
 
 
+def apart(scores):
+    """Boxes and scores as two outputs."""
+    boxes, table = np.zeros((1, A, 4), np.float32), np.full((1, A, 3), scores(0.0), np.float32)
+    boxes[0], boxes[0, 5], table[0, 5, 1] = [0, 0, 1, 1], BOX, scores(0.9)
+    return [boxes, table]
+
+
+def shares(boxes):
+    """Boxes in the input's pixels as shares of its sides."""
+    return boxes / np.tile(SIZE, 2)
+
+
+def v8_as_shares():
+    out = v8()
+    out[0, :4] = shares(out[0, :4].T).T
+    return out
+
+
+def detr():
+    out = rows(20, 4 + 3)
+    out[0, 3, :4], out[0, 3, 5] = shares(np.array(CENTRED)), 0.9
+    return out
+
+
+def turned():
+    """An oriented box: the same box turned by a right angle, as its angle says."""
+    out = rows(A, 4 + 3 + 1)
+    out[0, 7, :4], out[0, 7, 5], out[0, 7, 7] = [36, 34, 16, 24], 0.9, np.pi / 2
+    return out.transpose(0, 2, 1)
+
+
+def wide(extra):
+    return np.concatenate([end2end(), np.full((1, 20, extra), 0.5, np.float32)], axis=2)
+
+
 CASES = {
     "v8": [v8()],
     "v8 transposed": [v8().transpose(0, 2, 1)],
@@ -97,6 +142,12 @@ CASES = {
     "v10": [end2end()],
     "v7 end to end": [batched()],
     "four outputs": four(),
+    "boxes and scores apart": apart(float),
+    "boxes as shares": [
+        np.concatenate([shares(v8()[:, :4].transpose(0, 2, 1)).transpose(0, 2, 1), v8()[:, 4:]], axis=1)
+    ],
+    "end to end with masks": [wide(32)],
+    "end to end with key points": [wide(51)],
 }
 
 
@@ -118,6 +169,144 @@ def test_yolox_stands_in_the_upper_left_corner(tmp_path, decoded):
     found = detector(Frame(1, 0.0, np.zeros((100, 150, 3), np.uint8), (150, 100)))
     assert detector.class_names == ("class 0", "class 1", "class 2")
     np.testing.assert_allclose(found.xyxy, [BOX / 0.64], atol=0.02)
+
+
+def logits():
+    boxes, scores = apart(lambda p: np.log(max(p, 1e-3) / (1 - p)))
+    boxes[0] = [0.5, 0.5, 0.1, 0.1]
+    boxes[0, 5] = shares(np.array(CENTRED))
+    return [boxes, scores]
+
+
+STRETCHED = [37.5, 20.3125, 75.0, 32.8125]
+"""The box where pictures are stretched to the input: 150/96 and 50/64 of its pixels."""
+
+
+@pytest.mark.parametrize("outputs", [[detr()], logits()])
+def test_transformers_take_pictures_stretched(tmp_path, outputs):
+    detector = open_detector(network(tmp_path, outputs, names=["person", "car", "dog"]), tiles="off", confidence=0.3)
+    found = detector(Frame(1, 0.0, IMAGE, (150, 50)))
+    np.testing.assert_allclose(found.xyxy, [STRETCHED], atol=0.02)
+    assert found.class_id.tolist() == [1] and abs(found.score[0] - 0.9) < 1e-3
+
+
+def test_the_upright_box_around_an_oriented_one(tmp_path):
+    path = network(tmp_path, [turned()], names=["person", "car", "dog"], task="obb")
+    detector = open_detector(path, tiles="off", confidence=0.3)
+    np.testing.assert_allclose(detector(Frame(1, 0.0, IMAGE, (150, 50))).xyxy, [EXPECTED], atol=0.02)
+    assert detector.warnings == ["detector net.onnx: of its boxes with angles the boxes alone are used"]
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["FLOAT16", "UINT8", "channels last", "batch of 4"])
+def test_inputs_of_other_kinds(tmp_path, kind, runtime):
+    """What the network is fed shows in the score: 0.9 plus a hundredth of the mean that it is given."""
+    pytest.importorskip(runtime)
+    path = network(tmp_path, [np.repeat(v8(), 4 if kind == "batch of 4" else 1, axis=0)], names=["a", "b", "c"])
+
+    def change(model):
+        given = model.graph.input[0].type.tensor_type
+        cast = onnx.helper.make_node("Cast", ["images"], ["as float"], to=onnx.TensorProto.FLOAT)
+        if kind in ("FLOAT16", "UINT8"):
+            given.elem_type = getattr(onnx.TensorProto, kind)
+            model.graph.node.insert(0, cast)
+            model.graph.node[1].input[0] = "as float"
+        elif kind == "channels last":
+            given.shape.dim[1].dim_value, given.shape.dim[3].dim_value = SIZE[1], 3
+            given.shape.dim[2].dim_value = SIZE[0]
+        else:
+            given.shape.dim[0].dim_value = 4
+        weight = 1e-2 / (255 if kind == "UINT8" else 1)
+        model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(weight, np.float32), "zero"))
+
+    detector = open_detector(edited(path, change), tiles="2x1", confidence=0.5, runtime=runtime, device="cpu")
+    white = np.full((64, 96, 3), 255, np.uint8)
+    found = detector(Frame(1, 0.0, white, (96, 64)))
+    assert len(found) == 3 and detector.runtime.startswith(runtime)
+    assert ((found.score > 0.905) & (found.score < 0.911)).all()  # grey borders and empty places darken it
+
+
+def test_eight_bit_files_run(tmp_path):
+    """As ONNX Runtime writes them: the picture is quantised inside, and a convolution of whole numbers follows."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+
+    def change(model):
+        nodes = [
+            helper.make_node("DynamicQuantizeLinear", ["images"], ["xq", "xs", "xz"]),
+            helper.make_node("ConvInteger", ["xq", "w", "xz", "wz"], ["ci"], kernel_shape=[8, 8], strides=[8, 8]),
+            helper.make_node("Cast", ["ci"], ["cf"], to=kinds.FLOAT),
+        ]
+        model.graph.initializer.extend([
+            onnx.numpy_helper.from_array(np.ones((1, 3, 8, 8), np.uint8), "w"),
+            onnx.numpy_helper.from_array(np.uint8(0), "wz"),
+        ])  # fmt: skip
+        model.graph.node[0].input[0] = "cf"
+        for node in reversed(nodes):
+            model.graph.node.insert(0, node)
+
+    path = edited(network(tmp_path, [v8()], names=["a", "b", "c"]), change)
+    found = open_detector(path, tiles="off", confidence=0.3)(Frame(1, 0.0, IMAGE, (150, 50)))
+    np.testing.assert_allclose(found.xyxy, [EXPECTED], atol=0.02)
+
+
+def outside(place):
+    def change(model):
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        entry = tensor.external_data.add()
+        entry.key, entry.value = "location", place
+
+    return change
+
+
+def test_weights_outside_the_folder_are_refused(tmp_path):
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(4))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link.bin").symlink_to(secret)
+    for place in (str(secret), "../secret.bin", "link.bin", "sub/../../secret.bin"):
+        path = edited(network(folder, [v8()]), outside(place))
+        with pytest.raises(DetectorError, match="outside the model's folder; refused"):
+            open_detector(path)
+    with pytest.raises(DetectorError, match=r"weights 'w\.bin' are missing"):
+        open_detector(edited(network(folder, [v8()]), outside("w.bin")))
+    (folder / "w.bin").write_bytes(bytes(4))
+    open_detector(edited(network(folder, [v8()], names=["a", "b", "c"]), outside("w.bin")))
+
+
+def dims(*given):
+    def change(model):
+        model.graph.initializer[0].dims[:] = given
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dims(1 << 31, 1 << 31), "has the shape"),
+        (dims(-1, -5), r"has the shape \[-1, -5\]"),
+        (dims(7), "has 4 bytes for the shape"),
+        (lambda m: m.graph.ClearField("input"), "no graph, or an input without a name"),
+        (lambda m: setattr(m.graph.input[0], "name", ""), "an input without a name"),
+        (lambda m: setattr(m.graph.node[0], "op_type", "Surprise"), "net.onnx: OpenVINO cannot"),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_one_line(tmp_path, change, words):
+    with pytest.raises(DetectorError, match=words) as caught:
+        open_detector(edited(network(tmp_path, [v8()]), change), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_breaks_off(tmp_path):
+    path = network(tmp_path, [v8()])
+    data = path.read_bytes()
+    for share in (0.3, 0.6, 0.99):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(DetectorError, match=r"net\.onnx"):
+            open_detector(path, device="cpu")
 
 
 def test_eighty_classes_without_names_are_coco_and_filtered_to_road_users(tmp_path):
@@ -157,7 +346,8 @@ def test_the_shapes_of_real_exports():
     assert kind_of((1, 85, 8400), names=80, task="obb").angle and kind_of((1, 300, 7), task="obb").kind == "end2end"
     assert kind_of((1, 300, 38), names=80, task="segment").kind == "end2end"
     assert kind_of((1, 300, 84)).kind == kind_of((1, 300, 12), names=8).kind == "detr"
-    assert kind_of((1, 300, 6), names=2, head="RTDETRDecoder").kind == "detr"
+    assert kind_of((1, 300, 6), names=2, description="Ultralytics RTDETR").kind == "detr"
+    assert kind_of((1, 300, 6), names=2, head="RTDETRDecoder").stretched
     assert kind_of((1, 8400, 4), (1, 8400, 80)).kind == "apart"
     assert kind_of((1, 300), (1, 300, 4), (1, 300), whole=(0,)).outputs == (1, 2, 0)
     assert kind_of((7, 4), (7,), (7,), labels=("boxes", "scores", "labels")).outputs == (0, 1, 2)

@@ -264,7 +264,8 @@ def small_centernet():
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (64, 160)])
 def test_the_cut_takes_any_size(tmp_path, size):
     from detectors.centernet import EXTENTS, INPUT, PEAKS, cut_centernet
-    from detectors.runners.base import RunnerOptions, open_runner
+    from detectors.runners.base import RunnerOptions
+    from detectors.runners.graphs import open_runner
 
     path = tmp_path / "cut.pb"
     path.write_bytes(cut_centernet(small_centernet(), np.array([2, 7])).SerializeToString())

@@ -120,7 +120,7 @@ def test_eight_bits_where_nothing_bounds_activations(tmp_path, monkeypatch):
     import tensorflow as tf
 
     from detectors.options import NetworkOptions
-    from detectors.runners.base import open_runner
+    from detectors.runners.graphs import open_runner
 
     with tf.Graph().as_default() as graph:
         image = tf.compat.v1.placeholder(tf.uint8, (None, 8, 8, 3), name="image")
