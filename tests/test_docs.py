@@ -61,6 +61,7 @@ def test_architecture_names_what_there_is():
 
 def test_options_exist():
     known = {"--help", "--index-url", "--strict"}  # everybody's, pip's and mkdocs's
+    known |= {"--address", "--block", "--entrypoint", "--head", "--rm", "--shm-size"}  # Ray's and docker's
     known |= {f"--{no}{f.name.replace('_', '-')}" for f in fields(Request) for no in ("", "no-")}
     for path in (p for package in PACKAGES for p in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
