@@ -56,6 +56,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     graph_def = pipeline.frozen(job)
     proof = prove.prove(job, graph_def)
     compare.with_meta(job, proof)
+    full = graph_def
     graph_def, arithmetic = precision.chosen(job, graph_def, proof)
     data = export.serialised(graph_def)
     with export.staged(request.out, data) as path:
@@ -64,7 +65,28 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
         contract = pipeline.contract(job, data, proof.figures, arithmetic)
         record.written(job, graph_def, contract)
         export.publish(path, contract.to_json(), request.out)
+    if request.also:
+        _also(request, full, proof.images, contract, log)
     return contract
+
+
+def _also(request: Request, graph_def: Any, images: Any, contract: Contract, log: Log) -> None:
+    """Writes the other formats.
+
+    Raises
+    ------
+    FreezeError
+        FORMATS_LOST: some are not written; the frozen graph is.
+    """
+    from freeze.formats.also import write_also
+
+    if lost := write_also(request, graph_def, images, contract, log):
+        raise FreezeError(
+            "FORMATS_LOST",
+            f"{request.out} is written and proved, of the other formats {', '.join(lost)} not: the warnings say why",
+            f"leave out --also {','.join(lost)}, or do what the warnings say",
+            lost,
+        )
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from freeze.errors import UsageError
 
-PRECISIONS = ("f32", "bf16", "f16", "auto")
+PRECISIONS = ("f32", "bf16", "f16", "auto", "int8")
+FORMATS = ("onnx", "openvino", "tflite", "savedmodel")
 SOURCES = ("meta", "builder", "network", "keras", "saved_model", "graphdef")
 DEFAULT_NETWORK = "striped"
 """Whose checkpoint it is where none of the sources is named."""
@@ -79,6 +80,18 @@ def one_of(*names: str) -> Callable[[str], str]:
         if text not in names:
             raise ValueError(f"'{text}' is not one of {', '.join(names)}")
         return text
+
+    return read
+
+
+def several_of(*names: str) -> Callable[[str], tuple[str, ...]]:
+    """A reader of words with commas between them."""
+
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(w.strip() for w in text.split(",") if w.strip()))
+        if not words or set(words) - set(names):
+            raise ValueError(f"'{text}': give one or several of {','.join(names)}, with commas between them")
+        return words
 
     return read
 
@@ -167,10 +180,25 @@ class Request:
     out: Path | None = field(
         default=None, metadata=_option("result", "X.pb", "where the graph goes; its contract goes to X.json", Path)
     )
+    also: tuple[str, ...] = field(
+        default=(),
+        metadata=_option(
+            "result", ",".join(FORMATS), "the same encoder for other runtimes, each proved", several_of(*FORMATS)
+        ),
+    )
     precision: str = field(
         default="f32",
         metadata=_option(
-            "result", "|".join(PRECISIONS), "arithmetic inside the graph (default f32)", one_of(*PRECISIONS)
+            "result",
+            "|".join(PRECISIONS),
+            "arithmetic inside the graph (default f32); int8: of --also openvino,tflite",
+            one_of(*PRECISIONS),
+        ),
+    )
+    calibrate: str | None = field(
+        default=None,
+        metadata=_option(
+            "result", "FOLDER|VIDEO", "crops that int8 is calibrated and judged on: a folder per identity, or a video"
         ),
     )
     repair: bool = field(
@@ -253,7 +281,7 @@ def check_request(asked: Request) -> None:
     Raises
     ------
     UsageError
-        No source or several; a name with a wrong suffix.
+        No source or several; a name with a wrong suffix; int8 without what it needs.
     """
     if not asked.source:
         raise UsageError(
@@ -264,6 +292,10 @@ def check_request(asked: Request) -> None:
         raise UsageError(f"--out {asked.out}: the name must end in .pb")
     if asked.report is not None and asked.report.suffix not in (".json", ".html"):
         raise UsageError(f"--report {asked.report}: the name must end in .json or .html")
+    if asked.precision == "int8" and not {"openvino", "tflite"} & set(asked.also):
+        raise UsageError("--precision int8 is of other runtimes: add --also openvino or tflite (X.pb stays float32)")
+    if (asked.precision == "int8") != (asked.calibrate is not None):
+        raise UsageError("--precision int8 and --calibrate FOLDER|VIDEO belong together: give both or neither")
 
 
 def _read(name: str, option: Option, text: str | bool | list[str]) -> Any:

@@ -57,6 +57,7 @@ ALLOWED = {
         "freeze.export",
         "freeze.report",
         "freeze.training",
+        "freeze.formats",
     },
     "freeze.errors": {"tracker.errors"},
     "freeze.request": {"freeze.errors", "tracker.errors"},
@@ -79,6 +80,7 @@ ALLOWED = {
     "freeze.export": {*_FREEZE, "freeze.graph", "tracker.core", "tracker.encoder"},
     "freeze.report": {*_FREEZE, "freeze.graph", "freeze.checks", "freeze.load", "tracker.core", "tracker.encoder"},
     "freeze.networks": {"freeze.errors", "tracker.core", "tracker.errors"},
+    "freeze.formats": {*_FREEZE, "freeze.graph", "freeze.training", "tracker.core", "tracker.encoder"},
     "freeze.training": {*_FREEZE, "freeze.networks", "tracker.core", "tracker.encoder", "tracker.video"},
     "benchmarks": {"tracker", "freeze", "detectors", "videos"},
 }

@@ -29,7 +29,7 @@ def chosen(job: Job, graph_def: GraphDef, proof: Proof) -> tuple[GraphDef, str]:
         PRECISION_NOT_POSSIBLE, PRECISION_COSINE.
     """
     asked = job.request.precision
-    if asked == "f32":
+    if asked in ("f32", "int8"):  # int8 is for other runtimes
         return graph_def, "f32"
     name = "bf16" if asked == "auto" else asked
     try:

@@ -150,8 +150,8 @@ def _detector_options(group: Any) -> None:
     group.add_argument("--unsafe", action="store_true",
                        help="run model files with operations or code that may touch files")  # fmt: skip
     group.add_argument("--offline", action="store_true", help="fetch no model")
-    group.add_argument("--encoder", metavar="NAME|PATH.pb", type=_encoder,
-                       help=f"default, colour, none, or a frozen graph (default: {d.encoder})")  # fmt: skip
+    group.add_argument("--encoder", metavar="NAME|PATH", type=_encoder,
+                       help=f"default, colour, none, or frozen: .pb, .onnx, .xml (default: {d.encoder})")  # fmt: skip
     group.add_argument(
         "--appearance", choices=("always", "auto", "off"), help=f"which boxes to encode (default: {d.appearance})"
     )
@@ -233,9 +233,11 @@ def _detector(text: str) -> str:
 
 
 def _encoder(text: str) -> str:
-    if text in ("default", "colour", "none") or text.lower().endswith(".pb"):
+    if text in ("default", "colour", "none") or text.lower().endswith((".pb", ".onnx", ".xml")):
         return text
-    raise argparse.ArgumentTypeError(f"{text!r}; expected default, colour, none, or a file that ends in .pb")
+    raise argparse.ArgumentTypeError(
+        f"{text!r}; expected default, colour, none, or a file that ends in .pb, .onnx or .xml"
+    )
 
 
 def _device(text: str) -> str:

@@ -220,13 +220,14 @@ class Session:
         if freezing is not None:
             with self._doing("freezing and proving the encoder, once"):
                 path = freezing.result()
-        with self._doing("loading TensorFlow"):
-            import_tensorflow()
+        if path.suffix == ".pb":
+            with self._doing("loading TensorFlow"):
+                import_tensorflow()
         with self._doing("loading the encoder"):
             encoder = self._loaded(path)
         self._say(
             f"encoder: {self.encoder_name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
-            f"{_why(encoder.device, c.device)}"
+            f"{_why(encoder.device, c.device) if path.suffix == '.pb' else ''}"
         )
         return encoder
 

@@ -113,11 +113,24 @@ class Contract:
 
 
 def contract_path(graph: Path) -> Path:
-    """`X.json` for `X.pb`."""
-    return Path(graph).with_suffix(".json")
+    """`X.json` for `X.pb`, `X.onnx.json` for `X.onnx`, and so on."""
+    graph = Path(graph)
+    return graph.with_suffix(".json") if graph.suffix == ".pb" else graph.with_name(graph.name + ".json")
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file; of X.xml with its weights X.bin; of all files in a folder, by name."""
+    path = Path(path)
+    if path.is_dir():
+        parts = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+    elif path.suffix == ".xml":
+        parts = {".xml": path, ".bin": path.with_suffix(".bin")}
+    else:
+        return _of_file(path)
+    lines = (f"{name} {_of_file(parts[name])}\n" for name in sorted(parts))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _of_file(path: Path) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, p
 from tracker.core.vectors import unit_vectors
 from tracker.encoder.contract import Contract, ContractError
 from tracker.encoder.crops import CropBuffer
+from tracker.encoder.foreign import SUFFIXES, ForeignSession, check_device
 from tracker.encoder.graph_file import infer_contract, read_graph
 from tracker.encoder.precision import lowered
 from tracker.errors import EncoderError, first_line
@@ -62,19 +63,29 @@ class FrozenEncoder:
         self.dimension, self.input_shape = contract.dimension, contract.input_shape
         self.device = place.strip("/").lower().replace("cpu:0", "cpu")
         self.warnings: list[str] = []
-        self._tf = import_tensorflow()
         self._lock = threading.Lock()
         self._crops = CropBuffer(self.input_shape, contract.crop_rule)
+        self._buckets: tuple[int, ...] = BUCKETS
+        self._failures: tuple[type[Exception], ...] = (RuntimeError, ValueError)
+        self._full: tuple[type[Exception], ...] = ()
+        if isinstance(graph_def, ForeignSession):
+            self._call: Callable[[np.ndarray], list[np.ndarray]] = graph_def
+            self._session: Any = graph_def
+        else:
+            self._open_session(graph_def, place, precision, threads)
+        self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
+
+    def _open_session(self, graph_def: Any, place: str, precision: str, threads: int) -> None:
+        contract = self.contract
+        self._tf = import_tensorflow()
+        self._failures, self._full = (self._tf.errors.OpError, ValueError), (self._tf.errors.ResourceExhaustedError,)
         self._graph = self._tf.Graph()
         if precision != contract.precision:
             graph_def = self._lowered(graph_def, precision)
         with captured_stderr():
             self._connect(graph_def, place, threads)
             fixed = self._graph.get_tensor_by_name(f"{contract.input_name}:0").shape[0]
-            self._buckets: tuple[int, ...] = (
-                (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else GPU_BUCKETS
-            )
-            self._batch = np.zeros((self._buckets[-1], *self.input_shape), np.uint8)
+            self._buckets = (int(fixed),) if fixed is not None else BUCKETS if self.device == "cpu" else GPU_BUCKETS
 
     @classmethod
     def open(
@@ -91,7 +102,7 @@ class FrozenEncoder:
         Parameters
         ----------
         path : str or Path
-            GraphDef (.pb); its contract is the .json beside it.
+            GraphDef (.pb), X.onnx or X.xml; its contract stands beside it. The latter two need no TensorFlow.
         device : str
             Auto, cpu, gpu or gpu:N.
         precision : str or None
@@ -109,6 +120,8 @@ class FrozenEncoder:
             The device is not there.
         """
         path = Path(path)
+        if path.suffix in SUFFIXES:
+            return cls._open_foreign(path, device, precision, threads or max(1, cores() // 2))
         graph_def = read_graph(path, unsafe=unsafe)
         try:
             contract = Contract.beside(path) or infer_contract(path, graph_def)
@@ -119,6 +132,26 @@ class FrozenEncoder:
         given: dict[str, Any] = {"place": place, "threads": threads or choose_threads(path, on, cores() // 2)}
         precision = precision or choose_precision(path, contract, graph_def, **given)
         encoder = cls(path, contract, graph_def, precision=precision, **given)
+        encoder.self_check()
+        return encoder
+
+    @classmethod
+    def _open_foreign(cls, path: Path, device: str, precision: str | None, threads: int) -> FrozenEncoder:
+        """An encoder for another runtime, by its contract: the model itself does not say how it is fed."""
+        check_device(device)
+        try:
+            contract = Contract.beside(path) if path.exists() else None
+        except (ContractError, OSError, UnicodeDecodeError) as e:
+            raise EncoderError(str(e)) from None
+        session = ForeignSession(path, threads)
+        if contract is None:
+            raise EncoderError(
+                f"{path}: has no contract {path.name}.json beside it, which says how it is fed; make both with "
+                f"python -m freeze ... --out {path.stem}.pb --also onnx,openvino"
+            )
+        if precision not in (None, contract.precision):
+            raise EncoderError(f"{path}: computes in {contract.precision}; freeze it in {precision}")
+        encoder = cls(path, contract, session, place="cpu", precision=contract.precision, threads=threads)
         encoder.self_check()
         return encoder
 
@@ -193,7 +226,9 @@ class FrozenEncoder:
         if not np.isfinite(features).all():
             raise EncoderError(f"{where} is not finite on test crops; freeze the encoder again")
         norms = np.linalg.norm(features, axis=1)
-        if self.contract.l2_normalised and np.abs(norms - 1).max() > 1e-2:
+        # A network without biases gives nothing for a black picture: a zero vector, which nothing can make a unit one.
+        empty = (norms < 1e-6) & (np.ptp(crops.reshape(len(crops), -1), axis=1) == 0)
+        if self.contract.l2_normalised and np.abs(norms[~empty] - 1).max(initial=0) > 1e-2:
             raise EncoderError(
                 f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors"
             )
@@ -247,7 +282,7 @@ class FrozenEncoder:
         batch[:n] = crops
         try:
             features = np.asarray(self._call(self._prepared(batch))[0], np.float32)
-        except self._tf.errors.ResourceExhaustedError as e:
+        except self._full as e:
             if len(self._buckets) == 1:
                 raise EncoderError(
                     f"{self.path}: no memory for a batch of {bucket} on {self.device} ({first_line(e)})"
@@ -257,8 +292,8 @@ class FrozenEncoder:
                 f"encoder: no memory for a batch of {bucket} on {self.device}; went on with {self._buckets[-1]}"
             )
             return None
-        except (self._tf.errors.OpError, ValueError) as e:
-            raise EncoderError(f"{self.path}: TensorFlow failed on a batch of {bucket} ({first_line(e)})") from None
+        except self._failures as e:
+            raise EncoderError(f"{self.path}: its runtime failed on a batch of {bucket} ({first_line(e)})") from None
         if features.shape != (bucket, self.dimension):
             raise EncoderError(
                 f"{self.path}: features have shape {features.shape}; expected {(bucket, self.dimension)}"

@@ -9,6 +9,7 @@ from tracker.core import child
 from tracker.core.autotune import cached
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import sha256
+from tracker.encoder.foreign import SUFFIXES
 from tracker.errors import EncoderError
 
 SECONDS = 90.0
@@ -36,4 +37,5 @@ def tried(path: Path) -> None:
         return {"code": done.returncode}
 
     if path.is_file():
-        cached("trials", f"tensorflow {import_tensorflow().__version__}, {sha256(path)}", measure)
+        runtime = "other" if path.suffix in SUFFIXES else f"tensorflow {import_tensorflow().__version__}"
+        cached("trials", f"{runtime}, {sha256(path)}", measure)
