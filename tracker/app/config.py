@@ -82,6 +82,8 @@ class RunConfig:
     """Write tracks.mp4."""
     show: bool = False
     """Show the frames in a window."""
+    scores: bool = False
+    """Write each detection's score beside its name on the video."""
     threads: bool = True
     """Give each stage a thread; the tracks are the same without."""
     rtsp_transport: str = "tcp"

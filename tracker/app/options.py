@@ -77,6 +77,7 @@ def _output_options(group: Any) -> None:
     group.add_argument("--no-video", dest="video", action="store_false", help="write no tracks.mp4")
     group.add_argument("--show", action="store_true", help="show the frames in a window; q or Esc there ends the run")
     group.add_argument("--database", metavar="FILE", help="write tracks, crossings and visits to a new SQLite file")
+    group.add_argument("--scores", action="store_true", help="write scores beside the names on the video")
     group.add_argument("--blur", choices=("person", "all"), help="make people, or all objects, unrecognisable")
     group.add_argument("--serve", metavar="[HOST:]PORT", help="a live page with pictures, counts and health")
     group.add_argument(
@@ -251,6 +252,13 @@ CODE = ("builder", "custom-objects")
 """Options to freeze that run a Python file."""
 
 
+def _listed(sources: Sequence[str]) -> tuple[str, ...]:
+    """The sources, folders and patterns of videos taken apart."""
+    from tracker.video.sources import expand_source
+
+    return tuple(one for text in sources for one in expand_source(text))
+
+
 def build_config(given: dict[str, Any]) -> RunConfig:
     """Defaults, below the preset, below the file of `--config`, below the options.
 
@@ -268,7 +276,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
         )
     tracker |= {k: v for k, v in given.items() if k in setting_names()}
     run |= {
-        k: tuple(v) if k == "sources" else v
+        k: _listed(v) if k == "sources" else v
         for k, v in given.items()
         if k in RunConfig.__dataclass_fields__ and v != []
     }

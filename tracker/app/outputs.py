@@ -108,6 +108,8 @@ class StreamOutput:
         Makes the writer of answers when the first frame is there; None: tracks alone.
     blur : str
         Makes `person`s or `all` unrecognisable in the pictures; empty: nobody.
+    scores : bool
+        Whether labels tell scores.
 
     Attributes
     ----------
@@ -126,10 +128,11 @@ class StreamOutput:
         viewers: Sequence[Viewer] = (),
         answers: Callable[[], AnswerWriter] | None = None,
         blur: str = "",
+        scores: bool = False,
     ) -> None:
         self._folder, self._info, self._names = folder, info, tuple(class_names)
         self._viewers = tuple(viewers)
-        self.painter = Painter(class_names)
+        self.painter = Painter(class_names, scores=scores)
         self.warnings: list[str] = []
         self._video_wanted = video and info.pixels and folder is not None
         if video and folder is not None and not info.pixels:

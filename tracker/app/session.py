@@ -250,7 +250,7 @@ class Session:
         answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say)
         output = StreamOutput(
             folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,
-            blur=c.blur or "",
+            blur=c.blur or "", scores=c.scores,
         )  # fmt: skip
         tracker = DeepSort(c.tracker, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from tracker.core.types import Frame, Tracks
+from tracker.video.labels import LabelPlacer
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -38,10 +39,13 @@ class Painter:
         Names by class id.
     trail : int
         Points of a trail.
+    scores : bool
+        Whether labels tell scores.
     """
 
-    def __init__(self, class_names: Sequence[str] = (), trail: int = 25) -> None:
-        self._names, self._trail = tuple(class_names), trail
+    def __init__(self, class_names: Sequence[str] = (), trail: int = 25, *, scores: bool = False) -> None:
+        self._names, self._trail, self._scores = tuple(class_names), trail, scores
+        self._placer = LabelPlacer()
         self._trails: dict[int, deque[tuple[int, int]]] = {}
         self._last: dict[int, int] = {}
         self._count = 0
@@ -65,10 +69,30 @@ class Painter:
             self._draw_trail(image, track_id, box, width)
         for track_id, box, _, score in rows:  # thin where only the filter says that it is there
             cv2.rectangle(image, (box[0], box[1]), (box[2], box[3]), colour(track_id), width if score else 1)
-        for track_id, box, class_id, score in rows:
-            text = f"{self.name(class_id)} {track_id}" + (f"  {score:.2f}" if score else "")
-            self._draw_label(image, text, box, colour(track_id), scale)
+        self._draw_labels(image, rows[::-1], scale)
         return image
+
+    def _draw_labels(self, image: np.ndarray, rows: list[tuple[int, list[int], int, float]], scale: float) -> None:
+        """Each track's label on a bar beside its box; nearer ones choose their place first."""
+        if not rows:
+            return
+        texts = [self._text(*row, scale) for row in rows]
+        sizes = np.array([bar_size(text, scale) for text in texts])
+        boxes = np.array([box for _, box, _, _ in rows])
+        corners = self._placer.place([row[0] for row in rows], boxes, sizes, (image.shape[1], image.shape[0]))
+        for (track_id, *_), text, (left, top), (w, h) in list(
+            zip(rows, texts, corners.tolist(), sizes.tolist(), strict=True)
+        )[::-1]:
+            background = colour(track_id)
+            (_, ascent), _ = text_size(text, scale)
+            pad = max(2, ascent // 4)
+            cv2.rectangle(image, (left, top), (left + w, top + h), background, -1)
+            cv2.putText(image, text, (left + pad, top + pad + ascent), FONT, scale, ink(background), 1, cv2.LINE_AA)
+
+    def _text(self, track_id: int, box: list[int], class_id: int, score: float, scale: float) -> str:
+        """Class, number and, where asked for, score; the number alone where a box is much smaller than its label."""
+        text = f"{self.name(class_id)} {track_id}" + (f"  {score:.2f}" if score and self._scores else "")
+        return text if 2 * (box[2] - box[0]) >= bar_size(text, scale)[0] else str(track_id)
 
     def _draw_trail(self, image: np.ndarray, track_id: int, box: list[int], width: int) -> None:
         """The way of the box's foot point over the last frames."""
@@ -77,18 +101,6 @@ class Painter:
         self._last[track_id] = self._count
         if len(points) > 1:
             cv2.polylines(image, [np.array(points, np.int32)], False, colour(track_id), width)
-
-    def _draw_label(
-        self, image: np.ndarray, text: str, box: list[int], background: tuple[int, int, int], scale: float
-    ) -> None:
-        """Text on a bar above the box, or inside it at the frame's top, kept within the frame."""
-        (w, h), below = text_size(text, scale)
-        pad = max(2, h // 4)
-        left = int(np.clip(box[0], 0, max(0, image.shape[1] - w - 2 * pad)))
-        top = box[1] - h - below - 2 * pad
-        top = top if top >= 0 else max(0, min(box[1], image.shape[0] - h - below - 2 * pad))
-        cv2.rectangle(image, (left, top), (left + w + 2 * pad, top + h + below + 2 * pad), background, -1)
-        cv2.putText(image, text, (left + pad, top + pad + h), FONT, scale, ink(background), 1, cv2.LINE_AA)
 
     def _forget(self) -> None:
         """Drop trails of tracks not drawn for a while, so that memory stays flat."""
@@ -104,3 +116,10 @@ def text_size(text: str, scale: float) -> tuple[tuple[int, int], int]:
     """((width, height), below the baseline) of a text, pixels."""
     (w, h), below = cv2.getTextSize(text, FONT, scale, 1)
     return (int(w), int(h)), int(below)
+
+
+def bar_size(text: str, scale: float) -> tuple[int, int]:
+    """(width, height) in pixels of the bar that a label's text stands on."""
+    (w, h), below = text_size(text, scale)
+    pad = max(2, h // 4)
+    return w + 2 * pad, h + below + 2 * pad

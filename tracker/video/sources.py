@@ -11,11 +11,26 @@ from urllib.request import url2pathname
 from tracker.core.address import Address
 from tracker.core.interfaces import Source
 from tracker.errors import SourceError
-from tracker.video.files import IMAGES, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
+from tracker.video.files import IMAGES, VIDEOS, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
 from tracker.video.live import open_live
 
 PRINTF = re.compile(r"(%0?\d*d)")
 """A frame's number in a name, as FFmpeg and OpenCV write it."""
+
+
+def expand_source(text: str) -> list[str]:
+    """The sources that a text names: the videos of a folder or a pattern, one by one; anything else is one source."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        inside = [] if (path / "seqinfo.ini").exists() else list(path.iterdir())
+    elif glob.has_magic(text) and not path.exists() and Address.parse(text) is None:
+        inside = [Path(p) for p in glob.glob(str(path), recursive=True)]
+    else:
+        return [text]
+    inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
+    if any(p.suffix.lower() in IMAGES for p in inside):
+        return [text]
+    return sorted(str(p) for p in inside if p.suffix.lower() in VIDEOS) or [text]
 
 
 def open_source(
@@ -46,7 +61,7 @@ def open_source(
         return _pattern(text, path, span)
     raise SourceError(
         f"{text}: no such file or folder; expected a video file, a camera index, an rtsp:// or http:// address, "
-        "a folder or pattern of images, or a MOT sequence folder"
+        "a folder or pattern of videos or images, or a MOT sequence folder"
     )
 
 

@@ -46,7 +46,7 @@ def test_a_box_without_a_detection_is_thin_and_has_no_score():
     for score in (0.87, 0.0):
         shown = tracks([[60, 80, 160, 150]], [4])
         shown.score[:] = score
-        drawn = Painter(("car",)).draw(Frame(1, 0.0, np.zeros((400, 600, 3), np.uint8), (600, 400)), shown)
+        drawn = Painter(("car",), scores=True).draw(Frame(1, 0.0, np.zeros((400, 600, 3), np.uint8), (600, 400)), shown)
         painted.append([(drawn[area] == colour(4)).all(axis=2).sum() for area in (np.s_[100:140], np.s_[:78])])
     (box, label), (thin_box, short_label) = painted
     assert 0 < thin_box < 0.7 * box and 0.2 * label < short_label < 0.7 * label

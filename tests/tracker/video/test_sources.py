@@ -10,7 +10,7 @@ import pytest
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
-from tracker.video.sources import open_source
+from tracker.video.sources import expand_source, open_source
 
 
 def read(text, window=None):
@@ -206,6 +206,19 @@ def test_a_primer_begins_where_the_run_does(tmp_path, monkeypatch):
         assert [f.index for f in source.primer(count=4, seconds=2)] == [11, 16, 21, 26]
         assert [f.index for f in source] == list(range(11, 41, 2))
     assert len(opened) == 1
+
+
+def test_a_folder_or_pattern_of_videos_is_a_list_of_sources(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    videos = [str(write_video(folder / name, 3)) for name in ("b.mp4", "a.avi")]
+    (folder / "notes.txt").write_text("x")
+    assert expand_source(str(folder)) == expand_source(str(folder / "*")) == sorted(videos)
+    assert expand_source(str(folder / "*.mp4")) == [videos[0]]
+    assert expand_source(str(tmp_path / "*.mp4")) == [str(tmp_path / "*.mp4")]
+    images = str(images_of(folder / "b.mp4", tmp_path / "images"))
+    for one in (images, f"{images}/*", videos[0], "rtsp://camera/a*", "0", str(tmp_path / "none.mp4")):
+        assert expand_source(one) == [one]
 
 
 def images_of(video, folder):
