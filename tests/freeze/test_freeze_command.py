@@ -85,8 +85,8 @@ def test_freezes_once_for_the_same_sources(model, tmp_path, monkeypatch):
     assert freeze_cached(request) == path and path.stat().st_mtime_ns == written
     other = Request(meta=folder / "model.ckpt-7.meta", checkpoint=folder / "model.ckpt-7", bind={"a": 1}, **names)
     assert fingerprint(other) != fingerprint(request)
-    with pytest.raises(FreezeError, match="OUTPUT_NOT_GIVEN"):
-        freeze_cached(Request(meta=folder / "model.ckpt-7.meta", checkpoint=folder / "model.ckpt-7"))
+    with pytest.raises(FreezeError, match="OUTPUT_UNKNOWN"):
+        freeze_cached(Request(meta=folder / "model.ckpt-7.meta", checkpoint=folder / "model.ckpt-7", output="nobody"))
 
 
 def test_inspect_says_inputs_outputs_and_what_would_be_mended(model, capsys):

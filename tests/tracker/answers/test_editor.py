@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import cv2
@@ -153,13 +154,12 @@ def test_what_makes_no_sense_is_told_on_the_page_and_not_saved(editor, browser, 
 
 def ask(address, method="GET", path="/", **headers):
     parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
     body = headers.pop("body", None)
-    connection.request(
-        method, path, body, {"Host": f"127.0.0.1:{parts.port}"} | {k.title(): v for k, v in headers.items()}
-    )
-    answer = connection.getresponse()
-    return answer.status, answer.read(), answer
+    headers = {"Host": f"127.0.0.1:{parts.port}"} | {k.title(): v for k, v in headers.items()}
+    with closing(http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)) as connection:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer
 
 
 def test_nobody_else_gets_in(editor):

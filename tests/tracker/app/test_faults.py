@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from typing import ClassVar
 
 import cv2
@@ -145,7 +146,9 @@ def start(clip, output, *more, **options):
         "--encoder",
         "none",
     ]
-    return subprocess.Popen([*command, "--output", str(output), *more], **options)
+    # Ctrl-C is ignored by what a shell started in the background, and by what that starts.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen([*command, "--output", str(output), *more], preexec_fn=heard, **options)  # noqa: PLW1509
 
 
 def wait_for_rows(output, process):
