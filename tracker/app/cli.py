@@ -22,6 +22,7 @@ from tracker.core.text import tell, warn
 from tracker.errors import ConfigError, DetectorError, LostError, SourceError, TrackerError
 
 if TYPE_CHECKING:
+    from tracker.app.segments import Keeping
     from tracker.app.serving import Serving
     from tracker.app.session import Say, Session
 
@@ -103,7 +104,7 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
     try:
         run = Session(
             config, given.get("output"), overwrite=given.get("overwrite", False), say=say, doing=Spinner(quiet=quiet),
-            viewers=serving.viewers if serving is not None else None,
+            viewers=serving.viewers if serving is not None else None, keeping=_keeping(config, given),
         )  # fmt: skip
     except BaseException:
         if serving is not None:
@@ -146,6 +147,23 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         os._exit(code)
     run.close()
     return code
+
+
+def _keeping(config: RunConfig, given: dict[str, Any]) -> Keeping | None:
+    """How a run for days divides and keeps its files, where it is one."""
+    wanted = [f"--{name.replace('_', '-')}" for name in ("keep", "keep_gb") if name in given]
+    if "segment" not in given:
+        if wanted:
+            raise ConfigError(f"{wanted[0]} removes old segments; give their length, too: --segment 1h")
+        return None
+    if config.smooth:
+        raise ConfigError("--smooth needs a run's rows in one file; expected it without --segment")
+    from tracker.app.segments import Keeping
+
+    gigabytes = given.get("keep_gb")
+    if gigabytes is not None and not gigabytes > 0:
+        raise ConfigError(f"--keep-gb is {gigabytes}; expected a positive number")
+    return Keeping(given["segment"], given.get("keep"), None if gigabytes is None else gigabytes * 1e9)
 
 
 def _serving(config: RunConfig, given: dict[str, Any], say: Say) -> Serving | None:

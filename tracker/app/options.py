@@ -13,6 +13,7 @@ from tracker import __version__
 from tracker.answers.scene import UNITS
 from tracker.app import afterwards
 from tracker.app.batch import command as batch
+from tracker.app.batch.command import length
 from tracker.app.config import RunConfig, read_toml
 from tracker.core.command_line import Parser, did_you_mean, program
 from tracker.errors import ConfigError, DetectorError
@@ -84,6 +85,9 @@ def _output_options(group: Any) -> None:
         "--publish", metavar="TARGET", action=_Append,
         help="send crossings to mqtt://HOST/TOPIC, https://HOST/PATH, jsonl:FILE or jsonl:- (may be repeated)",
     )  # fmt: skip
+    group.add_argument("--segment", metavar="TIME", type=length, help="begin new files every 1h, 1d ..., for long runs")
+    group.add_argument("--keep", metavar="TIME", type=length, help="remove segments and recordings older than 7d ...")
+    group.add_argument("--keep-gb", metavar="N", type=float, help="remove the oldest beyond so many gigabytes")
     group.add_argument("--smooth", action="store_true", help="smooth and fill the tracks when the run is over")
     group.add_argument(
         "--config", metavar="FILE.toml", type=Path, help="start from a configuration, as a run's config.toml"

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ import numpy as np
 from tracker.answers.events import Events
 from tracker.answers.overlay import blur
 from tracker.answers.writer import WRITTEN, AnswerWriter
+from tracker.app.segments import Segments
 from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
@@ -110,6 +111,8 @@ class StreamOutput:
         Makes `person`s or `all` unrecognisable in the pictures; empty: nobody.
     scores : bool
         Whether labels tell scores.
+    segments : Segments or None
+        Where rows and video go in turn, in place of the folder itself.
 
     Attributes
     ----------
@@ -129,7 +132,9 @@ class StreamOutput:
         answers: Callable[[], AnswerWriter] | None = None,
         blur: str = "",
         scores: bool = False,
+        segments: Segments | None = None,
     ) -> None:
+        self._segments = segments
         self._folder, self._info, self._names = folder, info, tuple(class_names)
         self._viewers = tuple(viewers)
         self.painter = Painter(class_names, scores=scores)
@@ -191,6 +196,9 @@ class StreamOutput:
                 return
             if not self._opened:
                 self._open()
+            elif self._segments is not None and self._segments.due():
+                self._close_files()
+                self._open()
             self._look_around()
             for sink in self._rows:
                 sink.write(frame, tracks)
@@ -220,16 +228,25 @@ class StreamOutput:
         self._opened = True
         if self._folder is None:
             return
-        self._rows.append(MotSink(self.folder / "tracks.txt"))
-        self._rows.append(CsvSink(self.folder / "tracks.csv", self._names))
+        folder = self._folder if self._segments is None else self._segments.begin()
+        self._rows.append(MotSink(folder / "tracks.txt"))
+        self._rows.append(CsvSink(folder / "tracks.csv", self._names))
         if self._video_wanted:
             try:
                 self._video = VideoSink(
-                    self.folder / "tracks.mp4", self._info.size, self._info.fps, pixel_aspect=self._info.pixel_aspect
+                    folder / "tracks.mp4", self._info.size, self._info.fps, pixel_aspect=self._info.pixel_aspect
                 )
             except NoVideoError as e:
                 self._video_wanted = False
                 self.warnings.append(f"{e}; the run goes on without it")
+
+    def _close_files(self) -> None:
+        """Finish rows and video; raises what the first of them raises, after the others."""
+        sinks, self._rows, self._video = (*self._rows, self._video), [], None
+        with ExitStack() as stack:
+            for sink in sinks:
+                if sink is not None:
+                    stack.callback(sink.close)
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Finish every file, the others too where one fails.
@@ -255,6 +272,7 @@ class StreamOutput:
                 except Exception as e:  # the other files are finished whatever happens to this one
                     errors.append(e)
             self.warnings += [w for v in self._viewers for w in v.warnings]
+            self.warnings += self._segments.warnings if self._segments is not None else []
             if self._window is not None and self._window.warning:
                 self.warnings.append(self._window.warning)
             if self._opened and self._video is None and self._folder is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from tracker.app.answering import answer_writer, scene_of
 from tracker.app.config import RunConfig
 from tracker.app.models import Models
-from tracker.app.outputs import StreamOutput, Viewer, claim_folder, release_folder
+from tracker.app.outputs import FILES, StreamOutput, Viewer, claim_folder, release_folder
+from tracker.app.segments import Keeping, Segments, set_aside
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
 from tracker.app.timing import Timing
@@ -65,6 +67,8 @@ class Session:
         its folder.
     doing : Doing or None
         A context in which a step that may take long is named.
+    keeping : Keeping or None
+        For runs that last for days: how rows and video are divided, and how much is kept.
 
     Attributes
     ----------
@@ -86,9 +90,11 @@ class Session:
         models: Models | None = None,
         viewers: MakeViewers | None = None,
         doing: Doing | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.config, self._say, self._doing = config, say, doing or _unnamed
         self._files, self._custom, self._models, self._viewers = files, detector, models, viewers
+        self._keeping = keeping
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
         self.encoder_name = config.encoder
@@ -157,9 +163,11 @@ class Session:
         for source in sources:
             name = unique(source.info.name, taken)
             wanted = output if output is None or len(self.config.sources) == 1 else output / name
-            folder = claim_folder(wanted, source.info.name, overwrite=overwrite)
+            folder = claim_folder(wanted, source.info.name, overwrite=overwrite or self._keeping is not None)
             self._open.callback(release_folder, folder)
             self._open.callback(FolderLock(folder).release)
+            if self._keeping is not None:
+                set_aside(folder, FILES, datetime.now(UTC))
             folders.append(folder)
         return folders
 
@@ -251,6 +259,7 @@ class Session:
         output = StreamOutput(
             folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,
             blur=c.blur or "", scores=c.scores,
+            segments=Segments(folder, self._keeping) if self._keeping is not None and folder is not None else None,
         )  # fmt: skip
         tracker = DeepSort(c.tracker, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None

@@ -32,7 +32,8 @@ def parse(*arguments):
 
 
 def test_every_field_of_the_run_has_an_option_and_the_other_way_round():
-    not_configuration = {"output", "overwrite", "config", "quiet", "verbose", "serve", "publish"}
+    not_configuration = {"output", "overwrite", "config", "quiet", "verbose"}
+    not_configuration |= {"serve", "publish", "segment", "keep", "keep_gb"}
     run = {f.name for f in fields(RunConfig)} - {"tracker", "freeze"}
     tracker = {"max_age", "n_init", "max_cosine_distance", "min_iou", "max_iou_distance", "budget"}
     freeze = {f"freeze:{name}" for name in FREEZE}

@@ -35,9 +35,9 @@ def add_command(commands: Any, groups: Callable[[Any], None]) -> None:
     own.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for all results")
     own.add_argument("--resume", action="store_true", help="take up what an earlier call left; skip what it finished")
     own.add_argument("--overwrite", action="store_true", help="do again what is in the output folder")
-    own.add_argument("--split", metavar="TIME", type=_length, help="track long videos in parts: 10min, 1h ...")
+    own.add_argument("--split", metavar="TIME", type=length, help="track long videos in parts: 10min, 1h ...")
     own.add_argument(
-        "--overlap", metavar="TIME", type=_length, help=f"parts begin so much earlier (default: {OVERLAP_S:g}s)"
+        "--overlap", metavar="TIME", type=length, help=f"parts begin so much earlier (default: {OVERLAP_S:g}s)"
     )
     own.add_argument("--ray", metavar="auto|ADDRESS", help="this machine, or a running cluster (default: auto)")
     own.add_argument("--workers", metavar="N", type=_count, help="parts at a time (default: one a processor)")
@@ -133,7 +133,7 @@ class _Progress:
             self._bar.stop()
 
 
-def _length(text: str) -> float:
+def length(text: str) -> float:
     """A length of time such as 10min in seconds."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = SECONDS.get(text[len(number) :] or "s")
