@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+import numpy as np
+
 from detectors import store
+from tracker.core.types import Frame
 from tracker.errors import TrackerError
 
 
@@ -16,10 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("list", help="what is here, from where, under which licence")
     fetch = commands.add_parser("fetch", help="get a network into the cache")
     fetch.add_argument("name", choices=sorted(store.MODELS))
+    attempt = commands.add_parser("try", help="open a network and look at a black picture")
+    attempt.add_argument("path", metavar="NAME|PATH")
     options = parser.parse_args(arguments)
     try:
         if options.command == "list":
             print("\n".join(store.listing()))
+        elif options.command == "try":
+            _try(options.path)
         else:
             path = store.fetch(options.name)
             print(f"{options.name}: {path} ({store.MODELS[options.name].licence}, licence beside it)")
@@ -29,6 +36,25 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _try(spec: str) -> None:
+    """Open a detector on the CPU and let it look once.
+
+    Raises
+    ------
+    TrackerError
+        It cannot be opened or run.
+    """
+    from detectors.registry import open_detector
+
+    frame = Frame(1, 0.0, np.zeros((360, 640, 3), np.uint8), (640, 360))
+    detector = open_detector(spec, device="cpu", frames=[frame])
+    found = detector(frame)
+    detector.close()
+    print(
+        f"{spec}: {detector.runtime}, {len(detector.class_names)} classes, {len(found or ())} boxes in a black picture"
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracker.core.classes import wanted_classes
+from tracker.core.text import label
 from tracker.core.types import Detections, Frame
 from tracker.errors import BackendMissingError, DetectorError, first_line
 
@@ -54,7 +55,7 @@ class CustomDetector:
     ) -> None:
         self._look, self._confidence = look, confidence
         self.name = name or str(getattr(look, "__name__", type(look).__name__))
-        self.class_names: tuple[str, ...] = tuple(getattr(look, "class_names", ("object",)))
+        self.class_names: tuple[str, ...] = tuple(map(label, getattr(look, "class_names", ("object",))))
         self._wanted = wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
         self.why = ""

@@ -15,6 +15,7 @@ from detectors.tiles import cut_by_tile
 from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
 from tracker.core.classes import wanted_classes
+from tracker.core.text import label
 from tracker.core.types import Detections, Frame
 from tracker.errors import ConfigError, DetectorError
 
@@ -97,7 +98,7 @@ class Network:
         *,
         free: bool = False,
     ) -> None:
-        self.name, self.path, self.class_names = name, path, tuple(class_names)
+        self.name, self.path, self.class_names = name, path, tuple(map(label, class_names))
         self.warnings: list[str] = []
         self._unsound = False
         self.why = ""

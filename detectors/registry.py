@@ -111,7 +111,10 @@ def _motion(request: Request) -> Detector:
 
 def _graph(request: Request) -> Detector:
     from detectors.tf_graph import TFObjectDetector
+    from detectors.trial import tried
 
+    if not request.options.unsafe:
+        tried(Path(request.spec))
     return _primed(TFObjectDetector(Path(request.spec), request.options), request)
 
 

@@ -21,6 +21,12 @@ from tracker.errors import DetectorError, DeviceError
         (b"garbage \xff\x00 bytes", "no frozen TensorFlow graph"),
     ],
 )
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """What is opened here was made here: no trial in a child for each."""
+    monkeypatch.setenv("TRACKER_CHILD", "1")
+
+
 def test_a_pb_that_is_none(tmp_path, data, words):
     path = tmp_path / "model.pb"
     path.write_bytes(data)

@@ -19,6 +19,7 @@ from tracker.answers.writer import WRITTEN, AnswerWriter
 from tracker.app.segments import Segments
 from tracker.core.files import failed, part_of
 from tracker.core.interfaces import SourceInfo
+from tracker.core.text import label
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
 from tracker.video.draw import Painter
@@ -135,7 +136,8 @@ class StreamOutput:
         segments: Segments | None = None,
     ) -> None:
         self._segments = segments
-        self._folder, self._info, self._names = folder, info, tuple(class_names)
+        class_names = tuple(map(label, class_names))  # drawn, written and told: of one line, printable
+        self._folder, self._info, self._names = folder, info, class_names
         self._viewers = tuple(viewers)
         self.painter = Painter(class_names, scores=scores)
         self.warnings: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -100,6 +101,12 @@ def model_bytes(path: Path, error: type[TrackerError] = DetectorError) -> bytes:
         case "html":
             raise error(f"{path}: this is an HTML page, not a model; download the raw file itself")
     return data
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, data: bytes) -> None:
