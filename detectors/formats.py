@@ -109,7 +109,7 @@ def _table(path: Path, lines: Sequence[tuple[int, str]], parse: Callable[[list[s
     for number, line in lines:
         try:
             row = parse(_fields(line))
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             raise DetectionsError(
                 f"{path}, line {number}: {label(line.strip()[:60])!r}; {EXPECTED}; mend or remove the line"
             ) from None
@@ -188,7 +188,7 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]]) -> Rows:
     for number, fields in texts.items():
         try:
             found.append(parse([f.strip() for f in fields]))
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             raise DetectionsError(
                 f"{path}, line {number}: {label(','.join(fields)[:60])!r} does not fit the header "
                 f"{label(','.join(header)[:80])}; mend or remove the line"
@@ -249,7 +249,7 @@ def _folder(path: Path) -> Rows:
             try:
                 kitti = fields[0].lower() in KITTI
                 row = _kitti_line([str(frame), "-1", *fields]) if kitti else _yolo_line(frame, fields, names)
-            except (ValueError, IndexError):
+            except (ValueError, IndexError, OverflowError):
                 raise DetectionsError(
                     f"{file}, line {number}: {label(line.strip()[:60])!r}; expected class x y width height [score] as "
                     "shares of the frame (YOLO), or KITTI's 15 columns; mend or remove the line"

@@ -77,11 +77,14 @@ class Contract:
         """Raises ContractError for broken JSON, unknown or missing keys, and a newer format version."""
         try:
             data = json.loads(text)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise ContractError(f"{where} is not JSON ({e}); freeze the encoder again") from None
         if not isinstance(data, dict):
             raise ContractError(f"{where} holds a {type(data).__name__}, not an object; freeze the encoder again")
-        if data.get("format_version", 0) > FORMAT_VERSION:
+        version = data.get("format_version", 0)
+        if type(version) is not int or version < 0:
+            raise ContractError(f"{where} has format {str(version)[:40]!r}; freeze the encoder again")
+        if version > FORMAT_VERSION:
             raise ContractError(
                 f"{where} has format {data['format_version']}; this version reads up to {FORMAT_VERSION}: "
                 "update the program or freeze again"
@@ -92,9 +95,35 @@ class Contract:
         try:
             data["input_shape"] = tuple(data["input_shape"])
             data["input_range"] = tuple(data.get("input_range", (0.0, 255.0)))
-            return cls(**data)
+            contract = cls(**data)
         except (TypeError, KeyError) as e:
             raise ContractError(f"{where} is incomplete ({e}); freeze the encoder again") from None
+        if wrong := contract._wrong():
+            raise ContractError(f"{where}: {wrong} is {str(getattr(contract, wrong))[:60]!r}; freeze the encoder again")
+        return contract
+
+    def _wrong(self) -> str:
+        """Name of the first value that no encoder has; empty where all can be true."""
+
+        def count(value: object, most: int) -> bool:
+            return type(value) is int and 1 <= value <= most
+
+        shape, span = self.input_shape, self.input_range
+        texts = ("graph_sha256", "input_name", "output_name", "tensorflow_version")
+        sound = {
+            "input_shape": len(shape) == 3 and all(count(v, 4096) for v in shape) and shape[2] in (1, 3),
+            "dimension": count(self.dimension, 1 << 20),
+            "input_range": len(span) == 2 and all(type(v) in (int, float) and abs(v) < 1e6 for v in span),
+            "input_dtype": self.input_dtype in ("uint8", "float32"),
+            "colour_order": self.colour_order in ("bgr", "rgb"),
+            "crop_rule": self.crop_rule in ("stretch", "aspect"),
+            "precision": self.precision in ("f32", "bf16", "f16"),
+            "l2_normalised": type(self.l2_normalised) is bool,
+            "max_cosine_distance": self.max_cosine_distance is None
+            or (type(self.max_cosine_distance) in (int, float) and 0 <= self.max_cosine_distance <= 2),
+            **{name: isinstance(getattr(self, name), str) for name in texts},
+        }
+        return next((name for name, good in sound.items() if not good), "")
 
     @classmethod
     def beside(cls, graph: Path) -> Contract | None:

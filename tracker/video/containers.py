@@ -24,8 +24,11 @@ def pick_stream(container: Any) -> tuple[Any, str]:
     """
     streams = container.streams.video
     moving = [s for s in streams if not _is_picture(s)]
-    if not moving:
-        return None, "holds a cover picture and no video" if streams else "holds no video stream"
+    known = [s for s in moving if s.codec_context is not None]
+    if not known:
+        why = "holds video of an unknown codec" if moving else "holds a cover picture and no video"
+        return None, why if streams else "holds no video stream"
+    moving = known
     chosen = max(moving, key=lambda s: (_has(s, "default"), s.width * s.height))
     if len(moving) == 1:
         return chosen, ""
