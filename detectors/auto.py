@@ -83,6 +83,8 @@ def _chosen(
 ) -> Detector:
     for other in others:
         other.close()
+    if passed and detector.name != "coco":
+        detector.warnings.append(f"vehicles are no more than `object` here, or not seen at all: {passed[0]}")
     detector.why = "; ".join(filter(None, [detector.why, reason, *few, *passed]))
     return detector
 

