@@ -13,6 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ def main(args: argparse.Namespace) -> int:
     scores: list[Score] = []
     if args.data is not None:
         print(f"{'case':26} {'who':24} {'true':>5} {'counted':>7} {'F1':>6} {'class':>6} {'GEH':>5} {'nwRMSE':>7}")
-        for score in (*clips(args), *sequences(args)):
+        for score in chain(clips(args), sequences(args)):
             scores.append(score)
             print(
                 f"{score.case:26} {score.who:24} {score.true:5} {score.counted:7} {score.f1:6.3f} {score.classes:6.3f} "
