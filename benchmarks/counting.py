@@ -270,7 +270,7 @@ def snapshot(ids: np.ndarray, tlwh: np.ndarray, score: np.ndarray, class_id: np.
 
 def main(args: argparse.Namespace) -> int:
     """Print the figures; 0, since nothing is judged here."""
-    from benchmarks import counting_drawn
+    from benchmarks import counting_cost, counting_drawn
 
     scores: list[Score] = []
     if args.data is not None:
@@ -286,8 +286,10 @@ def main(args: argparse.Namespace) -> int:
             total, counted = sum(s.true for s in mine), sum(s.counted for s in mine)
             print(f"{'all':26} {who:24} {total:5} {counted:7} {np.mean([s.f1 for s in mine]):6.3f} (mean of cases)")
     drawn = counting_drawn.report(args.seeds) if args.seeds and _asked("drawn", args.only) else {}
+    cost = counting_cost.report() if _asked("cost", args.only) else {}
     if args.json is not None:
-        args.json.write_text(json.dumps({"scores": [asdict(s) for s in scores], "drawn": drawn}, indent=1) + "\n")
+        figures = {"scores": [asdict(s) for s in scores], "drawn": drawn, "cost_ms": cost}
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
     sys.stdout.flush()
     return 0
 

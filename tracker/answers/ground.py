@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import shapely
 
@@ -94,23 +96,27 @@ class GroundPlane:
 
     def speed(self, memory: Memory, row: int, time_s: float, x: float, y: float) -> float | None:
         """Of a track at a moment and a place (pixels), in the ground's unit; None where it cannot be measured."""
-        if not self.contains(np.array([[x, y]]))[0]:
+        if not shapely.contains_xy(self._inside, x, y):
             return None
         times, places = memory["sample_s"][row], memory["sample_m"][row]
         near = np.abs(times - time_s) <= WINDOW_S
         # What hides a part of an object shifts its foot point: samples of another shape than most are left out.
-        usual = np.median(memory["shape"][row][np.isfinite(times)]) if near.any() else 1.0
-        whole = near & (np.abs(memory["shape"][row] / usual - 1) <= SAME_SHAPE)
-        near = whole if _enough(times[whole]) else near
-        if not _enough(times[near]):
-            return None
-        t = times[near] - times[near].mean()
-        velocity = t @ (places[near] - places[near].mean(axis=0)) / (t @ t)
-        return float(np.hypot(*velocity)) * UNITS[self.unit]
+        shapes = memory["shape"][row]
+        known = np.sort(shapes[: memory["samples"][row]])
+        usual = float(known[len(known) // 2]) if len(known) else 1.0
+        whole = near & (np.abs(shapes / usual - 1) <= SAME_SHAPE)
+        t, at = times[whole], places[whole]
+        if not _enough(t):
+            t, at = times[near], places[near]
+            if not _enough(t):
+                return None
+        t = t - t.mean()
+        vx, vy = (t @ at / (t @ t)).tolist()
+        return math.hypot(vx, vy) * UNITS[self.unit]
 
 
 def _enough(times: np.ndarray) -> bool:
-    return len(times) >= 3 and float(np.ptp(times)) >= SHORTEST_S
+    return len(times) >= 3 and float(times.max() - times.min()) >= SHORTEST_S
 
 
 def homography(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ class ZoneWatch:
     def __init__(self, polygons: list[np.ndarray]) -> None:
         self._polygons = [shapely.Polygon(p) for p in polygons]
         self._borders = [p.exterior for p in self._polygons]
+        self._sides = [(p, np.roll(p, -1, axis=0) - p) for p in polygons]
         for shape in (*self._polygons, *self._borders):
             shapely.prepare(shape)
 
@@ -114,14 +115,15 @@ class ZoneWatch:
 
     def _cut(self, zone: int, before: np.ndarray, foot: np.ndarray, last_s: float, time_s: float) -> float:
         """When the way between two frames cut the border for the last time; now where it did not."""
-        way = shapely.LineString([before, foot])
-        if not way.length:
-            return time_s
-        cuts = shapely.get_coordinates(shapely.intersection(way, self._borders[zone]))
-        if not len(cuts):
-            return time_s
-        part = np.linalg.norm(cuts - before, axis=1).max() / way.length
-        return last_s + float(part) * (time_s - last_s)
+        start, side = self._sides[zone]
+        way = foot - before
+        away = start - before
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cross = way[0] * side[:, 1] - way[1] * side[:, 0]
+            part = (away[:, 0] * side[:, 1] - away[:, 1] * side[:, 0]) / cross
+            along = (away[:, 0] * way[1] - away[:, 1] * way[0]) / cross
+        cuts = part[(part >= 0) & (part <= 1) & (along >= 0) & (along <= 1)]
+        return last_s + float(cuts.max()) * (time_s - last_s) if len(cuts) else time_s
 
     def _visit(self, memory: Memory, row: int, zone: int, left_s: float, *, ended: bool) -> Visit:
         entered_s, begun = float(memory["entered_s"][row, zone]), bool(memory["begun"][row, zone])
