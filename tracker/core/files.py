@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
+import shutil
+import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Self
 
-from tracker.core.text import SHOWN_BYTES, shorten
+from tracker.core.text import SHOWN_BYTES, shorten, warn
 from tracker.core.text import quoted as quoted
 from tracker.errors import DetectorError, OutputError, TrackerError
 
+CACHE_ROOM = 32 << 20
+"""Bytes that must be free for a cache to be used: the largest network kept takes a part of that."""
 _WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows, whatever their suffix."""
 
@@ -48,14 +54,20 @@ def unique(name: str, taken: set[str]) -> str:
 def cache_folder(*parts: str) -> Path:
     """The folder `parts` inside the user's cache, made if needed.
 
-    `TRACKER_CACHE` names another place than the platform's own. Raises OutputError where it cannot be made.
+    `TRACKER_CACHE` names another place than the platform's own. A cache is no need: where it cannot be written, a
+    temporary one stands in for it, which is told once, and holds what the other holds.
+
+    Raises
+    ------
+    OutputError
+        Neither can be written.
     """
     root = os.environ.get("TRACKER_CACHE")
     if not root:
         from platformdirs import user_cache_path
 
         root = str(user_cache_path("deepsort-tracker"))
-    folder = Path(root).joinpath(*parts)
+    folder = _usable_cache(root).joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -63,6 +75,43 @@ def cache_folder(*parts: str) -> Path:
             f"cannot make the cache folder {folder} ({e.strerror}); set TRACKER_CACHE to a writable folder"
         ) from e
     return folder
+
+
+_stand_ins: set[Path] = set()
+
+
+@cache
+def _usable_cache(root: str) -> Path:
+    """The cache itself, or a temporary one that is gone with the process."""
+    if Path(root) in _stand_ins:
+        return Path(root)
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        with create(Path(root, f".probe-{os.getpid()}")) as file:
+            file.write(b"x")
+        Path(root, f".probe-{os.getpid()}").unlink()
+        if shutil.disk_usage(root).free >= CACHE_ROOM:
+            return Path(root)
+        reason = "No space left on device"
+    except OSError as e:
+        reason = e.strerror or str(e)
+    try:
+        stand_in = Path(tempfile.mkdtemp(prefix="tracker-cache-"))
+        atexit.register(shutil.rmtree, stand_in, ignore_errors=True)
+        for path in Path(root).glob("*/**/*") if os.access(root, os.R_OK | os.X_OK) else ():
+            if path.is_file() and not path.name.startswith("."):
+                link = stand_in / path.relative_to(root)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path.resolve())
+    except OSError as e:
+        raise OutputError(
+            f"the cache folder {root} cannot be written ({reason}), nor a temporary one ({e.strerror}); free space, or "
+            "set TRACKER_CACHE to a writable folder"
+        ) from None
+    warn(f"warning: the cache {root} cannot be written ({reason}): a temporary folder is used, and nothing is kept")
+    _stand_ins.add(stand_in)
+    os.environ["TRACKER_CACHE"] = str(stand_in)  # for the processes that are started from here
+    return stand_in
 
 
 def no_model(head: bytes) -> str:
