@@ -61,7 +61,7 @@ class Broker:
         self._told: dict[str, str] = {}
         self._described: set[str] = set()
         self._refused = ""
-        self._connected = threading.Event()
+        self._connected, self._answered = threading.Event(), threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         if user is not None:
             self._client.username_pw_set(*user)
@@ -77,9 +77,11 @@ class Broker:
         if not reason.is_failure:
             self._publish("status", "online", retain=True)
             self._connected.set()
+        self._answered.set()
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connected.clear()
+        self._answered.clear()
         self._told.clear()
         self._described.clear()
 
@@ -96,7 +98,9 @@ class Broker:
             self._client.reconnect_delay_set(1, 10)
             self._client.loop_start()
             self._started = True
-        if not self._connected.wait(TIMEOUT_S):
+        self._answered.wait(TIMEOUT_S)
+        if not self._connected.is_set():
+            self._answered.clear()
             raise OutputError(f"{host}:{port} refuses ({self._refused})" if self._refused else f"{host}:{port} is away")
 
     def _publish(self, topic: str, text: str, *, retain: bool = False, whole: bool = False) -> Any:

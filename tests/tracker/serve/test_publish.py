@@ -233,6 +233,24 @@ def test_a_broker_that_goes_away_loses_nothing(tmp_path, broker):
     client.loop_stop()
 
 
+def test_a_broker_that_refuses_is_told_without_the_password(tmp_path):
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\n")
+    server = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "m.conf")], stderr=subprocess.DEVNULL)
+    try:
+        with publisher(f"mqtt://me:sesame@127.0.0.1:{port}/gate", Outbox(tmp_path / "a.db")) as sender:
+            sender.take(numbered(1, 1)[0])
+            _wait(lambda: any("refuses" in line for line in sender.said) or sender.said.clear())
+        assert "Not authorized" in sender.said[0] and not any("sesame" in line for line in sender.said)
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_the_last_will_is_said_for_a_run_that_dies(broker):
     port, start, _ = broker
     start()
