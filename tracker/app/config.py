@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from detectors.registry import family_of
+from detectors.tiles import parse_tiles
 from tracker.answers.clock import parse_interval, parse_start
 from tracker.answers.scene import UNITS
 from tracker.core.address import Address
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import OverlapConfig, Settings
 from tracker.tracking.trackers import TRACKERS, setting_names
 
@@ -98,20 +102,10 @@ class RunConfig:
     """The configuration of the tracker that `preset` names."""
 
     def __post_init__(self) -> None:
-        _choice("appearance", self.appearance, ("always", "auto", "off"))
-        _choice("detail", self.detail, ("auto", "fast", "fine"))
-        if self.preset in TRACKERS and type(self.tracker) is not TRACKERS[self.preset].config:
-            raise ConfigError(f"preset {self.preset} and settings of another tracker ({type(self.tracker).__name__})")
-        _choice("rtsp_transport", self.rtsp_transport, ("tcp", "udp"))
-        for name in ("start", "stride", "detect_every", "max_frames"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("confidence", "nms"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; expected a number from 0 to 1")
-        if self.target_fps is not None and not self.target_fps > 0:
-            raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
-        _at_least("reconnect", self.reconnect, 0)
+        for name, hint in _hints().items():
+            object.__setattr__(self, name, _typed(getattr(self, name), hint, name))
+        self._check_names()
+        self._check_numbers()
         if self.blur is not None:
             _choice("blur", self.blur, ("person", "all"))
         if self.unit is not None:
@@ -125,6 +119,38 @@ class RunConfig:
             raise ConfigError(
                 f"encoder {self.encoder} and an encoder to freeze ({', '.join(self.freeze)}); expected one"
             )
+
+    def _check_names(self) -> None:
+        """Refuse words that name nothing."""
+        try:
+            family_of(self.detector)
+        except DetectorError as e:
+            raise ConfigError(str(e)) from None
+        if self.encoder not in ("default", "colour", "none") and not self.encoder.lower().endswith(".pb"):
+            raise ConfigError(
+                f"encoder is {self.encoder!r}; expected default, colour, none, or a file that ends in .pb"
+            )
+        if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", self.device):
+            raise ConfigError(f"device is {self.device!r}; expected auto, cpu, gpu or gpu:N")
+        parse_tiles(self.tiles)
+        _choice("appearance", self.appearance, ("always", "auto", "off"))
+        _choice("detail", self.detail, ("auto", "fast", "fine"))
+        _choice("preset", self.preset, tuple(TRACKERS))
+        if type(self.tracker) is not TRACKERS[self.preset].config:
+            raise ConfigError(f"preset {self.preset} and settings of another tracker ({type(self.tracker).__name__})")
+        _choice("rtsp_transport", self.rtsp_transport, ("tcp", "udp"))
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers out of bounds."""
+        for name in ("start", "stride", "detect_every", "max_frames"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("confidence", "nms"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} is {value}; expected a number from 0 to 1")
+        if self.target_fps is not None and not self.target_fps > 0:
+            raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
+        _at_least("reconnect", self.reconnect, 0)
 
     @property
     def holds_secret(self) -> bool:
@@ -167,7 +193,7 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ConfigError(f"{path} is not TOML: {e}") from None
     if unknown := sorted(set(data) - {"run", "tracker", "freeze"}):
         raise ConfigError(f"{path} has unknown key {unknown[0]!r}; expected the tables [run], [tracker] and [freeze]")
-    run = _checked(data.get("run", {}), RunConfig, f"{path}: [run]")
+    run = _checked(data.get("run", {}), f"{path}: [run]")
     if freeze := data.get("freeze"):
         if not isinstance(freeze, dict) or not all(isinstance(v, str) for v in freeze.values()):
             raise ConfigError(f"{path}: [freeze] is {freeze!r}; expected a table of strings")
@@ -184,8 +210,14 @@ def _tracker_table(table: Any, where: str) -> dict[str, Any]:
     return table
 
 
-def _checked(table: Any, cls: type, where: str) -> dict[str, Any]:
-    hints = {k: v for k, v in get_type_hints(cls).items() if k not in ("tracker", "freeze", "unsafe")}
+@cache
+def _hints() -> dict[str, Any]:
+    """Types of the fields that a file's table [run] may hold, by name."""
+    return {k: v for k, v in get_type_hints(RunConfig).items() if k not in ("tracker", "freeze", "unsafe")}
+
+
+def _checked(table: Any, where: str) -> dict[str, Any]:
+    hints = _hints()
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is {table!r}; expected a table")
     if unknown := sorted(set(table) - set(hints)):
@@ -197,7 +229,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     """A TOML value as the type its field asks for; whole numbers pass for floats, arrays for tuples."""
     options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     for option in options:
-        if get_origin(option) is tuple and isinstance(value, list):
+        if option is NoneType and value is None:
+            return None
+        if get_origin(option) is tuple and isinstance(value, list | tuple):
             item = get_args(option)[0]
             return tuple(_typed(v, item, where) for v in value)
         if option is float and type(value) in (int, float) and abs(value) <= MOST:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detectors.registry import NAMES, SUFFIXES, family_of
+from detectors.registry import NAMES, SUFFIXES
 from freeze.request import options as freeze_options
 from tracker import __version__
 from tracker.answers.scene import UNITS
@@ -16,7 +16,7 @@ from tracker.app.batch import command as batch
 from tracker.app.batch.command import length
 from tracker.app.config import RunConfig, read_toml
 from tracker.core.command_line import Parser, did_you_mean, program
-from tracker.errors import ConfigError, DetectorError
+from tracker.errors import ConfigError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS, configure, setting_names
 
@@ -133,7 +133,7 @@ class _Append(argparse.Action):
 def _detector_options(group: Any) -> None:
     d = RunConfig()
     known = f"{', '.join(NAMES)}, or a file: {', '.join(SUFFIXES)}"
-    group.add_argument("--detector", metavar="NAME|PATH", type=_detector, help=f"{known} (default: {d.detector})")
+    group.add_argument("--detector", metavar="NAME|PATH", help=f"{known} (default: {d.detector})")
     group.add_argument(
         "--confidence",
         "--conf",
@@ -155,14 +155,12 @@ def _detector_options(group: Any) -> None:
     group.add_argument("--unsafe", action="store_true",
                        help="run model files with operations or code that may touch files")  # fmt: skip
     group.add_argument("--offline", action="store_true", help="fetch no model")
-    group.add_argument("--encoder", metavar="NAME|PATH", type=_encoder,
+    group.add_argument("--encoder", metavar="NAME|PATH",
                        help=f"default, colour, none, or frozen: .pb, .onnx, .xml (default: {d.encoder})")  # fmt: skip
     group.add_argument(
         "--appearance", choices=("always", "auto", "off"), help=f"which boxes to encode (default: {d.appearance})"
     )
-    group.add_argument(
-        "--device", metavar="auto|cpu|gpu|gpu:N", type=_device, help=f"where networks run (default: {d.device})"
-    )
+    group.add_argument("--device", metavar="auto|cpu|gpu|gpu:N", help=f"where networks run (default: {d.device})")
 
 
 FREEZE = tuple(n for n, (_, o) in freeze_options().items() if o.group != "result" and o.kind != "flag")
@@ -227,29 +225,6 @@ def _frame_options(group: Any) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _detector(text: str) -> str:
-    try:
-        family_of(text)
-    except DetectorError as e:
-        raise argparse.ArgumentTypeError(str(e).removeprefix("detector ")) from None
-    return text
-
-
-def _encoder(text: str) -> str:
-    if text in ("default", "colour", "none") or text.lower().endswith((".pb", ".onnx", ".xml")):
-        return text
-    raise argparse.ArgumentTypeError(
-        f"{text!r}; expected default, colour, none, or a file that ends in .pb, .onnx or .xml"
-    )
-
-
-def _device(text: str) -> str:
-    kind, colon, number = text.partition(":")
-    if text in ("auto", "cpu", "gpu") or (kind == "gpu" and colon and number.isdecimal()):
-        return text
-    raise argparse.ArgumentTypeError(f"{text!r}; expected auto, cpu, gpu or gpu:N")
 
 
 CODE = ("builder", "custom-objects")

@@ -134,3 +134,19 @@ def test_names_a_missing_file(tmp_path):
 def test_refuses_values_out_of_range(arguments, part):
     with pytest.raises(ConfigError, match=part):
         parse("a.mp4", *arguments)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("confidence", float("nan")), ("confidence", "0.5"), ("nms", 1.5), ("start", 0), ("start", 2.5),
+        ("stride", True), ("max_frames", -1), ("target_fps", float("inf")), ("reconnect", float("nan")),
+        ("reconnect", None),
+        ("detector", "cocoo"), ("encoder", "x.onnx"), ("device", "gpu:x"), ("tiles", "9x9"), ("preset", "fast"),
+        ("appearance", "some"), ("video", 1), ("classes", "person"), ("classes", (3,)), ("sources", "a.mp4"),
+        ("interval", "soon"), ("blur", "cars"), ("scene", 3),
+    ],
+)  # fmt: skip
+def test_every_field_is_checked(field, value):
+    with pytest.raises(ConfigError, match=rf"{field}|{str(value)[:9]}"):
+        RunConfig(**{field: value})
