@@ -55,7 +55,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     job = pipeline.mended(request, model, log)
     graph_def = pipeline.frozen(job)
     proof = prove.prove(job, graph_def)
-    compare.with_meta(job, proof)
+    compare.check_against_meta(job, proof)
     full = graph_def
     graph_def, arithmetic = precision.chosen(job, graph_def, proof)
     data = export.serialised(graph_def)

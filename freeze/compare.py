@@ -19,7 +19,7 @@ LIKELY = 2.0  # of a candidate: a telling name, or nothing reads it
 TRIES = 4
 
 
-def with_meta(job: Job, proof: Proof) -> None:
+def check_against_meta(job: Job, proof: Proof) -> None:
     """Compares with the .meta that was given, or lies beside the checkpoint.
 
     Every likely output of the .meta is frozen by the same repairs and run on the proof's images.

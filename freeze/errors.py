@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,12 @@ class Finding:
     why: str
     nodes: tuple[str, ...] = ()
     kind: str = "repair"
+    arithmetic: bool = False
+    """The untouched model computes something else: refused under --no-repair."""
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in contract and report."""
-        return {**asdict(self), "nodes": list(self.nodes)}
+        return {"code": self.code, "why": self.why, "nodes": list(self.nodes), "kind": self.kind}
 
 
 @dataclass

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from freeze.errors import FreezeError, Log
-from freeze.graph.graphdef import GraphDef
+from freeze.errors import Finding, FreezeError, Log
+from freeze.graph.graphdef import GraphDef, pruned
 from freeze.model import Model
 from freeze.request import Request
 
 INPUT = "images"
 OUTPUT = "features"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a pass returns: it writes nothing else.
+
+    Attributes
+    ----------
+    graph : GraphDef
+        The new graph; the one that was given stays as it is.
+    head : str
+        The feature tensor in it.
+    findings : tuple[Finding, ...]
+        What was mended or chosen.
+    feeds : Mapping[str, Any]
+        Placeholder -> value with which the untouched graph does the same.
+    """
+
+    graph: GraphDef
+    head: str
+    findings: tuple[Finding, ...] = ()
+    feeds: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -63,17 +86,18 @@ class Job:
     head_before: str = ""
     repaired_only: bool = False
 
-    def mend(self, code: str, nodes: Any, why: str) -> None:
-        """Logs a repair of the arithmetic; refuses it under --no-repair.
+    def take(self, passed: Passed) -> None:
+        """Goes on from what a pass returned.
 
         Raises
         ------
         FreezeError
-            The repair's own code.
+            The repair's own code, where it changes arithmetic under --no-repair.
         """
-        nodes = list(nodes)
-        if not self.request.repair:
-            raise FreezeError(
-                code, f"the graph has to be mended: {why}", "leave out --no-repair, or export an inference graph", nodes
-            )
-        self.log.repair(code, nodes, why)
+        for f in passed.findings:
+            if f.arithmetic and not self.request.repair:
+                remedy = "leave out --no-repair, or export an inference graph"
+                raise FreezeError(f.code, f"the graph has to be mended: {f.why}", remedy, f.nodes)
+        self.log.findings += passed.findings
+        self.graph, self.head = pruned(passed.graph, [passed.head]), passed.head
+        self.feeds = {**(self.feeds or {}), **passed.feeds} or None

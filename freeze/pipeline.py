@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from freeze import passes
-from freeze.checks import names, operations, training
+from freeze.checks import names, operations, outputs, placeholders, training
 from freeze.errors import FreezeError, Log
 from freeze.export import finished
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, node_name, pruned
@@ -17,7 +18,6 @@ from freeze.graph.runner import Runner
 from freeze.job import INPUT, Job
 from freeze.model import Model
 from freeze.passes import constants, cut, flatten, fold_batch_norm, output
-from freeze.passes.placeholders import OPS as PLACEHOLDERS
 from freeze.request import Request
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import Contract
@@ -34,16 +34,19 @@ def mended(request: Request, model: Model, log: Log) -> Job:
     names.check_connected(model.graph_def, job.input, job.output)
     _known_operations(job)
     if not request.unsafe:
-        operations.harmless(job.full, job.output, job.input)
-    job.full = flatten.flat(job.full, [job.output, job.input])
-    job.graph = cut.cut(job)
-    operations.freezable(job.graph)
-    passes.repaired(job)
-    operations.deterministic(job)
+        operations.check_harmless(job.full, job.output, job.input)
+    job.full = flatten.flatten(job.full, [job.output, job.input])
+    placed = cut.cut(job)
+    log.findings += placed.log.findings
+    job = replace(placed, log=log)
+    operations.check_freezable(job.graph)
+    passes.mend(job)
+    placeholders.check_placeholders(job)
+    operations.check_deterministic(job)
     _values(job)
     training.check_trained(job)
     job.repaired_graph, job.head_before = job.graph, job.head
-    job.graph = output.formed(job.graph, job)
+    job.take(output.form_output(job))
     _compare_averages(job)
     if job.log.codes() & passes.ARITHMETIC:
         job.repaired_graph, job.head_before = job.graph, job.head
@@ -58,13 +61,15 @@ def _known_operations(job: Job) -> None:
         library=job.full.library,
         versions=job.full.versions,
     )
-    operations.known(needed, job.model.producer_ops, Log())
+    operations.check_known(needed)
     from tensorflow.python.framework import op_def_registry
 
     functions = {f.signature.name for f in job.full.library.function}
     if any(n.op not in functions and op_def_registry.get(n.op) is None for n in job.full.node):
         job.full = pruned(job.full, [job.output])
-    job.full = operations.known(job.full, job.model.producer_ops, job.log)
+    operations.check_known(job.full)
+    job.full, found = operations.drop_newer_attributes(job.full, job.model.producer_ops)
+    job.log.findings += found
 
 
 def _values(job: Job) -> None:
@@ -113,9 +118,8 @@ def _compare_averages(job: Job) -> None:
 
 def frozen(job: Job) -> GraphDef:
     """Constants instead of variables, folded, named, ordered."""
-    job.graph = constants.frozen(job.graph, job)
-    job.graph = constants.folded(job.graph, job)
-    job.graph = pruned(fold_batch_norm.folded(job.graph, job), [job.head])
+    for step in (constants.freeze_variables, constants.fold_constants, fold_batch_norm.fold_batch_norm):
+        job.take(step(job))
     return finished(job)
 
 
@@ -135,7 +139,7 @@ def contract(job: Job, data: bytes, figures: dict[str, Any], precision: str) -> 
             **job.model.provenance,
             "input": job.input,
             "output": job.output,
-            "placeholders": [n.name for n in job.full.node if n.op in PLACEHOLDERS][:8],
+            "placeholders": [n.name for n in job.full.node if n.op in outputs.SOURCES][:8],
         },
         repairs=[f.as_dict() for f in job.log.findings],
         proof=figures,

@@ -267,7 +267,7 @@ def _hdf5(path: Path) -> Kind:
     return Kind("hdf5", "an HDF5 file without a Keras model", None, "give the file that `model.save` wrote")
 
 
-def expect(path: Path, wanted: str, option: str) -> None:
+def check_kind(path: Path, wanted: str, option: str) -> None:
     """Raises WRONG_FILE unless `path` is of the kind that `option` reads.
 
     A file of unknown kind passes where its own loader can say more.

@@ -140,7 +140,7 @@ def freeze_here(request):
     job = pipeline.mended(request, import_module(api.LOADERS[request.source]).load(request, log), log)
     graph_def = pipeline.frozen(job)
     proof = prove.prove(job, graph_def)
-    compare.with_meta(job, proof)
+    compare.check_against_meta(job, proof)
     data = export.serialised(graph_def)
     with Runner(type(graph_def).FromString(data)) as runner:
         shape = job.input_shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freeze.errors import FreezeError
+from freeze.errors import Finding, FreezeError
 from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph, GraphDef, copied, node_name
 from freeze.job import Job
 from tracker.core import graph_ops
@@ -59,7 +59,7 @@ IN_MEMORY = (
 """Operations on variables, on the state of random numbers and on the error output."""
 
 
-def harmless(graph_def: GraphDef, output: str, input: str) -> None:
+def check_harmless(graph_def: GraphDef, output: str, input: str) -> None:
     """Raises OPERATION_REFUSED for what `output` needs below `input` that may touch files, in functions as well.
 
     Variables, random numbers, Python, tables and queues are in memory, and have diagnoses of their own.
@@ -75,8 +75,8 @@ def harmless(graph_def: GraphDef, output: str, input: str) -> None:
         )
 
 
-def known(graph_def: GraphDef, producer_ops: Any, log: Any) -> GraphDef:
-    """The graph without attributes that only a newer TensorFlow knows; unknown operations are refused.
+def check_known(graph_def: GraphDef) -> None:
+    """Refuses operations that this TensorFlow does not know.
 
     Raises
     ------
@@ -115,12 +115,19 @@ def known(graph_def: GraphDef, producer_ops: Any, log: Any) -> GraphDef:
             f"this is TensorFlow {tf.__version__} with version {tf.version.GRAPH_DEF_VERSION})",
             "update TensorFlow, or export the model with the version installed here",
         )
-    return _known_attributes(graph_def, producer_ops, log, functions)
 
 
-def _known_attributes(graph_def: GraphDef, producer_ops: Any, log: Any, functions: set[str]) -> GraphDef:
+def drop_newer_attributes(graph_def: GraphDef, producer_ops: Any) -> tuple[GraphDef, tuple[Finding, ...]]:
+    """The graph without attributes that only a newer TensorFlow knows, and what was left out.
+
+    Raises
+    ------
+    FreezeError
+        NEWER_TENSORFLOW: such an attribute is not at its default.
+    """
     from tensorflow.python.framework import op_def_registry
 
+    functions = {f.signature.name for f in graph_def.library.function}
     defaults = {
         op.name: {a.name: a.default_value for a in op.attr}
         for op in (producer_ops.op if producer_ops is not None else ())
@@ -142,13 +149,8 @@ def _known_attributes(graph_def: GraphDef, producer_ops: Any, log: Any, function
                 )
             del node.attr[key]
             dropped.append(f"{node.name}.{key}")
-    if dropped:
-        log.repair(
-            "NEWER_ATTRIBUTE",
-            dropped,
-            "these attributes are known to a newer TensorFlow only; their values are defaults: left out",
-        )
-    return new
+    why = "these attributes are known to a newer TensorFlow only; their values are defaults: left out"
+    return new, (Finding("NEWER_ATTRIBUTE", why, tuple(dropped)),) if dropped else ()
 
 
 def _plain(attr: Any) -> bool:
@@ -159,7 +161,7 @@ def _plain(attr: Any) -> bool:
     return kind in (None, "s", "i", "f", "b") and not (kind and getattr(attr, kind))
 
 
-def freezable(graph_def: GraphDef) -> None:
+def check_freezable(graph_def: GraphDef) -> None:
     """Raises PYTHON_FUNCTION, LOOKUP_TABLE or INPUT_PIPELINE for what lives outside a GraphDef."""
     graph = Graph(graph_def)
     python = [n.name for n in graph_def.node if n.op in PYTHON_OPS]
@@ -190,7 +192,7 @@ def freezable(graph_def: GraphDef) -> None:
         )
 
 
-def deterministic(job: Job) -> None:
+def check_deterministic(job: Job) -> None:
     """Raises RANDOM_LEFT where random operations remain after dropout has been taken out."""
     graph = Graph(job.graph)
     left = [n for n in job.graph.node if n.op in RANDOM_OPS]

@@ -9,7 +9,7 @@ from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import VARIABLE_OPS
 from freeze.model import Model
 from freeze.request import Request
-from freeze.sniff import expect, sniff
+from freeze.sniff import check_kind, sniff
 from tracker.core.tensorflow import import_tensorflow, parse_graph
 from tracker.encoder.contract import sha256
 
@@ -20,7 +20,7 @@ def load(request: Request, log: Log) -> Model:
         raise FreezeError("USAGE", "no .pb given", "use --graphdef")
     path = Path(request.graphdef)
     if (path.exists() and sniff(path).name != "pbtxt") or not path.exists():
-        expect(path, "graphdef", "--graphdef")
+        check_kind(path, "graphdef", "--graphdef")
     try:
         graph_def = _text(path) if sniff(path).name == "pbtxt" else parse_graph(path.read_bytes())
     except ValueError as e:

@@ -14,7 +14,7 @@ from freeze.load import keras2, keras_classes, keras_config
 from freeze.load.user_code import explained, imported
 from freeze.model import Model
 from freeze.request import Request
-from freeze.sniff import expect
+from freeze.sniff import check_kind
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import sha256
 
@@ -24,7 +24,7 @@ def load(request: Request, log: Log) -> Model:
     if request.keras is None:
         raise FreezeError("USAGE", "no Keras file given", "use --keras")
     path = Path(request.keras)
-    expect(path, "keras", "--keras")
+    check_kind(path, "keras", "--keras")
     import_tensorflow()
     config = keras_config.examined(path, request, log)
     translated = keras2.modernised(config)
@@ -32,7 +32,7 @@ def load(request: Request, log: Log) -> Model:
         log.repair("KERAS_2", translated, "the file was written by Keras 2: its words were translated for Keras 3")
     classes = custom_objects(request)
     known = {**keras2.call_layers(), **classes} if translated else classes
-    _all_known(config, known, path)
+    _check_classes(config, known, path)
     packaged = {o["class_name"] for o in keras_config.objects(config) if ">" in o["class_name"]}
     known = {**known, **{p: known[c] for p in packaged if (c := p.rsplit(">", 1)[-1]) in known}}
     filled = keras_classes.complete(config, classes, request.bind, log)
@@ -69,7 +69,7 @@ def _mended(config: Any, request: Request, log: Log) -> bool:
     return bool(training or half)
 
 
-def _all_known(config: Any, classes: dict[str, Any], path: Path) -> None:
+def _check_classes(config: Any, classes: dict[str, Any], path: Path) -> None:
     functions = keras_classes.unknown_functions(config, set(classes))
     unknown = {**keras_config.strangers(config, set(classes)), **functions}
     if unknown:

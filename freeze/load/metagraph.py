@@ -11,7 +11,7 @@ from freeze.load.checkpoint import Checkpoint
 from freeze.load.variables import Wanted, assign
 from freeze.model import Model, Values
 from freeze.request import Request
-from freeze.sniff import expect
+from freeze.sniff import check_kind
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import sha256
 
@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import meta_graph_pb2
 
-    expect(path, "meta", "--meta")
+    check_kind(path, "meta", "--meta")
     meta = meta_graph_pb2.MetaGraphDef()
     try:
         meta.ParseFromString(Path(path).read_bytes())

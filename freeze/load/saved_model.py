@@ -13,7 +13,7 @@ from freeze.load.restore import restore_keys
 from freeze.load.variables import assign
 from freeze.model import Model, Values
 from freeze.request import Request
-from freeze.sniff import expect
+from freeze.sniff import check_kind
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.contract import sha256
 
@@ -24,7 +24,7 @@ def load(request: Request, log: Log) -> Model:
         raise FreezeError("USAGE", "no folder given", "use --saved-model")
     path = Path(request.saved_model)
     path = path.parent if path.name == "saved_model.pb" else path
-    expect(path, "saved_model", "--saved-model")
+    check_kind(path, "saved_model", "--saved-model")
     import_tensorflow()
     chosen = tags(path, log)
     meta = next(m for m in read(path).meta_graphs if list(m.meta_info_def.tags) == chosen)

@@ -1,32 +1,30 @@
-"""The repairs: each a pure function GraphDef -> GraphDef that logs code, nodes and why. `REPAIRS` is their order."""
+"""The repairs: pure functions. Each returns a new graph, and what it found; `REPAIRS` is their order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from freeze.graph.graphdef import GraphDef, pruned
-from freeze.job import Job
+from freeze.job import Job, Passed
 from freeze.passes import batch_norm, batch_size, branches, control, dropout, layout, placeholders
 
-Repair = Callable[[GraphDef, Job], GraphDef]
+Repair = Callable[[Job], Passed]
 
 REPAIRS: tuple[Repair, ...] = (
-    control.without_updates,
-    placeholders.bound,
-    branches.folded,
-    dropout.removed,
-    batch_norm.fused_to_inference,
-    batch_norm.unfused_to_inference,
-    placeholders.refused,
-    layout.channels_last,
-    batch_size.freed,
+    control.drop_updates,
+    placeholders.bind_placeholders,
+    branches.fold_branches,
+    dropout.remove_dropout,
+    batch_norm.rewire_fused,
+    batch_norm.rewire_unfused,
+    layout.make_channels_last,
+    batch_size.free_batch,
 )
 
 
-def repaired(job: Job) -> None:
+def mend(job: Job) -> None:
     """Runs every repair on job.graph, pruning after each."""
     for repair in REPAIRS:
-        job.graph = pruned(repair(job.graph, job), [job.head])
+        job.take(repair(job))
 
 
 # Repairs after which the untouched model no longer computes the same: the proof then compares with the mended graph.

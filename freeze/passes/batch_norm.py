@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from freeze.errors import FreezeError
+from freeze.errors import Finding, FreezeError
 from freeze.graph.graphdef import (
     ASSIGN_OPS,
     VARIABLE_OPS,
@@ -24,7 +24,7 @@ from freeze.graph.graphdef import (
     replace_tensor,
     set_attr,
 )
-from freeze.job import INPUT, Job
+from freeze.job import INPUT, Job, Passed
 from freeze.passes.evaluate import constant, values
 from tracker.core.tensorflow import import_tensorflow
 
@@ -173,9 +173,9 @@ def _joined(new: GraphDef, variable: str, reads: list[str]) -> str:
     return name
 
 
-def fused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
+def rewire_fused(job: Job) -> Passed:
     """FusedBatchNorm with is_training=True reads the moving statistics instead of the batch's."""
-    new, graph, full = copied(graph_def), Graph(graph_def), Graph(job.full)
+    new, graph, full = copied(job.graph), Graph(job.graph), Graph(job.full)
     mended = []
     guessed: dict[str, tuple[str, str]] = {}
     for node in [n for n in new.node if n.op.startswith("FusedBatchNorm") and n.attr["is_training"].b]:
@@ -195,14 +195,8 @@ def fused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
         node.input.extend([*reads, *control])
         set_attr(node, "is_training", False)
         mended.append(f"{node.name} <- {pair[0]}, {pair[1]}")
-    if mended:
-        job.mend(
-            "BATCH_NORM_TRAINING",
-            mended,
-            "batch norm ran in training mode (on the statistics of each batch): rewired to the moving mean and "
-            "variance",
-        )
-    return new
+    why = "batch norm ran in training mode (on the statistics of each batch): rewired to the moving mean and variance"
+    return Passed(new, job.head, _finding(mended, why))
 
 
 def _fused_pair(graph: Graph, full: Graph, node: Any, guessed: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
@@ -216,9 +210,9 @@ def _fused_pair(graph: Graph, full: Graph, node: Any, guessed: dict[str, tuple[s
     return _scoped(full, hints, node.name, guessed)
 
 
-def unfused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
+def rewire_unfused(job: Job) -> Passed:
     """Moments over the batch (mean, and mean of squared differences) are replaced by the moving statistics."""
-    new, graph, full = copied(graph_def), Graph(graph_def), Graph(job.full)
+    new, graph, full = copied(job.graph), Graph(job.graph), Graph(job.full)
     mended = []
     guessed: dict[str, tuple[str, str]] = {}
     for mean, variance in _moments(graph):
@@ -237,14 +231,15 @@ def unfused_to_inference(graph_def: GraphDef, job: Job) -> GraphDef:
             for end in _ends(graph, statistic):
                 replace_tensor(new, end, read, skip=inside)
         mended.append(f"{mean}, {variance} <- {pair[0]}, {pair[1]}")
-    if mended:
-        job.mend(
-            "BATCH_NORM_TRAINING",
-            mended,
-            "batch norm (unfused) ran in training mode (on the statistics of each batch): rewired to the "
-            "moving mean and variance",
-        )
-    return new
+    why = (
+        "batch norm (unfused) ran in training mode (on the statistics of each batch): rewired to the moving mean and "
+        "variance"
+    )
+    return Passed(new, job.head, _finding(mended, why))
+
+
+def _finding(mended: list[str], why: str) -> tuple[Finding, ...]:
+    return (Finding("BATCH_NORM_TRAINING", why, tuple(mended), arithmetic=True),) if mended else ()
 
 
 def _over_batch(graph: Graph, node: Any) -> bool:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.graph.graphdef import Graph, GraphDef, add_const, copied, node_name
+from freeze.errors import Finding
+from freeze.graph.graphdef import Graph, add_const, copied, node_name
 from freeze.graph.shapes import Shapes
-from freeze.job import INPUT, Job
+from freeze.job import INPUT, Job, Passed
 from freeze.passes.evaluate import constant, values
 
 
-def freed(graph_def: GraphDef, job: Job) -> GraphDef:
+def free_batch(job: Job) -> Passed:
     """Reshape targets that start with the fixed batch size start with -1 instead."""
     batch = Shapes(job.full).of(job.input)
     fixed = batch[0] if batch else None
-    new, graph, changed = copied(graph_def), Graph(graph_def), []
+    new, graph, changed = copied(job.graph), Graph(job.graph), []
     below = graph.descendants([INPUT])
     shapes = Shapes(job.full)
     for node in [n for n in new.node if n.op == "Reshape" and n.name in below and constant(graph, n.input[1])]:
-        target = np.atleast_1d(values(graph_def, [node.input[1]])[0]).tolist()
+        target = np.atleast_1d(values(job.graph, [node.input[1]])[0]).tolist()
         wanted = _free(target, fixed, shapes.of(node.input[0]) or shapes.of(node_name(node.input[0])))
         if wanted is not None and wanted != target:
             name = graph.fresh(f"{node.name}/free_shape")
@@ -29,13 +30,10 @@ def freed(graph_def: GraphDef, job: Job) -> GraphDef:
             node.input[1] = name
             node.attr["Tshape"].type = const.attr["dtype"].type
             changed.append(f"{node.name} {target} -> {wanted}")
-    if fixed is not None or changed:
-        job.log.repair(
-            "BATCH_SIZE_FIXED",
-            changed or [job.input],
-            f"the batch size was fixed to {fixed or 1} when the graph was built: freed",
-        )
-    return new
+    if fixed is None and not changed:
+        return Passed(new, job.head)
+    why = f"the batch size was fixed to {fixed or 1} when the graph was built: freed"
+    return Passed(new, job.head, (Finding("BATCH_SIZE_FIXED", why, tuple(changed or [job.input])),))
 
 
 def _free(target: list[int], fixed: int | None, source: list[int | None] | None) -> list[int] | None:

@@ -9,25 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from freeze.errors import Finding
 from freeze.graph.graphdef import Graph, GraphDef, add_const, copied, node_name, replace_tensor, split
-from freeze.job import Job
+from freeze.job import Job, Passed
 from freeze.passes.evaluate import constant, values
 
 SWITCHES = ("Switch", "RefSwitch")
 MERGES = ("Merge", "RefMerge")
 
 
-def folded(graph_def: GraphDef, job: Job) -> GraphDef:
+def fold_branches(job: Job) -> Passed:
     """Switch and Merge, and scalar Select, with a constant condition are gone.
 
     The branch not taken falls away when pruned.
     """
-    new, merged = fold(graph_def)
-    if merged:
-        job.log.note(
-            "BRANCH_FOLDED", "conditions that are constant in inference were decided, the other branch is gone", merged
-        )
-    return new
+    new, merged = fold(job.graph)
+    why = "conditions that are constant in inference were decided, the other branch is gone"
+    return Passed(new, job.head, (Finding("BRANCH_FOLDED", why, tuple(merged), "note"),) if merged else ())
 
 
 def fold(graph_def: GraphDef) -> tuple[GraphDef, list[str]]:

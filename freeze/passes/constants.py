@@ -6,7 +6,7 @@ import numpy as np
 
 from freeze.errors import FreezeError
 from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr
-from freeze.job import INPUT, Job
+from freeze.job import INPUT, Job, Passed
 from freeze.load.checkpoint import too_large
 from freeze.passes.evaluate import CONTROL_FLOW, constant, values
 from freeze.sniff import LIMIT
@@ -25,7 +25,7 @@ PASSING = ("Identity", "StopGradient", "Snapshot", "PreventGradient", "Print", "
 GROWTH = 4096  # a folded constant may be this many bytes larger than what it is computed from
 
 
-def frozen(graph_def: GraphDef, job: Job) -> GraphDef:
+def freeze_variables(job: Job) -> Passed:
     """Each variable node is a Const of the same name; reads are identities, also through branches and loops.
 
     Raises
@@ -38,7 +38,7 @@ def frozen(graph_def: GraphDef, job: Job) -> GraphDef:
     total = sum(v.nbytes for v in held.values())
     if total > LIMIT - 2**20:
         raise too_large(total, sorted(held, key=lambda n: -held[n].nbytes)[:5])
-    new, graph = copied(graph_def), Graph(graph_def)
+    new, graph = copied(job.graph), Graph(job.graph)
     carriers = _carriers(graph)
     for node in new.node:
         if node.op in VARIABLE_OPS:
@@ -65,7 +65,7 @@ def frozen(graph_def: GraphDef, job: Job) -> GraphDef:
             )
         if node.op in PLAIN:
             node.op = PLAIN[node.op]
-    return new
+    return Passed(new, job.head)
 
 
 def _carriers(graph: Graph) -> dict[str, str]:
@@ -109,9 +109,9 @@ def _to_gather(new: GraphDef, node: object) -> None:
         node.attr[key].type = value  # type: ignore[attr-defined]
 
 
-def folded(graph_def: GraphDef, job: Job) -> GraphDef:
+def fold_constants(job: Job) -> Passed:
     """Tensors that depend on constants alone are computed, identities skipped, dead nodes gone."""
-    new = _without_identities(graph_def, job)
+    new, head = _without_identities(job)
     graph = Graph(new)
     moving = graph.descendants([INPUT], control=True)
     frames = graph.descendants([n.name for n in new.node if n.op in CONTROL_FLOW], control=True)
@@ -133,7 +133,7 @@ def folded(graph_def: GraphDef, job: Job) -> GraphDef:
         result = results.get(node.name)
         if result is not None and _worth(graph, node.name, np.asarray(result)) and np.asarray(result).dtype.kind != "O":
             _to_const(node, np.asarray(result))
-    return pruned(new, [job.head])
+    return Passed(new, head)
 
 
 def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:
@@ -141,9 +141,9 @@ def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:
     return bool(result.nbytes <= sum(s.attr["value"].tensor.ByteSize() for s in sources) + GROWTH)
 
 
-def _without_identities(graph_def: GraphDef, job: Job) -> GraphDef:
+def _without_identities(job: Job) -> tuple[GraphDef, str]:
     """Identity, StopGradient and Print are bypassed, except those that hold a branch or loop together."""
-    new, graph = copied(graph_def), Graph(graph_def)
+    new, graph = copied(job.graph), Graph(job.graph)
     pivots = {i[1:] for n in new.node for i in n.input if i.startswith("^")}
     skip = {}
     for node in new.node:
@@ -163,5 +163,5 @@ def _without_identities(graph_def: GraphDef, job: Job) -> GraphDef:
     for node in new.node:
         for k, ref in enumerate(node.input):
             node.input[k] = source(ref)
-    job.head = source(job.head)
-    return pruned(new, [job.head])
+    head = source(job.head)
+    return pruned(new, [head]), head

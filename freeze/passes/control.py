@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from freeze.errors import Finding
 from freeze.graph.graphdef import ASSIGN_OPS, Graph, GraphDef, copied, node_name
-from freeze.job import Job
+from freeze.job import Job, Passed
 
 FRAMES = {"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "LoopCond"}
 
 
-def without_updates(graph_def: GraphDef, job: Job) -> GraphDef:
+def drop_updates(job: Job) -> Passed:
     """Control inputs stay only where they place a node in a branch or loop.
 
     Assignments read as values give the variable.
     """
-    new = copied(graph_def)
-    graph = Graph(graph_def)
+    new = copied(job.graph)
+    graph = Graph(job.graph)
     dropped: set[str] = set()
     for node in new.node:
         for ref in [i for i in node.input if i.startswith("^")]:
@@ -23,13 +24,13 @@ def without_updates(graph_def: GraphDef, job: Job) -> GraphDef:
                 if any(graph.nodes[n].op in ASSIGN_OPS for n in graph.ancestors([ref])):
                     dropped.add(node_name(ref))
     read = _as_values(new, graph)
-    if dropped or read:
-        why = (
-            "update operations (assign to moving averages or counters) hung on the output as control dependencies: "
-            "taken off, a frozen graph assigns nothing"
-        )
-        job.log.repair("UPDATE_OPS", sorted(dropped | read), why)
-    return new
+    if not dropped and not read:
+        return Passed(new, job.head)
+    why = (
+        "update operations (assign to moving averages or counters) hung on the output as control dependencies: "
+        "taken off, a frozen graph assigns nothing"
+    )
+    return Passed(new, job.head, (Finding("UPDATE_OPS", why, tuple(sorted(dropped | read))),))
 
 
 def _places(graph: Graph, name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from freeze.errors import FreezeError
+from freeze.errors import FreezeError, Log
 from freeze.graph.graphdef import (
     Graph,
     GraphDef,
@@ -24,15 +25,17 @@ from tracker.core.tensorflow import import_tensorflow
 SHAPES = "the tracker feeds crops [?, height, width, 3]"
 
 
-def cut(job: Job) -> GraphDef:
-    """The part of job.full that computes job.output from `images`; sets job.head, input_dtype, input_shape and scale.
+def cut(job: Job) -> Job:
+    """A job whose graph is the part of job.full that computes job.output from `images`.
+
+    It knows what the model itself takes, and its log holds what was found here alone.
 
     Raises
     ------
     FreezeError
         INPUT_NOT_IMAGES, INPUT_SHAPE_UNKNOWN, INPUT_SHAPE_SWAPPED.
     """
-    job.full = copied(job.full)
+    job = replace(job, full=copied(job.full), log=Log())
     _clear_name(job.full, job)
     new = copied(job.full)
     for node in new.node:
@@ -52,11 +55,11 @@ def cut(job: Job) -> GraphDef:
     skip = {n.name for n in new.node} - set(uses)
     replace_tensor(new, tensor, end, skip=skip)
     job.head = job.output
-    new = pruned(new, [job.output])
-    kept = {n.name for n in new.node}
+    job.graph = pruned(new, [job.output])
+    kept = {n.name for n in job.graph.node}
     if any(n.device for n in job.full.node if n.name in kept):
         job.log.note("DEVICES_CLEARED", "the training run's device placements (such as /gpu:0) were cleared")
-    return new
+    return job
 
 
 def _clear_name(new: GraphDef, job: Job) -> None:

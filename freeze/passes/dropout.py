@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from freeze.graph.graphdef import RANDOM_OPS, Graph, GraphDef, copied, node_name, replace_tensor, same_tensor
-from freeze.job import INPUT, Job
+from freeze.errors import Finding
+from freeze.graph.graphdef import RANDOM_OPS, Graph, copied, node_name, replace_tensor, same_tensor
+from freeze.job import INPUT, Job, Passed
 from freeze.passes.evaluate import SOURCES, constant, values
 
 UNIFORM = {"RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2", "StatefulUniform"}
@@ -30,34 +31,21 @@ class Mask(NamedTuple):
     complement: bool
 
 
-def removed(graph_def: GraphDef, job: Job) -> GraphDef:
+def remove_dropout(job: Job) -> Passed:
     """Each dropout's output is its input."""
-    new, graph, gone = copied(graph_def), Graph(graph_def), []
-    random = (
-        graph.descendants([n.name for n in graph_def.node if n.op in RANDOM_OPS])
-        if any(n.op in RANDOM_OPS for n in graph_def.node)
-        else set()
-    )
-    moved: dict[str, str] = {}
-    for node in graph_def.node:
-        source = _source(graph, node, random) if node.name in random else None
-        if source is None:
-            continue
-        moved[node.name] = source
-        gone.append(node.name)
+    new, graph, head = copied(job.graph), Graph(job.graph), job.head
+    random = graph.descendants([n.name for n in job.graph.node if n.op in RANDOM_OPS])
+    moved = {
+        n.name: source for n in job.graph.node if n.name in random and (source := _source(graph, n, random)) is not None
+    }
     for name, source in moved.items():
         while node_name(source) in moved:
             source = moved[node_name(source)]
         replace_tensor(new, name, source, skip=[name])
-        if same_tensor(job.head, name):
-            job.head = source
-    if gone:
-        job.mend(
-            "DROPOUT_REMOVED",
-            gone,
-            "dropout was active: it would drop other values in every call; removed, inference keeps all",
-        )
-    return new
+        if same_tensor(head, name):
+            head = source
+    why = "dropout was active: it would drop other values in every call; removed, inference keeps all"
+    return Passed(new, head, (Finding("DROPOUT_REMOVED", why, tuple(moved), arithmetic=True),) if moved else ())
 
 
 def _source(graph: Graph, node: Any, random: set[str]) -> str | None:

@@ -20,7 +20,7 @@ CALLS = {
 }
 
 
-def flat(graph_def: GraphDef, keep: list[str]) -> GraphDef:
+def flatten(graph_def: GraphDef, keep: list[str]) -> GraphDef:
     """The graph without function calls; `keep` and assignments at top level stay.
 
     Raises

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from freeze.errors import Finding
 from freeze.graph.graphdef import (
     Graph,
     GraphDef,
@@ -20,29 +21,28 @@ from freeze.graph.graphdef import (
     node_name,
     replace_tensor,
 )
-from freeze.job import Job
+from freeze.job import Job, Passed
 
 PRODUCTS = ("Conv2D", "MatMul")
 
 
-def folded(graph_def: GraphDef, job: Job) -> GraphDef:
+def fold_batch_norm(job: Job) -> Passed:
     """FusedBatchNorm, and a product by a constant vector, behind a Conv2D or MatMul with constant weights.
 
     A graph that computes in half precision keeps its operations: other weights would round otherwise.
     """
-    if computes_in_half(graph_def):
-        return graph_def
-    new = copied(graph_def)
+    if computes_in_half(job.graph):
+        return Passed(job.graph, job.head)
+    new, head, done = copied(job.graph), job.head, []
     graph = Graph(new)
-    done = []
     for node in list(new.node):
         if node.op.startswith("FusedBatchNorm") and not node.attr["is_training"].b:
-            done += _fused(new, graph, node, job)
-        elif node.op == "Mul":
-            done += _product(new, graph, node, job)
-    if done:
-        job.log.note("BATCH_NORM_FOLDED", "batch norm was folded into the weights before it", done)
-    return new
+            done += _fused(new, graph, node, head)
+        elif node.op == "Mul" and (product := _product(new, graph, node, head)):
+            done.append(node.name)
+            head = product if node_name(head) == node.name else head
+    why = "batch norm was folded into the weights before it"
+    return Passed(new, head, (Finding("BATCH_NORM_FOLDED", why, tuple(done), "note"),) if done else ())
 
 
 def _constant(graph: Graph, ref: str) -> np.ndarray | None:
@@ -50,10 +50,10 @@ def _constant(graph: Graph, ref: str) -> np.ndarray | None:
     return const_value(node) if node.op == "Const" else None
 
 
-def _product_before(graph: Graph, ref: str, job: Job) -> Any:
+def _product_before(graph: Graph, ref: str, head: str) -> Any:
     """The Conv2D or MatMul that computes `ref` for one reader alone, with constant float weights; else None."""
     node = graph.nodes[node_name(ref)]
-    alone = len(graph.consumers.get(node.name, ())) == 1 and node_name(job.head) != node.name
+    alone = len(graph.consumers.get(node.name, ())) == 1 and node_name(head) != node.name
     # Reading an attribute of a node that has none makes one, which TensorFlow then complains of.
     layout = node.attr["data_format"].s if "data_format" in node.attr else b""
     turned = "transpose_b" in node.attr and node.attr["transpose_b"].b
@@ -69,9 +69,9 @@ def _scaled(new: GraphDef, graph: Graph, product: Any, scale: np.ndarray) -> Non
         product.input[1] = name
 
 
-def _fused(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
+def _fused(new: GraphDef, graph: Graph, node: Any, head: str) -> list[str]:
     parameters = [_constant(graph, i) for i in node.input[1:5]]
-    product = _product_before(graph, node.input[0], job)
+    product = _product_before(graph, node.input[0], head)
     others = [c for c in graph.consumers.get(node.name, ()) if any(i.startswith(node.name + ":") for i in c.input)]
     if product is None or others or any(p is None or p.size == 0 for p in parameters):
         return []
@@ -88,16 +88,17 @@ def _fused(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
     return [node.name]
 
 
-def _product(new: GraphDef, graph: Graph, node: Any, job: Job) -> list[str]:
-    """A Mul by one constant per output channel: what unfused batch norm is after its constants are computed."""
+def _product(new: GraphDef, graph: Graph, node: Any, head: str) -> str:
+    """Folds a Mul by one constant per output channel: what unfused batch norm is after its constants are computed.
+
+    Returns the product that takes its place, or "".
+    """
     for k in (0, 1):
         scale = _constant(graph, node.input[1 - k])
-        product: Any = _product_before(graph, node.input[k], job) if scale is not None else None
+        product: Any = _product_before(graph, node.input[k], head) if scale is not None else None
         weights = _constant(graph, product.input[1]) if product is not None else None
         if scale is not None and weights is not None and scale.shape == (weights.shape[-1],):
             _scaled(new, graph, product, scale.astype(np.float64))
-            if node_name(job.head) == node.name:
-                job.head = product.name
             replace_tensor(new, node.name, product.name)
-            return [node.name]
-    return []
+            return str(product.name)
+    return ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.graph.graphdef import GraphDef, add_const, add_node, copied, replace_tensor
-from freeze.job import Job
+from freeze.errors import Finding
+from freeze.graph.graphdef import add_const, add_node, copied, replace_tensor
+from freeze.job import Job, Passed
 from tracker.core.tensorflow import import_tensorflow
 
 OPS = (
@@ -23,12 +24,12 @@ OPS = (
 PER_AXIS = ("strides", "ksize", "dilations")
 
 
-def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
+def make_channels_last(job: Job) -> Passed:
     """Each NCHW operation is wrapped: transpose, the operation in NHWC, transpose back."""
-    new = copied(graph_def)
+    new, head = copied(job.graph), job.head
     wrapped = [n for n in new.node if n.op in OPS and n.attr["data_format"].s == b"NCHW"]
     if not wrapped:
-        return new
+        return Passed(new, head)
     add_const(new, "freeze_layout/to_nhwc", np.array([0, 2, 3, 1], np.int32))
     add_const(new, "freeze_layout/to_nchw", np.array([0, 3, 1, 2], np.int32))
     for node in wrapped:
@@ -47,12 +48,10 @@ def channels_last(graph_def: GraphDef, job: Job) -> GraphDef:
         after = f"{node.name}/to_nchw"
         replace_tensor(new, node.name, after)
         set_perm(add_node(new, after, "Transpose", [node.name, "freeze_layout/to_nchw"], T=dtype))
-        if job.head.removesuffix(":0") == node.name:
-            job.head = after
-    job.log.repair(
-        "LAYOUT_NCHW", [n.name for n in wrapped], "NCHW (channels first) runs on GPUs only: computed in NHWC"
-    )
-    return new
+        if head.removesuffix(":0") == node.name:
+            head = after
+    why = "NCHW (channels first) runs on GPUs only: computed in NHWC"
+    return Passed(new, head, (Finding("LAYOUT_NCHW", why, tuple(n.name for n in wrapped)),))
 
 
 def set_perm(node: object) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from freeze.errors import FreezeError, tensorflow_words
+from freeze.errors import Finding, FreezeError, tensorflow_words
 from freeze.graph.graphdef import GraphDef, add_const, add_node, copied, node_name, set_attr
 from freeze.graph.images import structured
 from freeze.graph.runner import Runner
-from freeze.job import INPUT, Job
+from freeze.job import INPUT, Job, Passed
 from tracker.core.tensorflow import import_tensorflow
 
 NORM_TOLERANCE = 1e-4
 SAMPLES = 6
 
 
-def formed(graph_def: GraphDef, job: Job) -> GraphDef:
+def form_output(job: Job) -> Passed:
     """Squeezed to rank 2, cast to float32, L2-normalised where the measured norms are not 1.
 
     Raises
@@ -24,8 +24,8 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
         OUTPUT_NOT_FEATURES, OUTPUT_NOT_FINITE.
     """
     tf = import_tensorflow()
-    new = copied(graph_def)
-    with Runner(graph_def, job.values) as runner:
+    new, head, findings = copied(job.graph), job.head, []
+    with Runner(job.graph, job.values) as runner:
         tensor = runner.graph.get_tensor_by_name(job.head if ":" in job.head else job.head + ":0")
         try:
             sample = np.asarray(runner.run(job.head, {INPUT: structured(SAMPLES, job.input_shape)}))
@@ -39,14 +39,12 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
             [job.head],
         )
     if sample.ndim != 2:
-        _rank_two(new, job, sample, tensor.dtype)
+        head, why = _rank_two(new, head, sample, tensor.dtype)
+        findings.append(Finding("OUTPUT_RANK", why, (job.head,)))
     if tensor.dtype != tf.float32:
-        job.log.repair(
-            "OUTPUT_DTYPE",
-            [job.head],
-            f"the output is {tensor.dtype.name} (half precision or double): converted to float32",
-        )
-        job.head = add_node(new, "features_float", "Cast", [job.head], SrcT=tensor.dtype, DstT=tf.float32).name
+        why = f"the output is {tensor.dtype.name} (half precision or double): converted to float32"
+        findings.append(Finding("OUTPUT_DTYPE", why, (head,)))
+        head = add_node(new, "features_float", "Cast", [head], SrcT=tensor.dtype, DstT=tf.float32).name
     sample = sample.astype(np.float64).reshape(len(sample), -1)
     if not np.isfinite(sample).all():
         raise FreezeError(
@@ -57,14 +55,13 @@ def formed(graph_def: GraphDef, job: Job) -> GraphDef:
         )
     norms = np.linalg.norm(sample, axis=1)
     if np.abs(norms - 1).max() > NORM_TOLERANCE:
-        job.log.repair(
-            "OUTPUT_NOT_NORMALISED",
-            [node_name(job.head)],
+        why = (
             f"the features are not L2-normalised (norms {norms.min():.4g} to {norms.max():.4g} "
-            "on test images, 1 is needed for the cosine distance): normalisation appended",
+            "on test images, 1 is needed for the cosine distance): normalisation appended"
         )
-        _normalised(new, job)
-    return new
+        findings.append(Finding("OUTPUT_NOT_NORMALISED", why, (node_name(head),)))
+        head = _normalised(new, head)
+    return Passed(new, head, tuple(findings))
 
 
 def _does_not_run(job: Job, words: str) -> FreezeError:
@@ -75,7 +72,8 @@ def _does_not_run(job: Job, words: str) -> FreezeError:
     return FreezeError("GRAPH_DOES_NOT_RUN", cause, "check --input, --output and --image-shape", [job.head])
 
 
-def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> None:
+def _rank_two(new: GraphDef, head: str, sample: np.ndarray, dtype: object) -> tuple[str, str]:
+    """The flattened tensor, and why."""
     tf = import_tensorflow()
     inner = sample.shape[1:]
     if sample.ndim < 2 or len(sample) != SAMPLES or np.prod(inner) != max(inner):
@@ -84,29 +82,25 @@ def _rank_two(new: GraphDef, job: Job, sample: np.ndarray, dtype: object) -> Non
             f"the output has rank {sample.ndim} (shape {list(sample.shape)} for {SAMPLES} images): it is a feature "
             "map or no feature per image; the tracker needs one vector per image (rank 2)",
             "name the pooled or dense layer behind it with --output, or pool it in the model",
-            [job.head],
+            [head],
         )
     add_const(new, "features_flat/shape", [-1, int(np.prod(inner))], tf.int32)
-    node = add_node(new, "features_flat", "Reshape", [job.head, "features_flat/shape"], T=dtype)
+    node = add_node(new, "features_flat", "Reshape", [head, "features_flat/shape"], T=dtype)
     set_attr(node, "Tshape", tf.int32)
-    job.log.repair(
-        "OUTPUT_RANK",
-        [job.head],
-        f"the output has rank {sample.ndim} (shape [?, {', '.join(map(str, inner))}]): flattened to rank 2",
-    )
-    job.head = node.name
+    shape = ", ".join(map(str, inner))
+    return node.name, f"the output has rank {sample.ndim} (shape [?, {shape}]): flattened to rank 2"
 
 
-def _normalised(new: GraphDef, job: Job) -> None:
+def _normalised(new: GraphDef, head: str) -> str:
     """x / sqrt(1e-8 + sum of squares)."""
     tf = import_tensorflow()
     f = tf.float32
     scope = "features_l2"
-    add_node(new, f"{scope}/square", "Square", [job.head], T=f)
+    add_node(new, f"{scope}/square", "Square", [head], T=f)
     add_const(new, f"{scope}/axis", [1], tf.int32)
     total = add_node(new, f"{scope}/sum", "Sum", [f"{scope}/square", f"{scope}/axis"], T=f, Tidx=tf.int32)
     total.attr["keep_dims"].b = True
     add_const(new, f"{scope}/epsilon", 1e-8, f)
     add_node(new, f"{scope}/add", "AddV2", [f"{scope}/sum", f"{scope}/epsilon"], T=f)
     add_node(new, f"{scope}/sqrt", "Sqrt", [f"{scope}/add"], T=f)
-    job.head = add_node(new, f"{scope}/div", "RealDiv", [job.head, f"{scope}/sqrt"], T=f).name
+    return str(add_node(new, f"{scope}/div", "RealDiv", [head, f"{scope}/sqrt"], T=f).name)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from freeze.errors import FreezeError
-from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, split
-from freeze.job import INPUT, Job
+from freeze.errors import Finding
+from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, Graph, GraphDef, add_const, copied, pruned
+from freeze.job import INPUT, Job, Passed
 from freeze.passes.branches import fold
 from tracker.core.tensorflow import import_tensorflow
 
@@ -23,19 +23,24 @@ KEEP = re.compile(r".*keep(_?prob(ability)?)?(_?\w{0,6})?$", re.IGNORECASE)
 RATE = re.compile(r".*(drop(out)?(_?(rate|prob(ability)?|p))?)$", re.IGNORECASE)
 
 
-def bound(graph_def: GraphDef, job: Job) -> GraphDef:
+def bind_placeholders(job: Job) -> Passed:
     """Placeholders that --bind, their kind or their name give an inference value become constants."""
     tf = import_tensorflow()
-    new = graph_def
-    for node in [n for n in graph_def.node if n.op in OPS and n.name != INPUT]:
+    new, findings, feeds = job.graph, [], {}
+    for node in [n for n in job.graph.node if n.op in OPS and n.name != INPUT]:
         dtype = tf.as_dtype(node.attr["dtype"].type)
         value, why = _value(new, node, dtype, job)
         if value is None:
             continue
-        new = _replaced(new, node.name, np.asarray(value, dtype.as_numpy_dtype))
-        job.feeds = {**(job.feeds or {}), node.name: np.asarray(value, dtype.as_numpy_dtype)}
-        job.mend("PLACEHOLDER_BOUND", [node.name], f"placeholder {node.name} is bound to {value}: {why}")
-    return _defaults(new, job)
+        feeds[node.name] = np.asarray(value, dtype.as_numpy_dtype)
+        new = _replaced(new, node.name, feeds[node.name])
+        why = f"placeholder {node.name} is bound to {value}: {why}"
+        findings.append(Finding("PLACEHOLDER_BOUND", why, (node.name,), arithmetic=True))
+    new, taken = _defaults(new)
+    if taken:
+        why = "these placeholders keep their default value: nothing feeds them when tracking"
+        findings.append(Finding("PLACEHOLDER_DEFAULT", why, tuple(taken), "note"))
+    return Passed(new, job.head, tuple(findings), feeds)
 
 
 def _value(graph_def: GraphDef, node: Any, dtype: Any, job: Job) -> tuple[Any, str]:
@@ -100,7 +105,7 @@ def _replaced(graph_def: GraphDef, name: str, value: np.ndarray) -> GraphDef:
     return new
 
 
-def _defaults(graph_def: GraphDef, job: Job) -> GraphDef:
+def _defaults(graph_def: GraphDef) -> tuple[GraphDef, list[str]]:
     """Placeholders with a default that remain take it: nothing feeds them when tracking."""
     new, taken = copied(graph_def), []
     for node in new.node:
@@ -110,48 +115,4 @@ def _defaults(graph_def: GraphDef, job: Job) -> GraphDef:
             node.ClearField("attr")
             node.attr["T"].type = dtype
             taken.append(node.name)
-    if taken:
-        job.log.note(
-            "PLACEHOLDER_DEFAULT",
-            "these placeholders keep their default value: nothing feeds them when tracking",
-            taken,
-        )
-    return new
-
-
-def refused(graph_def: GraphDef, job: Job) -> GraphDef:
-    """Raises PLACEHOLDER_NOT_FED where another placeholder is still needed; the graph is passed on unchanged."""
-    graph = Graph(graph_def)
-    left = [n.name for n in graph_def.node if n.op in OPS and n.name != INPUT]
-    if left:
-        needs = {p: [c.name for c in graph.consumers.get(p, ())] for p in left}
-        raise FreezeError(
-            "PLACEHOLDER_NOT_FED",
-            "the output needs "
-            + " and ".join(f"placeholder '{p}' (read by {', '.join(c[:4])})" for p, c in needs.items())
-            + " besides the images, and nothing feeds it when tracking: you must feed a value or set one",
-            f"bind it to a constant value: --bind {left[0]}=VALUE, or export the inference graph",
-            _path(graph, left[0], job.head),
-        )
-    return graph_def
-
-
-def _path(graph: Graph, source: str, head: str) -> list[str]:
-    """Node names from a placeholder down to the output."""
-    todo, came = [source], {source: ""}
-    while todo:
-        name = todo.pop(0)
-        if name == split(head)[0]:
-            path = [name]
-            while came[path[-1]]:
-                path.append(came[path[-1]])
-            return (
-                [" -> ".join(reversed(path))]
-                if len(path) < 9
-                else [" -> ".join([*reversed(path[-4:]), "…", *reversed(path[:3])])]
-            )
-        for consumer in graph.consumers.get(name, ()):
-            if consumer.name not in came:
-                came[consumer.name] = node_name(name)
-                todo.append(consumer.name)
-    return [source]
+    return new, taken

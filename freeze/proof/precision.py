@@ -12,7 +12,7 @@ from freeze.graph.graphdef import GraphDef
 from freeze.graph.images import structured
 from freeze.graph.runner import Runner
 from freeze.job import INPUT, OUTPUT, Job
-from freeze.proof.prove import Proof, checked
+from freeze.proof.prove import Proof, check_features
 
 LEAST_COSINE = 0.999  # between the features of the same image in float32 and in the lower precision
 TOLERANCE = 0.03  # absolute, per value of a unit vector: bfloat16 has 8 bits of mantissa
@@ -70,7 +70,7 @@ def _lowered(graph_def: GraphDef, name: str, proof: Proof) -> tuple[GraphDef, np
         except import_tensorflow().errors.OpError:
             cause = f"TensorFlow has no operations in {name} for this graph on this machine"
             raise FreezeError("PRECISION_NOT_POSSIBLE", cause, "use f32 or the other precision") from None
-        figures = checked(run, proof.images, proof.expected, TOLERANCE)
+        figures = check_features(run, proof.images, proof.expected, TOLERANCE)
     figures |= {k: proof.figures[k] for k in ("inputs", "live_route")} | {"tolerance": TOLERANCE}
     cosine = float((features * proof.expected).sum(1).min())
     figures["cosine_to_f32"] = cosine

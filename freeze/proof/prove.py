@@ -95,7 +95,7 @@ def prove(job: Job, graph_def: GraphDef) -> Proof:
         def run(x: np.ndarray) -> np.ndarray:
             return np.asarray(runner.run(OUTPUT, {INPUT: x}))
 
-        figures.update(checked(run, images, expected, tolerance))
+        figures.update(check_features(run, images, expected, tolerance))
     difference = figures["max_abs_difference"]
     if difference > tolerance:
         raise _failed(
@@ -126,7 +126,7 @@ def _failed(what: str, job: Job) -> FreezeError:
     )
 
 
-def checked(
+def check_features(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray, tolerance: float
 ) -> dict[str, Any]:
     """Rows against the live model, batch sizes, repeatability, distinctness, norm. Raises PROOF_FAILED."""

@@ -99,9 +99,13 @@ def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     asked = graph_ops.refused(graph_def, also={*VARIABLE_OPS, *operations.IN_MEMORY, *ASSIGN_OPS, *RANDOM_OPS})
     if asked:
         yield f"refused where the output needs it, without --unsafe: {graph_ops.listed(asked, 8)}"
-    for check in (lambda: operations.known(graph_def, producer_ops, Log()), lambda: operations.freezable(graph_def)):
+
+    def attributes(graph_def: Any) -> None:
+        operations.drop_newer_attributes(graph_def, producer_ops)
+
+    for check in (operations.check_known, attributes, operations.check_freezable):
         try:
-            check()
+            check(graph_def)
         except FreezeError as e:
             yield f"would fail if the output needs it: {e}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from freeze import cli
 from freeze.errors import FreezeError
-from freeze.sniff import expect, sniff
+from freeze.sniff import check_kind, sniff
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 11224180\n"
 # GraphDef.node{name:"images" op:"Placeholder"}, MetaGraphDef.meta_info_def{stripped_op_list...}, SavedModel{version 1}
@@ -74,7 +74,7 @@ def test_folders(tmp_path: Path) -> None:
 def test_missing_file_lists_the_folder(tmp_path: Path) -> None:
     (tmp_path / "other.pb").write_bytes(GRAPH)
     with pytest.raises(FreezeError, match="does not exist") as e:
-        expect(tmp_path / "encoder.pb", "graphdef", "--graphdef")
+        check_kind(tmp_path / "encoder.pb", "graphdef", "--graphdef")
     assert e.value.code == "FILE_MISSING"
     assert "other.pb" in str(e.value)
 
@@ -83,7 +83,7 @@ def test_the_right_option_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.pb"
     path.write_bytes(META)
     with pytest.raises(FreezeError, match="use --meta"):
-        expect(path, "graphdef", "--graphdef")
+        check_kind(path, "graphdef", "--graphdef")
 
 
 @pytest.mark.parametrize("command", [["--help"], ["inspect", "page.pb"], ["--graphdef", "page.pb", "--out", "x.pb"]])
@@ -146,7 +146,7 @@ def test_an_unforeseen_error_is_no_traceback(
     def broken(path: Path, wanted: str, option: str) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("freeze.load.graphdef.expect", broken)
+    monkeypatch.setattr("freeze.load.graphdef.check_kind", broken)
     (tmp_path / "a.pb").write_bytes(GRAPH)
     assert cli.main(["--graphdef", str(tmp_path / "a.pb"), "--out", str(tmp_path / "x.pb")]) == 1
     said = capsys.readouterr().err
