@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +15,6 @@ import numpy as np
 
 from tracker.core.files import cache_folder
 from tracker.errors import OutputError
-
-THREADS = (1, 2, 4)
-"""Numbers of threads that are tried; a network for crops gains nothing from more."""
 
 
 def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -50,39 +45,6 @@ def _read(path: Path | None) -> dict[str, Any]:
         found = json.loads(path.read_text()) if path is not None else {}
         return found if isinstance(found, dict) else {}
     return {}
-
-
-def choose_threads(graph: Path, key: str, most: int) -> int:
-    """Threads within an operation for an encoder: the fewest that come within a tenth of the fastest.
-
-    TensorFlow makes its threads once in a process, so each number is timed in one of its own
-    (`python -m tracker.encoder.runtime`).
-
-    Parameters
-    ----------
-    graph : Path
-        The .pb file.
-    key : str
-        Names the machine and the graph.
-    most : int
-        Threads to try at most.
-    """
-    numbers = [n for n in THREADS if n <= max(1, most)]
-    if len(numbers) == 1:
-        return numbers[0]
-
-    def measure() -> dict[str, Any]:
-        seconds = {}
-        for n in numbers:
-            command = [sys.executable, "-m", "tracker.encoder.runtime", str(graph), str(n)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:  # what is wrong with the graph is told where it is loaded
-                return {"threads": numbers[-1]}
-            seconds[str(n)] = float(json.loads(done.stdout.splitlines()[-1])["seconds"])
-        near = 1.1 * min(seconds.values())
-        return {"threads": next(n for n in numbers if seconds[str(n)] <= near), "seconds": seconds}
-
-    return int(cached("threads", key, measure)["threads"])
 
 
 _ALONE = threading.Lock()

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tracker.core.autotune import cached, choose_threads, compare
+from tracker.core.autotune import cached, compare
 from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
 from tracker.core.vectors import unit_vectors
 from tracker.encoder.contract import Contract, ContractError
@@ -27,6 +27,8 @@ from tracker.errors import EncoderError, first_line
 
 BUCKETS, GPU_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 4, 8, 16, 32)
 """Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
+MOST_THREADS = 4
+"""Within an operation, at most: a network for crops has too little to share out to more."""
 OLD_CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
 
 
@@ -108,7 +110,7 @@ class FrozenEncoder:
         precision : str or None
             Arithmetic to compute in: f32, bf16 or f16; None: the graph's own, or what is measured as better.
         threads : int or None
-            Within one operation; None: half of the processors, since the other stages need theirs.
+            Within one operation; None: half of the processors, since the other stages need theirs, four at most.
         unsafe : bool
             Run a graph that holds operations beyond inference, which may read and write files.
 
@@ -120,16 +122,16 @@ class FrozenEncoder:
             The device is not there.
         """
         path = Path(path)
+        threads = threads or max(1, min(MOST_THREADS, cores() // 2))
         if path.suffix in SUFFIXES:
-            return cls._open_foreign(path, device, precision, threads or max(1, cores() // 2))
+            return cls._open_foreign(path, device, precision, threads)
         graph_def = read_graph(path, unsafe=unsafe)
         try:
             contract = Contract.beside(path) or infer_contract(path, graph_def)
         except (ContractError, OSError, UnicodeDecodeError) as e:
             raise EncoderError(str(e)) from None
         place = pick_device(device)
-        on = f"{processor()} {place}, tensorflow {import_tensorflow().__version__}, {contract.graph_sha256}"
-        given: dict[str, Any] = {"place": place, "threads": threads or choose_threads(path, on, cores() // 2)}
+        given: dict[str, Any] = {"place": place, "threads": threads}
         precision = precision or choose_precision(path, contract, graph_def, **given)
         encoder = cls(path, contract, graph_def, precision=precision, **given)
         encoder.self_check()
@@ -365,17 +367,14 @@ def trial_crops(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
-    """Load FILE.pb as a run does and print what its check saw, and the seconds that 16 crops take."""
-    if not (len(arguments) == 1 or (len(arguments) == 2 and arguments[1].isdigit())):
-        print("usage: python -m tracker.encoder.runtime FILE.pb [THREADS]", file=sys.stderr)
+    """Load FILE.pb as a run does and print what its check saw."""
+    if len(arguments) != 1:
+        print("usage: python -m tracker.encoder.runtime FILE.pb", file=sys.stderr)
         return 2
-    threads = int(arguments[1]) if len(arguments) == 2 else None
     try:
-        with FrozenEncoder.open(arguments[0], device="cpu", threads=threads) as encoder:
+        with FrozenEncoder.open(arguments[0], device="cpu") as encoder:
             seen: dict[str, Any] = {"path": str(encoder.path), "sha256": encoder.sha256, "device": encoder.device}
             seen |= encoder.self_check()
-            crops = trial_crops(16, encoder.input_shape)
-            seen |= {"seconds": compare({"": partial(encoder.encode, crops)}, busy=False)[""]}
             print(json.dumps(seen))
     except EncoderError as e:
         print(e, file=sys.stderr)

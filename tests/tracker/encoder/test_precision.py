@@ -143,28 +143,3 @@ def test_compare_finds_the_slower():
     small, large = np.ones((20, 20)), np.ones((400, 400))
     seconds = compare({"small": lambda: small @ small, "large": lambda: large @ large}, 5)
     assert seconds["small"] < seconds["large"]
-
-
-@pytest.mark.parametrize("seconds, expected", [((0.9, 0.5, 0.3), 4), ((0.5, 0.3, 0.29), 2), ((0.3, 0.29, 0.4), 1)])
-def test_the_fewest_threads_that_are_nearly_the_fastest(tmp_path, monkeypatch, seconds, expected):
-    from tracker.core import autotune
-
-    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
-    asked = []
-
-    def run(command, **_):
-        asked.append(int(command[-1]))
-        report = json.dumps({"seconds": dict(zip(autotune.THREADS, seconds, strict=True))[asked[-1]]})
-        return autotune.subprocess.CompletedProcess(command, 0, f"a line\n{report}\n")
-
-    monkeypatch.setattr(autotune.subprocess, "run", run)
-    assert autotune.choose_threads(tmp_path / "x.pb", "key", 4) == expected
-    assert autotune.choose_threads(tmp_path / "x.pb", "key", 4) == expected and asked == [1, 2, 4]
-
-
-def test_threads_of_a_small_machine_and_of_a_graph_that_fails(tmp_path, monkeypatch):
-    from tracker.core import autotune
-
-    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
-    assert autotune.choose_threads(tmp_path / "none.pb", "key", 1) == 1
-    assert autotune.choose_threads(tmp_path / "none.pb", "key", 2) == 2
