@@ -13,6 +13,7 @@ from tracker.answers.counts import Counts
 from tracker.answers.events import Crossing, Events, ZoneVisit
 from tracker.answers.ground import WINDOW_S, GroundPlane
 from tracker.answers.lines import LineCounter, Passage
+from tracker.answers.links import Links
 from tracker.answers.memory import GONE_S, Memory
 from tracker.answers.objects import ObjectLog
 from tracker.answers.scene import UNITS, Scene, Size
@@ -63,10 +64,11 @@ class Answers:
         shapely.prepare(self._ignored)
         self.ground = GroundPlane(scene.ground, size) if scene.ground else None
         self._objects = ObjectLog()
+        self._links = Links()
         self.ways = Ways(size)
         self._memory = Memory(
             {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), **self.ways.columns()}
-            | {"foot": ((2,), 0.0)}
+            | {"foot": ((2,), 0.0), **self._links.columns()}
             | (dict(self.ground.columns()) if self.ground else {})
         )  # fmt: skip
         self._numbers: dict[int, int] = {}
@@ -120,6 +122,11 @@ class Answers:
         memory["last_s"][rows[new]] = time_s
         before = np.where(new[:, None], foot, memory["foot"][rows])
         height = xyxy[:, 3] - xyxy[:, 1]
+        fresh = new.copy()
+        for n, old in self._links.find(memory, rows, new, foot, height, time_s):
+            self._follow(old, int(rows[n]))
+            before[n], fresh[n] = memory["foot"][old], False
+        self._links.update(memory, rows, before, foot, time_s)
         self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame, time_s)
         if self.ground is not None:
             self.ground.update(memory, rows, foot, xyxy, time_s)
@@ -128,12 +135,21 @@ class Answers:
                     self._measure(passage)
         self.ways.update(memory, rows, foot, height, time_s)
         events = Events(self._crossings(self._lines.update(memory, rows, before, foot, height, time_s)))
-        visits = self._zones.update(memory, rows, before, foot, height, new, time_s)
+        visits = self._zones.update(memory, rows, before, foot, height, fresh, time_s)
         memory["foot"][rows], memory["last_s"][rows] = foot, time_s
         events.visits += [self._visit(v) for v in visits]
         if self.scene.zones:
             self.counts.see_occupancy(time_s, self._zones.occupancy(memory, time_s))
         return events
+
+    def _follow(self, old: int, new: int) -> None:
+        memory = self._memory
+        self._lines.follow(memory, old, new)
+        self._zones.follow(memory, old, new)
+        if self.ground is not None:
+            self.ground.follow(memory, old, new)
+        memory["followed"][old] = True
+        memory.copy(("last_s", "velocity"), old, new)
 
     def _classes(self, class_id: np.ndarray) -> np.ndarray:
         """Numbers of the object log for class ids."""

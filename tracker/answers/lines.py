@@ -137,6 +137,15 @@ class LineCounter:
     def _arrive(self, memory: Memory, row: int, line: int, reach: float) -> None:
         memory["origin"][row, line], memory["reach"][row, line] = memory["side"][row, line], reach
 
+    def follow(self, memory: Memory, old: int, new: int) -> None:
+        """A track goes on for another: with its side of each line, and what it has on its way over them."""
+        memory.copy(self.columns(), old, new)
+        memory["side"][old], memory["origin"][old] = 0, 0
+        for line in range(len(self._length)):
+            if (passage := self._pending.pop((int(memory.id[old]), line), None)) is not None:
+                passage.track = int(memory.id[new])
+                self._pending[passage.track, line] = passage
+
     def waiting(self) -> Iterator[Passage]:
         """Passages of tracks that are still near their line."""
         return iter(self._pending.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -61,6 +61,11 @@ class Memory:
             old = self._columns[name]
             fresh = np.full((count, *shape), time_s if name == "first_s" else value, old.dtype)
             self._columns[name] = np.concatenate([old, fresh])[order]
+
+    def copy(self, names: Iterable[str], source: int, target: int) -> None:
+        """Give a row what another has in some columns."""
+        for name in names:
+            self._columns[name][target] = self._columns[name][source]
 
     def widen(self, name: str, width: int) -> None:
         """Make room in a column of rows for at least `width` numbers."""

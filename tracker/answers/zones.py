@@ -81,6 +81,11 @@ class ZoneWatch:
                 ended += self._settle(memory, row, zone, foot[n], float(height[n]), time_s)
         return ended
 
+    def follow(self, memory: Memory, old: int, new: int) -> None:
+        """A track goes on for another: its stays are one."""
+        memory.copy(self.columns(), old, new)
+        memory["visit"][old] = OUTSIDE
+
     def _turn(self, memory: Memory, row: int, zone: int, inside: bool, cut_s: float, new: bool) -> None:
         """A foot point has come in or gone out."""
         state, at = memory["visit"], (row, zone)

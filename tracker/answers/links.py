@@ -1,0 +1,75 @@
+"""Numbers that broke: a track that begins where another would be by now, which was lost a moment ago, goes on for it.
+
+Its way over lines and its stay in zones go on as those of one object: neither is a crossing lost between the end of one
+and the beginning of the other, nor counted twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.answers.memory import Columns, Memory
+
+LINK_S = 1.0
+"""Seconds after its end within which a track may be gone on for."""
+NEAR = 0.5
+"""Share of the height between where a new track begins and where a lost one would be; none that is seen may be there."""
+ALIKE = 1.4
+"""Largest ratio of their heights."""
+LEAST_BOXES = 3
+SMOOTH_S = 0.3
+
+
+class Links:
+    """Finds, of the tracks that are new, those that go on for another."""
+
+    def columns(self) -> Columns:
+        """Pixels a second, and whether another track has gone on for this one."""
+        return {"velocity": ((2,), 0.0), "followed": ((), False)}
+
+    def find(
+        self, memory: Memory, rows: np.ndarray, new: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float
+    ) -> list[tuple[int, int]]:
+        """Pairs of a new track's place among `rows` and the row of the lost track that it goes on for.
+
+        Parameters
+        ----------
+        memory : Memory
+            Of the tracks, as they were before this frame.
+        rows : (N,) ndarray
+            Of the tracks seen now.
+        new : (N,) ndarray of bool
+            Which of them are new.
+        foot, height : (N,2) and (N,) ndarray
+            Foot points and heights of boxes now, pixels.
+        """
+        if not new.any():
+            return []
+        lost = (memory["last_s"] >= time_s - LINK_S) & ~memory["followed"] & (memory["boxes"] >= LEAST_BOXES)
+        lost[rows] = False
+        old = np.flatnonzero(lost)
+        if not len(old):
+            return []
+        expected = memory["foot"][old] + memory["velocity"][old] * (time_s - memory["last_s"][old])[:, None]
+        tall = memory["xyxy"][old, 3] - memory["xyxy"][old, 1]
+        found: list[tuple[float, int, int]] = []
+        for n in np.flatnonzero(new).tolist():
+            if (np.linalg.norm(foot[~new] - foot[n], axis=1) < NEAR * height[n]).any():
+                continue
+            away = np.linalg.norm(expected - foot[n], axis=1) / height[n]
+            same = (tall < ALIKE * height[n]) & (height[n] < ALIKE * tall)
+            found += [(float(away[k]), n, int(old[k])) for k in np.flatnonzero((away <= NEAR) & same).tolist()]
+        pairs: list[tuple[int, int]] = []
+        for _, n, row in sorted(found):
+            if all(n != m and row != other for m, other in pairs):
+                pairs.append((n, row))
+        return pairs
+
+    def update(self, memory: Memory, rows: np.ndarray, before: np.ndarray, foot: np.ndarray, time_s: float) -> None:
+        """Keep how fast tracks go; `last_s` is when they were seen before this frame."""
+        took = time_s - memory["last_s"][rows]
+        known = took > 0
+        rows, took = rows[known], took[known]
+        now = (foot[known] - before[known]) / took[:, None]
+        gain = np.maximum(1 - np.exp(-took / SMOOTH_S), 1 / np.maximum(memory["boxes"][rows] - 1, 1))
+        memory["velocity"][rows] += gain[:, None] * (now - memory["velocity"][rows])
