@@ -13,7 +13,7 @@ from tracker.answers.memory import Columns, Memory
 LINK_S = 1.0
 """Seconds after its end within which a track may be gone on for."""
 NEAR = 0.5
-"""Share of the height between where a new track begins and where a lost one would be; none that is seen may be there."""
+"""Share of its height between where a new track begins and where a lost one would be; none that is seen may be near."""
 ALIKE = 1.4
 """Largest ratio of their heights."""
 LEAST_BOXES = 3
