@@ -49,7 +49,7 @@ class Model:
         Nodes to run once before (lookup tables).
     provenance : dict[str, Any]
         Kind of source, file names, hashes.
-    colour_order, crop_rule, max_cosine_distance : float or str or None
+    colour_order, crop_rule, max_cosine_distance : str, str, float or None
         As in the contract, where the source knows them.
     repaired : bool
         True where the loader itself mended the arithmetic, so that `live` is no longer the untouched model.

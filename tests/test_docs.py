@@ -12,6 +12,7 @@ from freeze.request import Request
 from tracker.tracking.trackers import TRACKERS
 
 ROOT = Path(__file__).resolve().parents[1]
+FILE = re.compile(r"\.(csv|html|jpg|json|md|mp4|onnx|pb|png|py|toml|txt|xml)$")
 PACKAGES = ("tracker", "freeze", "detectors", "videos", "benchmarks")
 PAGES = sorted(
     {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[!.]*/README.md")} - {ROOT / "CHANGELOG.md"}
@@ -55,7 +56,7 @@ def test_architecture_names_what_there_is():
     known = names() | {family.key for family in FAMILIES} | set(TRACKERS)
     words = {p.rstrip("/") for p in spoken(ROOT / "ARCHITECTURE.md")}
     said = {p for p in words if re.fullmatch(r"[a-z_]\w*(/[a-z_]\w*)*", p)}
-    said |= {p.split(".")[-1] for p in words if re.fullmatch(r"\w+(\.\w+)+", p) and not p.endswith((".py", ".md"))}
+    said |= {p.split(".")[-1] for p in words if re.fullmatch(r"\w+(\.\w+)+", p) and not FILE.search(p)}
     assert not said - known, f"ARCHITECTURE.md names {sorted(said - known)}"
 
 

@@ -30,7 +30,7 @@ class Network:
         (height, width, channels) of a crop, pixels.
     about : str
         One line for lists and messages.
-    crop_rule, colour_order, max_cosine_distance : float or str or None
+    crop_rule, colour_order, max_cosine_distance : str, str, float or None
         As in freeze.contract.Contract.
     weights : str or None
         Folder or prefix of the shipped checkpoint, relative to the folder of the freeze package; None: the user brings

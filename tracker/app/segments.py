@@ -39,6 +39,7 @@ class Segments:
     folder : Path
         Of the run; segments are folders in `segments/` there.
     keeping : Keeping
+        How long a segment is, and what is kept.
     now : Callable
         The wall clock.
 

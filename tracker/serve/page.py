@@ -49,6 +49,7 @@ class Guard:
     Parameters
     ----------
     app : ASGI application
+        What is behind.
     password : str
         Asked for, as a Bearer token or with any name as HTTP's Basic authentication; empty: nobody is asked, and only
         requests to this machine by one of its own names are answered, so that no page elsewhere can read along.

@@ -63,7 +63,9 @@ class Publisher:
     text : str
         Where to; see `open_target`.
     target : Target
+        Who is given the events.
     outbox : Outbox
+        Where they wait.
     say : Callable
         Is told when delivery fails, when it works again, and of events that were lost.
     """

@@ -41,6 +41,7 @@ class Server:
     address : str
         See `parse_address`.
     hubs : sequence of Hub
+        One a stream.
 
     Attributes
     ----------

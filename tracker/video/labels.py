@@ -23,10 +23,10 @@ class LabelPlacer:
         ----------
         ids : list of int
             Track ids, the most important one first.
-        boxes : ndarray
-            (N,4), corners in pixels.
-        sizes : ndarray
-            (N,2), width and height of the labels.
+        boxes : (N,4) ndarray
+            Corners in pixels.
+        sizes : (N,2) ndarray
+            Width and height of the labels.
         frame : (int, int)
             Width and height of the picture: labels stay inside.
         """

@@ -65,6 +65,7 @@ class Batch:
     Parameters
     ----------
     videos : list of Video
+        In the order of their results.
     config : RunConfig
         For all; its sources are left aside.
     store : Store
