@@ -18,8 +18,9 @@ from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser, with_command
 from tracker.app.signals import INTERRUPTED, Signals
 from tracker.core.address import shown
+from tracker.core.opencv import check_opencv
 from tracker.core.text import tell, warn
-from tracker.errors import ConfigError, DetectorError, LostError, SourceError, TrackerError
+from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError, SourceError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.segments import Keeping
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
     if given["command"] not in ("run", "batch"):
         return _afterwards(given)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     try:
+        check_opencv()
         with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:
             config = build_config(given)
         for warning in old_names:
@@ -48,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, DetectorError) as e:
         warn(f"error: {e}")
         return FAILED if "config" in given and not Path(given["config"]).is_file() else USAGE
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    except BackendMissingError as e:
+        warn(f"error: {e}")
+        return FAILED
     with Signals() as signals:
         try:
             if given["command"] == "batch":
