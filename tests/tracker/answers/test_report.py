@@ -87,11 +87,15 @@ def test_a_click_on_a_count_jumps_the_video_to_the_crossing(run, browser):
 
 @pytest.mark.parametrize("width", [360, 1200])
 def test_nothing_sticks_out_sideways(run, browser, width):
-    browser.set_window_size(width, 800)
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)  # a window is never so narrow
     browser.get((run / "report.html").as_uri())
-    inner = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-    browser.set_window_size(1000, 800)
-    assert inner[0] <= inner[1]
+    page, inner = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    tall = browser.execute_script(
+        "return Math.max(...[...document.querySelectorAll('dd,td')].map(e => e.clientHeight))"
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert inner == width and page <= inner and tall < 200
 
 
 def test_dark_mode_is_dark(run):
