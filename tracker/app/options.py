@@ -186,17 +186,17 @@ def _tracker_options(group: Any) -> None:
     group.add_argument("--n-init", metavar="N", type=int, help=f"hits that confirm a track (default: {default.n_init})")
     group.add_argument(
         "--max-cosine-distance", metavar="F", type=float,
-        help=f"largest distance of features in a match (default: none; paper: {paper.max_cosine_distance})",
+        help=f"largest distance of features in a match, of preset paper (default: {paper.max_cosine_distance})",
     )  # fmt: skip
     group.add_argument("--min-iou", metavar="F", type=float,
-                       help=f"least IoU of a match (default: {default.min_iou})")  # fmt: skip
+                       help=f"least IoU of a match, of preset default (default: {default.min_iou})")  # fmt: skip
     group.add_argument(
         "--max-iou-distance", metavar="F", type=float,
         help=f"largest 1 - IoU of a match, of preset paper (default: {paper.max_iou_distance})",
     )  # fmt: skip
     group.add_argument(
         "--budget", metavar="N", type=int,
-        help=f"features of a track that count (default: {default.budget}; paper: {paper.budget})",
+        help=f"features kept of a track, of preset paper (default: {paper.budget})",
     )  # fmt: skip
 
 

@@ -120,66 +120,41 @@ class DeepSortConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OverlapConfig(Settings):
-    """The default preset: by overlap, in stages, with appearance as evidence (`overlap`, docs/default.md).
-
-    Scores are those of `ScoreScale`: 1 is what the detector gives its best boxes.
-    """
+    """The default preset: by overlap, in stages, with appearance as evidence (`overlap`, docs/default.md)."""
 
     RENAMED: ClassVar[OldNames] = {
         "max_iou_distance": lambda distance: {"min_iou": round(1 - distance, 6)},
         "confident_score": "high_score",
         "faint_score": "low_score",
-        "birth_score": "new_track_score",
-        "faint_overlap": "min_iou_low",
-        "tentative_overlap": "min_iou_tentative",
         "grow": "buffer",
         "looks_weight": "appearance_weight",
         "max_seconds": "max_lost_s",
-        "standing_speed": "stationary_speed",
-        "standing_hits": "stationary_hits",
         "standing_seconds": "stationary_s",
-        "standing_overlap": "stationary_min_iou",
-        **dict.fromkeys(("cascade", "whole_matrix", "drop_outside", "score_weight", "youth_weight")),
-        **dict.fromkeys(("absence_weight", "early_chance")),
+        **dict.fromkeys(("cascade", "whole_matrix", "drop_outside", "score_weight", "youth_weight", "absence_weight")),
+        **dict.fromkeys(("early_chance", "birth_score", "confirm_score", "faint_overlap", "tentative_overlap")),
+        **dict.fromkeys(("standing_speed", "standing_hits", "standing_overlap", "size_inertia", "budget")),
+        "max_cosine_distance": None,
     }
 
+    high_score: float = setting(0.5, 0, 1)
+    """Least probability of a detection that any track may take, or that begins one (ByteTrack)."""
+    low_score: float = setting(0.1, 0, 1)
+    """Least probability of one that a track seen in the previous frame may take (ByteTrack)."""
+    new_track_score: float = setting(0.7, 0, 1)
+    """Least probability of one, apart from all tracks, that is a confirmed track at once."""
     n_init: int = setting(3, 1)
-    """Hits that confirm a track."""
+    """Hits that confirm a track otherwise (SORT)."""
     max_age: int | None = setting(None, 1)
     """Frames a track survives without a match, whatever else; None: `max_lost_s`, or `stationary_s` where it stood."""
     max_lost_s: float = setting(1.8)
     """Seconds a confirmed track survives without a match, though never below 16 frames."""
-    high_score: float = setting(0.7, 0, 1)
-    """Least score of a detection that any track may take."""
-    low_score: float = setting(0.1, 0, 1)
-    """Least score of one that a track seen in the previous frame may take."""
-    new_track_score: float = setting(0.79, 0, 1)
-    """Least score of a detection that begins a track."""
-    confirm_score: float = setting(0.89, 0, 1)
-    """Least mean score of a track's detections that confirms it."""
+    stationary_s: float = setting(9.0)
+    """Seconds a track that stood still is remembered where it stood."""
     min_iou: float = setting(0.12, 0, 1)
     """Least IoU of buffered boxes that match."""
-    min_iou_low: float = setting(0.4, 0, 1)
-    """Least such IoU of a match with a detection below `high_score`."""
-    min_iou_tentative: float = setting(0.05, 0, 1)
-    """Least such IoU of a match of a tentative track."""
     buffer: float = setting(0.16, 0, 5)
     """Share of width and height by which boxes are grown on each side before their IoU is taken (C-BIoU)."""
     appearance_weight: float = setting(0.1)
     """IoU that one nat of evidence by appearance is worth."""
-    max_cosine_distance: float | None = setting(None, 0, 2)
-    """Largest cosine distance of a match; None: no limit."""
-    budget: int = setting(25, 1)
-    """Reach of the mean of a track's features."""
-    size_inertia: float = setting(0.94, 0, 1)
-    """What is left per frame of the rate at which a lost track grows or shrinks."""
-    stationary_speed: float = setting(1.0)
-    """Largest speed of a lost track that is taken to stand still, box widths per second."""
-    stationary_hits: int = setting(60)
-    """Hits of a track that is known to stand: a moving camera makes many look so for a while."""
-    stationary_s: float = setting(9.0)
-    """Seconds it is remembered."""
-    stationary_min_iou: float = setting(0.38, 0, 1)
-    """Least IoU with where it was last seen."""
     coast_chance: float = setting(0.4, 0, 1)
     """Least chance, measured on the run, of a missed track being where it is predicted that has its box written."""

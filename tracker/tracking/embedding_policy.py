@@ -13,6 +13,7 @@ import numpy as np
 from tracker.core import boxes
 from tracker.tracking.config import OverlapConfig
 from tracker.tracking.overlap_bank import OverlapBank
+from tracker.tracking.overlap_matching import MIN_IOU_LOW
 
 FAMILIAR = 3
 """Features after which a mean is known."""
@@ -27,7 +28,7 @@ def needed(
     predicted: np.ndarray,
     xyxy: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
-    confidence: np.ndarray,
+    probability: np.ndarray,
     config: OverlapConfig,
 ) -> np.ndarray:
     """Which detections (N,) bool need a feature.
@@ -40,16 +41,16 @@ def needed(
         Detections, pixels; both grown as for matching.
     pairs : tuple[ndarray, ndarray]
         Rows of tracks (P,) and of detections (P,) that may be one object's.
-    confidence : (N,) ndarray
+    probability : (N,) ndarray
         Scores on the scale of `ScoreScale`.
     """
     track, detection = pairs
-    high = confidence >= config.high_score
+    high = probability >= config.high_score
     just_seen = bank.confirmed & (bank.time_since_update == 0)
     overlap = boxes.iou_of_pairs(boxes.take(predicted, track), boxes.take(xyxy, detection))
     # A low detection is taken by a track just seen and with a good overlap, or by none.
     plausible = (overlap > CONTACT) & high[detection]
-    low = (overlap >= config.min_iou_low) & (confidence >= config.low_score)[detection]
+    low = (overlap >= MIN_IOU_LOW) & (probability >= config.low_score)[detection]
     plausible |= low & just_seen[track]
     track, detection = track[plausible], detection[plausible]
     rivals, choices = np.bincount(track, minlength=len(bank)), np.bincount(detection, minlength=len(xyxy))

@@ -1,4 +1,4 @@
-"""The default preset: a frame's steps on the bank of tracks; `overlap` holds the matching."""
+"""The default preset: a frame's steps on the bank of tracks; docs/default.md tells them, `overlap_matching` matches."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from tracker.tracking.embedding_policy import needed
 from tracker.tracking.kalman_xywh import PairedKalman
 from tracker.tracking.observation import ClassGroups, Observation
 from tracker.tracking.overlap_bank import OverlapBank
-from tracker.tracking.overlap_matching import OverlapAssociation, covered, touching
+from tracker.tracking.overlap_matching import STATIONARY_HITS, STATIONARY_SPEED, OverlapAssociation, covered, touching
 
 _SHORTEST_AGE = 16
 """Frames a confirmed track survives without a match where frames are slow."""
 _LONGEST_COAST = 50
 """Frames after which a missed track is not written."""
+_SIZE_INERTIA = 0.9
+"""What is left per frame of the rate at which a missed track grows or shrinks."""
+_REACH = 25
+"""Features that the mean of a track's features reaches back."""
 
 
 class OverlapTracker:
-    """Predicts, matches, corrects, ages and begins tracks.
+    """Predicts, matches, corrects, retires and starts tracks.
 
-    Two filters run on each track: a brisk one that finds it again, and a calmer one that says where its box is shown.
+    Two filters run on each track: a brisk one that finds it again, and a calmer one for the boxes of missed tracks.
     """
 
     def __init__(self, config: OverlapConfig, classes: ClassGroups, clock: Clock) -> None:
@@ -35,7 +39,7 @@ class OverlapTracker:
         self.bank = OverlapBank()
         self.kalman = PairedKalman()
         self.associate = OverlapAssociation(config, classes)
-        self.confidence = ScoreScale()
+        self.probability = ScoreScale()
         self.coasting = Coasting(_LONGEST_COAST)
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
@@ -45,7 +49,7 @@ class OverlapTracker:
             self._follow(warp)
         missed = np.flatnonzero(bank.time_since_update)
         if len(missed):
-            bank.means[missed, :, 6:] *= self.config.size_inertia**dt
+            bank.means[missed, :, 6:] *= _SIZE_INERTIA**dt
         bank.means[:], bank.covariances[:] = self.kalman.predict(bank.means, bank.covariances, dt)
 
     def _follow(self, warp: np.ndarray) -> None:
@@ -76,23 +80,23 @@ class OverlapTracker:
         grown = boxes.grow(xyxy, self.config.buffer)
         t, d = touching(predicted, grown)
         same = self.classes.compatible(self.bank.class_id[t], class_id[d])
-        confidence = self.confidence(score, remember=False)
-        return needed(self.bank, predicted, grown, (t[same], d[same]), confidence, self.config)
+        probability = self.probability(score, remember=False)
+        return needed(self.bank, predicted, grown, (t[same], d[same]), probability, self.config)
 
     def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""
         if seen.embedded.any():
             self.bank.widen(seen.feature.shape[1])
         self.bank.coasting[:] = False
-        confidence = self.confidence(seen.score)
+        probability = self.probability(seen.score)
         predicted = self.kalman.box(self.bank.mean)
-        matches, left = self.associate(self.bank, seen, confidence, predicted)
+        matches, left = self.associate(self.bank, seen, probability, predicted)
         self._wake(matches, seen)
         self._check_coasting(matches, seen)
-        self._correct(matches, seen, confidence)
+        self._correct(matches, seen)
         self._miss(matches, frame_size)
         self._coast(frame_size)
-        self._begin(left[confidence[left] >= self.config.new_track_score], seen, confidence)
+        self._start(left[probability[left] >= self.config.high_score], seen, probability)
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
         """Tracks found stationary start again at rest: what they drifted by tells nothing of how they move."""
@@ -104,10 +108,16 @@ class OverlapTracker:
         self.bank.mean[rows, 4:] = 0
 
     def snapshot(self) -> Tracks:
-        """Live tracks with boxes of the display filter; present: matched on the last detection, or coasting."""
+        """Live tracks: matched ones with the box of their detection, others with that of the display filter.
+
+        Present are those matched when the detector last ran, and those that coast.
+        """
         bank = self.bank
+        xyxy = self.kalman.box(bank.means[:, 1])
+        matched = bank.detection_index >= 0
+        xyxy[matched] = bank.observed[matched]
         present = (bank.confirmed & (bank.time_since_update == 0)) | bank.coasting
-        return bank.snapshot(self.kalman.box(bank.means[:, 1]), present)
+        return bank.snapshot(xyxy, present)
 
     def mean_features(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id."""
@@ -124,17 +134,15 @@ class OverlapTracker:
         """Cosine similarity above which features are likelier one object's than two's; None until known."""
         return self.associate.likelihood.even
 
-    def _correct(self, matches: Matches, seen: Observation, confidence: np.ndarray) -> None:
+    def _correct(self, matches: Matches, seen: Observation) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
-        measured, sure = seen.measurement[d], confidence[d]
+        measured = seen.measurement[d]
         bank.means[t], bank.covariances[t] = self.kalman.update(
             boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None]
         )
         self._remember_features(t, d, seen)
         bank.hits[t] += 1
-        bank.score_sum[t] += sure
-        trusted = bank.score_sum[t] >= self.config.confirm_score * bank.hits[t]
-        bank.confirmed[t] |= (bank.hits[t] >= self.config.n_init) & trusted
+        bank.confirmed[t] |= bank.hits[t] >= self.config.n_init
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
         bank.stationary[t] = False
@@ -148,7 +156,7 @@ class OverlapTracker:
         mean, count, features = bank.feature[t], bank.feature_count[t], seen.feature[d]
         known = (count > 0) & bank.confirmed[t]
         self.associate.likelihood.learn(mean[known], features[known])
-        bank.feature[t] = blend(mean, count, features, covered(seen.xyxy)[d], self.config.budget)
+        bank.feature[t] = blend(mean, count, features, covered(seen.xyxy)[d], _REACH)
         bank.feature_count[t] += 1
 
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
@@ -163,9 +171,9 @@ class OverlapTracker:
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate
         lost = bank.confirmed & (missed > (c.max_age or max(_SHORTEST_AGE, round(c.max_lost_s * rate))))
-        bank.stationary[:] = lost & (bank.speed <= c.stationary_speed) & (missed <= c.stationary_s * rate)
-        bank.stationary[:] &= (bank.hits >= c.stationary_hits) & (c.max_age is None)
-        alive = (missed == 0) | (bank.confirmed & (~lost | bank.stationary))
+        bank.stationary[:] = lost & (bank.speed <= STATIONARY_SPEED) & (missed <= c.stationary_s * rate)
+        bank.stationary[:] &= (bank.hits >= STATIONARY_HITS) & (c.max_age is None)
+        alive = (missed == 0) | (bank.confirmed & (bank.hits >= c.n_init) & (~lost | bank.stationary))
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
@@ -191,17 +199,24 @@ class OverlapTracker:
             bank.coasting[rows] = True
             bank.score[rows] = 0
 
-    def _begin(self, rows: np.ndarray, seen: Observation, confidence: np.ndarray) -> None:
+    def _start(self, rows: np.ndarray, seen: Observation, probability: np.ndarray) -> None:
+        """Detections `rows` that no track took begin one: confirmed if sure and apart from all others, else tentative.
+
+        What appears beside a track may be a part of its object, or the object of one that has just been lost.
+        """
         if len(rows) == 0:
             return
         bank = self.bank
+        others = self.kalman.box(bank.mean[bank.confirmed & ~bank.stationary])
+        a, b = touching(others, seen.xyxy[rows])
+        beside = boxes.intersection_of_pairs(others[a], seen.xyxy[rows[b]]) > 0
+        sure = probability[rows] >= self.config.new_track_score
+        sure[b[beside]] = False
         mean, covariance = self.kalman.initiate(seen.measurement[rows])
         filters = {"means": mean[:, None], "covariances": covariance[:, None]}
-        scores = {"score": seen.score[rows], "score_sum": confidence[rows]}
-        new = bank.add(
-            seen.class_id[rows], detection_index=seen.index[rows], observed=seen.xyxy[rows], **filters, **scores
-        )
-        bank.confirmed[new] = self.config.n_init <= 1
+        seen_as = {"detection_index": seen.index[rows], "observed": seen.xyxy[rows], "score": seen.score[rows]}
+        new = bank.add(seen.class_id[rows], **filters, **seen_as)
+        bank.confirmed[new] = sure | (self.config.n_init <= 1)
         has = seen.embedded[rows]
         if has.any():
             bank.feature[new[has]] = seen.feature[rows[has]]

@@ -16,8 +16,6 @@ class OverlapBank(TrackBank):
         (T,2,8) and (T,2,4,3), of the filter that finds a track again, and of the display filter.
     observed : (T,4) ndarray
         Corners of the detection last matched.
-    score_sum : (T,) ndarray
-        Confidences of all matches.
     speed : (T,) ndarray
         At the first miss: box widths per second, twice that for heights.
     stationary : (T,) ndarray of bool
@@ -31,7 +29,6 @@ class OverlapBank(TrackBank):
     means = column(2, 8)
     covariances = column(2, 4, 3)
     observed = column(4)
-    score_sum = column()
     speed = column()
     stationary = column(dtype=bool)
     coasting = column(dtype=bool)

@@ -16,6 +16,14 @@ from tracker.tracking.config import OverlapConfig
 from tracker.tracking.observation import ClassGroups, Observation
 from tracker.tracking.overlap_bank import OverlapBank
 
+MIN_IOU_LOW = 0.5
+"""Least IoU of a match with a detection below `high_score` (ByteTrack)."""
+STATIONARY_SPEED = 1.0
+"""Largest speed of a lost track that is taken to stand still, box widths per second."""
+STATIONARY_HITS = 60
+"""Hits of a track that is known to stand: a moving camera makes many look so for a while."""
+_STATIONARY_MIN_IOU = 0.38
+"""Least IoU of a stationary track with where it was last seen."""
 _LEAST_SIMILARITY = 1e-6
 _ALL_PAIRS = 1 << 15
 """Most pairs of boxes that are compared one by one: sorting pays for more."""
@@ -29,26 +37,26 @@ class OverlapAssociation:
         self.likelihood = AppearanceLikelihood()
 
     def __call__(
-        self, bank: OverlapBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+        self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Matches, np.ndarray]:
         """Matches, and the rows of detections left over.
 
         Parameters
         ----------
-        confidence : (N,) ndarray
+        probability : (N,) ndarray
             Scores on the scale of `ScoreScale`.
         xyxy : (T,4) ndarray
             Predicted boxes, pixels.
         """
         c = self.config
-        pairs, gate = self._pairs(bank, seen, confidence, xyxy)
-        high = confidence >= c.high_score
-        low = ~high & (confidence >= c.low_score)
+        pairs, gate = self._pairs(bank, seen, probability, xyxy)
+        high = probability >= c.high_score
+        low = ~high & (probability >= c.low_score)
         free_track, free = ~bank.stationary, np.ones(len(seen), bool)
         stages = (
             (bank.confirmed, high, c.min_iou),
-            (bank.confirmed & (bank.time_since_update == 0), low, c.min_iou_low),
-            (~bank.confirmed, high, c.min_iou_tentative),
+            (bank.confirmed & (bank.time_since_update == 0), low, MIN_IOU_LOW),
+            (~bank.confirmed, high, c.min_iou),
         )
         matches = Matches.empty()
         for track, detection, least in stages:
@@ -64,7 +72,7 @@ class OverlapAssociation:
         return matches + found, np.flatnonzero(free)
 
     def _pairs(
-        self, bank: OverlapBank, seen: Observation, confidence: np.ndarray, xyxy: np.ndarray
+        self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Pairs, np.ndarray]:
         """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
         c = self.config
@@ -77,40 +85,33 @@ class OverlapAssociation:
         overlap *= boxes.vertical_iou_of_pairs(boxes.take(xyxy, t), boxes.take(seen.xyxy, d))
         similarity = overlap.copy()
         if seen.embedded.any():
-            overlap = self._add_appearance(bank, seen, t, d, similarity, overlap)
+            self._add_appearance(bank, seen, t, d, similarity)
         return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
 
     def _add_appearance(
-        self, bank: OverlapBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray,
-        overlap: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """Adds to similarities (P,) what features tell; returns overlaps (P,), of which too unlike pairs have none."""
+        self, bank: OverlapBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray
+    ) -> None:
+        """Adds to similarities (P,) what features tell."""
         known = np.flatnonzero(seen.embedded[d] & (bank.feature_count[t] > 0))
-        alike = np.einsum("pd,pd->p", bank.feature[t[known]], seen.feature[d[known]]).astype(np.float64)
-        similarity[known] += self.config.appearance_weight * self.likelihood(alike)
-        if self.config.max_cosine_distance is None:
-            return overlap
-        overlap = overlap.copy()
-        overlap[known[1 - alike > self.config.max_cosine_distance]] = -1
-        return overlap
+        cosine = np.einsum("pd,pd->p", bank.feature[t[known]], seen.feature[d[known]]).astype(np.float64)
+        similarity[known] += self.config.appearance_weight * self.likelihood(cosine)
 
     def _stationary(self, bank: OverlapBank, seen: Observation, free_track: np.ndarray, free: np.ndarray) -> Matches:
         """Lost tracks that stood still take what appears where they were last seen.
 
         A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
         """
-        c = self.config
         columns = np.flatnonzero(free)
         if len(columns) == 0:
             return Matches.empty()
-        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= c.stationary_speed)
-        rows = np.flatnonzero(waiting & (bank.hits >= c.stationary_hits))
+        waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= STATIONARY_SPEED)
+        rows = np.flatnonzero(waiting & (bank.hits >= STATIONARY_HITS))
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = self.classes.compatible(bank.class_id[t], seen.class_id[d])
         t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(bank.observed[t], seen.xyxy[d])
-        return assign(Pairs(t, d, 1 - overlap), 1 - c.stationary_min_iou)
+        return assign(Pairs(t, d, 1 - overlap), 1 - _STATIONARY_MIN_IOU)
 
 
 def covered(xyxy: np.ndarray) -> np.ndarray:

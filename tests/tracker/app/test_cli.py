@@ -65,7 +65,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
     np.testing.assert_allclose(np.sort(last[:, 2]), np.sort(boxes(30)[:, 0]), atol=2)
     table = rows(folder / "tracks.csv")
     assert table[0] == ["frame", "time_s", "id", "class", "left", "top", "width", "height", "score"]
-    assert len(table) == len(found) + 1 and table[1][1] == "0.200"
+    assert len(table) == len(found) + 1 and table[1][1] == "0.000"
     assert decodable(folder / "tracks.mp4") == 30
     assert "detector: det.txt" in out and re.search("8-d features, (f32|bf16) on cpu", out)
     assert out.splitlines()[-2].split() == ["source", "frames", "FPS", "start-up", "wall", "objects", "files"]

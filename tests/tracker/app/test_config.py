@@ -58,7 +58,7 @@ def test_no_options_give_the_defaults():
 
 def test_help_states_the_defaults_of_the_dataclasses():
     text = " ".join(run_parser().format_help().split())
-    for name in ("n_init", "min_iou", "budget"):
+    for name in ("n_init", "min_iou"):
         assert f"(default: {getattr(OverlapConfig(), name)}" in options()[name].help, name
     for name in ("max_age", "max_cosine_distance", "max_iou_distance", "budget"):
         assert f": {getattr(DeepSortConfig(), name)})" in options()[name].help, name
@@ -72,7 +72,7 @@ def test_help_states_the_defaults_of_the_dataclasses():
     [
         RunConfig(),
         RunConfig(sources=("a.mp4", "rtsp://b"), classes=("person", "car"), confidence=0.4, max_frames=7, video=False),
-        RunConfig(tracker=OverlapConfig(max_age=9, max_cosine_distance=0.31), target_fps=25.0, threads=False),
+        RunConfig(tracker=OverlapConfig(max_age=9, min_iou=0.31), target_fps=25.0, threads=False),
         RunConfig(freeze={"network": "wrn", "checkpoint": "model.ckpt-1"}),
         RunConfig(preset="paper", tracker=DeepSortConfig()),
     ],

@@ -109,7 +109,7 @@ def test_rows_are_the_scene(tmp_path):
     stream = pipeline.streams[0]
     found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
     assert (stream.counts.frames, stream.counts.objects, stream.numbering.count) == (20, 60, 3)
-    assert set(found[:, 0]) == set(range(3, 21))  # the third hit confirms
+    assert set(found[:, 0]) == set(range(1, 21))  # what is sure and alone is a track at once
     for frame in (5, 20):
         got = found[found[:, 0] == frame]
         np.testing.assert_allclose(np.sort(got[:, 2]), np.sort(boxes(frame)[:, 0]), atol=2.0)
@@ -125,7 +125,7 @@ def test_frames_without_detector_are_filled_by_the_filter(tmp_path):
     pipeline.run()
     assert calls == list(range(1, 32, 3))
     found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
-    assert set(found[:, 0]) == set(range(7, 32))
+    assert set(found[:, 0]) == set(range(1, 32))
     between = found[found[:, 0] == 30]
     np.testing.assert_allclose(np.sort(between[:, 2]), np.sort(boxes(30)[:, 0]), atol=3.0)
 
@@ -151,7 +151,7 @@ def test_streams_share_an_encoder_and_keep_their_own_ids(tmp_path):
     alone.run()
     assert (tmp_path / "a/tracks.txt").read_bytes() == (tmp_path / "alone/a/tracks.txt").read_bytes()
     first = rows(tmp_path / "b/tracks.txt")
-    assert {r[1] for r in first} == {"1", "2", "3"} and {r[0] for r in first} == {str(i) for i in range(3, 26)}
+    assert {r[1] for r in first} == {"1", "2", "3"} and {r[0] for r in first} == {str(i) for i in range(1, 26)}
     assert sum(encoder.batches) == 3 * 65
     assert max(encoder.batches) == 6, "crops of both streams never went together"
 
@@ -171,7 +171,7 @@ def test_a_stream_that_fails_does_not_stop_the_others(tmp_path, threads):
     assert good.ending.error is None and good.counts.frames == 30
     assert str(bad.ending.error) == "detector broke" and bad.counts.frames == 7
     assert decodable(tmp_path / "bad" / "tracks.mp4") == 7
-    assert {r[0] for r in rows(tmp_path / "bad" / "tracks.txt")} == {"3", "4", "5", "6", "7"}
+    assert {r[0] for r in rows(tmp_path / "bad" / "tracks.txt")} == {"1", "2", "3", "4", "5", "6", "7"}
 
 
 def test_files_wait_and_lose_nothing(tmp_path):

@@ -214,7 +214,7 @@ def test_boxes_of_absurd_size_and_shape_leave_the_bank_whole(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_random_input_never_corrupts_the_bank(preset):
     rng = np.random.default_rng(8)
-    tracker = DeepSort.from_preset(preset, budget=5, max_age=6, class_names=("person", "car", "truck"))
+    tracker = DeepSort.from_preset(preset, max_age=6, class_names=("person", "car", "truck"))
     for _ in range(250):
         n = int(rng.integers(0, 12))
         low = rng.uniform(0, 300, (n, 2))
@@ -342,8 +342,8 @@ def test_paper_preset_has_the_published_numbers():
         ("paper", {"max_agee": 3}, "unknown tracker setting 'max_agee'"),
         ("paper", {"max_age": 0}, "max_age is 0; expected at least 1"),
         ("default", {"min_iou": 1.5}, "expected 0 to 1"),
-        ("default", {"max_cosine_distance": float("nan")}, "expected 0 to 2"),
-        ("default", {"budget": -1}, "at least 1"),
+        ("paper", {"max_cosine_distance": float("nan")}, "expected 0 to 2"),
+        ("paper", {"budget": -1}, "at least 1"),
         ("default", {"max_lost_s": "2"}, "max_lost_s is '2'; expected a number"),
         ("default", {"n_init": 2.5}, "n_init is 2.5; expected a whole number"),
         ("default", {"n_init": True}, "n_init is True; expected a whole number"),
