@@ -101,13 +101,6 @@ class Clock:
         when = self.at(time_s)
         return when.isoformat(timespec="milliseconds" if digits else "seconds") if when else ""
 
-    def label(self, time_s: float) -> str:
-        """A moment as a reader wants it: 08:15:00, or 0:15:00 into the video."""
-        if (when := self.at(time_s)) is not None:
-            return when.strftime("%H:%M:%S")
-        seconds = round(time_s)
-        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
     def interval(self, time_s: float, length_s: float) -> tuple[float, float]:
         """The interval around a moment: seconds of its start and end.
 

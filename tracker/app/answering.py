@@ -41,7 +41,7 @@ def answer_writer(
     info: SourceInfo,
     class_names: Sequence[str],
     folder: Path | None,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Callable[[], AnswerWriter]:
     """A function that makes the writer of a stream's answers when its first frame is there.
 

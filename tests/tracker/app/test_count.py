@@ -141,3 +141,75 @@ def test_a_detector_that_finds_nothing_is_told(footage, tmp_path, capsys):
     given = ["run", str(footage / "clip.mp4"), "--detector", str(tmp_path / "none.txt"), "--encoder", "none"]
     assert main([*given, "--output", str(tmp_path / "out"), "--no-video"]) == 0
     assert "found no object in 50 frames; try --detector motion" in capsys.readouterr().err
+
+
+def write_timed(folder, times):
+    """The scene filmed at given seconds, by the container's timestamps, and its boxes."""
+    from fractions import Fraction
+
+    import av
+
+    from tests.scenes import SIZE, boxes, image
+
+    folder.mkdir()
+    rows = []
+    with av.open(str(folder / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time_s in enumerate(times, 1):
+            frame = av.VideoFrame.from_ndarray(image(1 + 10 * time_s), format="bgr24")
+            frame.pts, frame.time_base = round(1000 * time_s), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+            for x1, y1, x2, y2 in boxes(1 + 10 * time_s).tolist():
+                rows.append(f"{number},-1,{x1},{y1},{x2 - x1},{y2 - y1},0.9,-1,-1,-1\n")
+        container.mux(stream.encode(None))
+    (folder / "det.txt").write_text("".join(rows))
+    return folder
+
+
+def test_a_variable_rate_tells_the_same_as_a_constant_one(tmp_path):
+    """30 pixels a second on 5 pixels a metre are 21.6 km/h, however the frames come."""
+    steps = [0.04, 0.1, 0.06, 0.2, 0.1]
+    uneven, time_s = [0.0], 0.0
+    while time_s < 4.6:
+        time_s += steps[len(uneven) % len(steps)]
+        uneven.append(round(time_s, 3))
+    asked = ["--line", "gate=60,10,60,110:in/out", "--ground", "32x24=0,0,160,0,160,120,0,120", "--no-video"]
+    told = []
+    for name, times in (("even", [t / 10 for t in range(48)]), ("uneven", uneven)):
+        folder = write_timed(tmp_path / name, times)
+        assert run(folder, folder / "out", *asked) == 0
+        told.append(
+            [(c["direction"], float(c["time_s"]), float(c["speed"])) for c in table(folder / "out" / "crossings.csv")]
+        )
+    even, other = told
+    assert [c[0] for c in even] == [c[0] for c in other] == ["out", "in"]
+    for (_, time_even, speed_even), (_, time_other, speed_other) in zip(even, other, strict=True):
+        assert time_other == pytest.approx(time_even, abs=0.1) and speed_other == pytest.approx(speed_even, rel=0.05)
+    assert even[0][2] == pytest.approx(30 / 5 * 3.6, rel=0.05)
+
+
+def test_a_scene_of_another_shape_is_told_before_anything_is_loaded(footage, tmp_path, capsys):
+    scene = tmp_path / "scene.toml"
+    scene.write_text("size = [640, 360]\n[[line]]\nname = 'a'\npoints = [[0.1, 0.5], [0.9, 0.5]]\n")
+    assert run(footage, tmp_path / "out", "--scene", str(scene)) in (1, 2)
+    assert "drawn on a picture of 640x360" in capsys.readouterr().err
+    scene.write_text("size = [1600, 1200]\n[[line]]\nname = 'a'\npoints = [[0.375, 0.1], [0.375, 0.9]]\n")
+    assert run(footage, tmp_path / "out", "--scene", str(scene)) == 0
+    assert len(table(tmp_path / "out" / "crossings.csv")) == 2
+
+
+def test_blurred_objects_are_blurred_in_the_video(footage, tmp_path):
+    import av
+    import numpy as np
+
+    pictures = {}
+    for name, more in (("plain", []), ("blurred", ["--blur", "all"]), ("nobody", ["--blur", "person"])):
+        assert run(footage, tmp_path / name, *more) == 0
+        with av.open(str(tmp_path / name / "tracks.mp4")) as video:
+            frames = [f.to_ndarray(format="bgr24").astype(int) for f in video.decode(video=0)]
+        pictures[name] = np.array(frames)
+    assert (np.abs(pictures["plain"] - pictures["nobody"]) > 40).mean() == 0  # the scene's blocks are no persons
+    different = np.abs(pictures["plain"] - pictures["blurred"]).max(axis=3) > 40
+    assert different[5:].any(axis=(1, 2)).all() and different.mean() < 0.2
