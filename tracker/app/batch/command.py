@@ -65,7 +65,7 @@ def main(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     quiet = given.get("quiet", False)
     output: Path = given["output"]
     began = time.monotonic()
-    videos, notes = find_videos(list(config.sources))
+    videos, notes = find_videos(given["sources"])
     for note in notes:
         warn(f"warning: {note}")
     progress = _Progress(quiet)
