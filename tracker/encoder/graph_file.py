@@ -61,8 +61,13 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     if len(inputs) != 1 or len(images) != 1 or images[0].dtype.name not in ("uint8", "float32"):
         met = ", ".join(f"{t.op.name} {t.dtype.name} {t.shape}" for t in inputs) or "none"
         raise EncoderError(
-            f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels)"
+            f"{path}: placeholders: {met}; expected one, uint8 or float32 of shape (batch, height, width, channels); "
+            f"{_freeze(path, f'--input {(images or inputs)[0].op.name}' if inputs else '')}"
         )
+    height, width, channels = images[0].shape.as_list()[1:]
+    if channels not in (1, 3):
+        first = f"takes channels first, {(height, width, channels)}" if height in (1, 3) else "takes no pictures"
+        raise EncoderError(f"{path}: {first}: expected (height, width, 3); {_freeze(path)}")
     ends = [
         op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs
     ]
@@ -70,10 +75,38 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     flat = [t for t in outputs if t.shape.rank == 2 and t.shape[1] is not None]
     if len(flat) != 1:
         met = ", ".join(f"{t.op.name} {t.shape}" for t in outputs) or "none"
-        raise EncoderError(f"{path}: outputs: {met}; expected one of rank 2 (batch, dimension)")
+        likely = [t.op.name for t in flat if t.op.name.rpartition("/")[2].startswith(LIKELY)]
+        names = (
+            likely or [t.op.name for t in sorted(flat, key=lambda t: int(t.shape[1]))] or [t.op.name for t in outputs]
+        )
+        remedy = _freeze(path, f"--output {names[0]}" if names else "")
+        raise EncoderError(f"{path}: outputs: {met}; expected one of rank 2 (batch, dimension); {remedy}")
+    if flat[0].op.type == "Softmax":
+        below = _before_head(flat[0].op)
+        raise EncoderError(
+            f"{path}: its output {flat[0].op.name} is a softmax over {int(flat[0].shape[1])} classes, no feature; "
+            f"it is a classifier; {_freeze(path, f'--output {below}' if below else '')}"
+        )
     image = images[0]
     return Contract(
         graph_sha256=sha256(path), input_shape=tuple(image.shape.as_list()[1:]), dimension=int(flat[0].shape[1]),
         input_name=image.op.name, output_name=flat[0].op.name, input_dtype=image.dtype.name, crop_rule="aspect",
         l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
     )  # fmt: skip
+
+
+LIKELY = ("features", "feature", "embedding", "l2_normalize", "descriptor")
+"""What outputs that are features are called."""
+
+
+def _freeze(path: Path, more: str = "") -> str:
+    """The command that makes a graph fit."""
+    options = f" {more}" if more else ""
+    return f"freeze it: python -m freeze --graphdef {path}{options} --out {path.stem}_frozen.pb"
+
+
+def _before_head(op: Any) -> str:
+    """Name of what a classifier's last layer takes; empty where it has none that is known."""
+    while op.inputs and op.type in ("Softmax", "BiasAdd", "Add", "AddV2", "Identity", "RealDiv", "Mul"):
+        op = op.inputs[0].op
+    return str(op.inputs[0].op.name) if op.type == "MatMul" else ""

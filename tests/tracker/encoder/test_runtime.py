@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.encoders import SHAPE, by_hand, write_encoder
+from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.runtime import BUCKETS, FrozenEncoder, main
 from tracker.errors import DeviceError, EncoderError
 
@@ -198,3 +199,28 @@ def test_fresh_process_loads_and_checks(path, tmp_path, capsys):
     assert main([str(tmp_path / "bad.pb")]) == 1
     assert "HTML page" in capsys.readouterr().err
     assert main([]) == 2
+
+
+@pytest.mark.parametrize(
+    "shape, tail, words",
+    [
+        ((None, 16, 8, 3), "two", "--output rest --out"),
+        ((None, 3, 16, 8), "one", "channels first"),
+        ((None, 16, 8, 3), "classes", "softmax over 7 classes.*--output embedding"),
+    ],
+)
+def test_a_bare_graph_that_does_not_fit_names_the_command_that_cures_it(tmp_path, shape, tail, words):
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, shape, "images")
+        x = tf.reshape(tf.reduce_mean(images, (1, 2)), (-1, shape[3]))
+        features = tf.identity(x @ tf.ones((shape[3], 4)), "embedding" if tail == "classes" else "features")
+        if tail == "two":
+            tf.identity(x @ tf.ones((shape[3], 9)), "logits")
+            tf.identity(features, "rest")
+        if tail == "classes":
+            tf.nn.softmax(tf.nn.bias_add(features @ tf.ones((4, 7)), tf.zeros(7)), name="classes")
+    path = tmp_path / "net.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(EncoderError, match=rf"{words}.*net_frozen.pb|{words}.*python -m freeze --graphdef"):
+        FrozenEncoder.open(path)
