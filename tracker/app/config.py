@@ -129,7 +129,7 @@ class RunConfig:
         if self.encoder not in ("default", "colour", "none") and not self.encoder.lower().endswith(ENCODERS):
             raise ConfigError(
                 f"encoder is {self.encoder!r}; expected default, colour, none, or a file that ends in "
-                f"{', '.join(ENCODERS)}{_cure(self.encoder)}"
+                f"{', '.join(ENCODERS)}"
             )
         if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", self.device):
             raise ConfigError(f"device is {self.device!r}; expected auto, cpu, gpu or gpu:N")
@@ -172,25 +172,6 @@ class RunConfig:
 
 ENCODERS = (".pb", ".onnx", ".xml")
 """Suffixes of the files that are encoders as they are."""
-
-
-def _cure(text: str) -> str:
-    """What to do with a model that is no encoder yet, by what it is; empty where nothing is there."""
-    from freeze.errors import FreezeError
-    from freeze.sniff import sniff
-
-    try:
-        kind = sniff(Path(text))
-    except (FreezeError, OSError, ValueError):
-        return ""
-    if kind.option is None:
-        return f": it is {kind.text}; {kind.remedy}"
-    more = {"--checkpoint": " --meta M.meta", "--meta": " --checkpoint CKPT"}.get(kind.option, "")
-    name = Path(text).resolve().stem or "encoder"
-    return (
-        f": it is {kind.text}; freeze it first: python -m freeze {kind.option} {text}{more} --out {name}.pb "
-        f"(or run with {kind.option} {text}{more} in place of --encoder)"
-    )
 
 
 MOST = 10**9

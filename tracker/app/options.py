@@ -14,7 +14,7 @@ from tracker.answers.scene import UNITS
 from tracker.app import afterwards
 from tracker.app.batch import command as batch
 from tracker.app.batch.command import length
-from tracker.app.config import RunConfig, read_toml
+from tracker.app.config import ENCODERS, RunConfig, read_toml
 from tracker.core.command_line import Parser, did_you_mean, program
 from tracker.errors import ConfigError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
@@ -227,6 +227,25 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _cure(text: str) -> str:
+    """What to do with a model that is no encoder yet, by what it is; empty where nothing is there."""
+    from freeze.errors import FreezeError
+    from freeze.sniff import sniff
+
+    try:
+        kind = sniff(Path(text))
+    except (FreezeError, OSError, ValueError):
+        return ""
+    if kind.option is None:
+        return f": it is {kind.text}; {kind.remedy}"
+    more = {"--checkpoint": " --meta M.meta", "--meta": " --checkpoint CKPT"}.get(kind.option, "")
+    name = Path(text).resolve().stem or "encoder"
+    return (
+        f": it is {kind.text}; freeze it first: python -m freeze {kind.option} {text}{more} --out {name}.pb "
+        f"(or run with {kind.option} {text}{more} in place of --encoder)"
+    )
+
+
 CODE = ("builder", "custom-objects")
 """Options to freeze that run a Python file."""
 
@@ -262,4 +281,7 @@ def build_config(given: dict[str, Any]) -> RunConfig:
     if own := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
         run["freeze"] = {**run.get("freeze", {}), **own}
     preset = run.get("preset", RunConfig().preset)
+    encoder = run.get("encoder", "")
+    if isinstance(encoder, str) and not encoder.lower().endswith(ENCODERS) and (cure := _cure(encoder)):
+        raise ConfigError(f"encoder {encoder}{cure}")
     return RunConfig(**run, tracker=configure(preset, **tracker))
