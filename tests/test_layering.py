@@ -35,6 +35,7 @@ ALLOWED = {
         "freeze",
         "freeze.errors",
         "freeze.request",
+        "freeze.sniff",
     },
     "detectors": {"tracker.core", "tracker.errors", "detectors.runners"},
     "detectors.runners": {"tracker.core", "tracker.errors"},

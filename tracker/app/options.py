@@ -278,10 +278,11 @@ def build_config(given: dict[str, Any]) -> RunConfig:
         for k, v in given.items()
         if k in RunConfig.__dataclass_fields__ and v != []
     }
-    if own := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
-        run["freeze"] = {**run.get("freeze", {}), **own}
+    if given_freeze := {k.removeprefix("freeze:"): v for k, v in given.items() if k.startswith("freeze:")}:
+        run["freeze"] = {**run.get("freeze", {}), **given_freeze}
     preset = run.get("preset", RunConfig().preset)
-    encoder = run.get("encoder", "")
-    if isinstance(encoder, str) and not encoder.lower().endswith(ENCODERS) and (cure := _cure(encoder)):
+    encoder = run.get("encoder", RunConfig().encoder)
+    own = isinstance(encoder, str) and encoder not in ("default", "colour", "none")
+    if own and not encoder.lower().endswith(ENCODERS) and (cure := _cure(encoder)):
         raise ConfigError(f"encoder {encoder}{cure}")
     return RunConfig(**run, tracker=configure(preset, **tracker))

@@ -142,7 +142,7 @@ def test_refuses_values_out_of_range(arguments, part):
         ("confidence", float("nan")), ("confidence", "0.5"), ("nms", 1.5), ("start", 0), ("start", 2.5),
         ("stride", True), ("max_frames", -1), ("target_fps", float("inf")), ("reconnect", float("nan")),
         ("reconnect", None),
-        ("detector", "cocoo"), ("encoder", "x.onnx"), ("device", "gpu:x"), ("tiles", "9x9"), ("preset", "fast"),
+        ("detector", "cocoo"), ("encoder", "x.pt"), ("device", "gpu:x"), ("tiles", "9x9"), ("preset", "fast"),
         ("appearance", "some"), ("video", 1), ("classes", "person"), ("classes", (3,)), ("sources", "a.mp4"),
         ("interval", "soon"), ("blur", "cars"), ("scene", 3),
     ],
