@@ -255,12 +255,20 @@ def _said(error: BaseException) -> str:
 
 
 def _standard_streams() -> None:
-    """Give the standard streams that are closed (cron, daemons) a place: else the next files opened would take it."""
+    """Give the standard streams that are closed (cron, daemons) a place: else the next files opened would take it.
+
+    What the program tells goes to a descriptor of its own from then on: 2 leads elsewhere while native code that talks
+    too much is loaded.
+    """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    old = sys.stderr
+    with suppress(OSError, ValueError, AttributeError):  # no stream, or one that is no file
+        if old.fileno() == 2:
+            sys.stderr = open(os.dup(2), "w", encoding=old.encoding, errors=old.errors, buffering=1)  # noqa: SIM115
 
 
 def _say(text: str) -> str | None:
@@ -282,3 +290,5 @@ def _silence() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
+        if sys.stderr is not None:
+            os.dup2(null, sys.stderr.fileno())

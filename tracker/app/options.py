@@ -31,6 +31,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run", help="track the objects of a video", argument_default=argparse.SUPPRESS,
+        usage="%(prog)s [options] SOURCE [SOURCE ...]",
         description="Track the people and vehicles of one or several sources.",
     )  # fmt: skip
     run.add_argument(

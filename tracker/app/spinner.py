@@ -30,7 +30,7 @@ class Spinner:
     def __init__(self, *, quiet: bool = False, after_s: float = AFTER_S, tell: Callable[[str], None] = warn) -> None:
         self._quiet, self._after_s, self._tell = quiet, after_s, tell
         self._lock = threading.Lock()
-        self._status: Any = None
+        self._live: Any = None
         self._step = ""
 
     @contextmanager
@@ -47,9 +47,9 @@ class Spinner:
             timer.cancel()
             with self._lock:
                 self._step = before
-                if self._status is not None:
-                    self._status.stop()
-                    self._status = None
+                if self._live is not None:
+                    self._live.stop()
+                    self._live = None
 
     def _name(self, step: str) -> None:
         with self._lock:
@@ -59,6 +59,11 @@ class Spinner:
                 self._tell(f"{step} ...")
                 return
             from rich.console import Console
+            from rich.live import Live
+            from rich.spinner import Spinner as Wheel
 
-            self._status = Console(stderr=True).status(step)
-            self._status.start()
+            self._live = Live(
+                Wheel("dots", step), console=Console(stderr=True), transient=True, redirect_stdout=False,
+                redirect_stderr=False,
+            )  # fmt: skip
+            self._live.start()

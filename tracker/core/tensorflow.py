@@ -170,9 +170,11 @@ def cores() -> int:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """What native code writes to file descriptor 2 meanwhile, as lines; Python's own errors go where they always do."""
+    """What native code writes to file descriptor 2 meanwhile, as lines."""
     lines: list[str] = []
     with _ALONE:
+        if sys.stderr is not None:
+            sys.stderr.flush()
         try:
             saved = os.dup(2)
         except OSError:
@@ -180,37 +182,15 @@ def captured_stderr() -> Iterator[list[str]]:
             return
         try:
             with tempfile.TemporaryFile() as file:
-                with _python_errors_to(saved):
-                    os.dup2(file.fileno(), 2)
-                    try:
-                        yield lines
-                    finally:
-                        os.dup2(saved, 2)
+                os.dup2(file.fileno(), 2)
+                try:
+                    yield lines
+                finally:
+                    os.dup2(saved, 2)
                 file.seek(0)
                 lines += file.read().decode("utf-8", "replace").splitlines()
         finally:
             os.close(saved)
-
-
-@contextmanager
-def _python_errors_to(fd: int) -> Iterator[None]:
-    """Have `sys.stderr` write to another descriptor where it writes to 2: other threads go on telling people things."""
-    before = sys.stderr
-    try:
-        own = before is not None and before.fileno() == 2
-    except (OSError, ValueError, AttributeError):
-        own = False
-    if not own:
-        yield
-        return
-    before.flush()
-    with open(fd, "w", encoding=before.encoding, errors=before.errors, buffering=1, closefd=False) as stream:
-        sys.stderr = stream
-        try:
-            yield
-        finally:
-            if sys.stderr is stream:
-                sys.stderr = before
 
 
 def _plain(line: str) -> str:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -487,3 +488,20 @@ def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"tracker {tracker.__version__}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_on_a_terminal_steps_and_progress_are_shown_and_nothing_breaks(footage, tmp_path):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "tracker", str(footage / "clip.mp4"), "--detector", str(footage / "det.txt")]
+    command += ["--encoder", str(footage / "encoder.pb"), "--output", str(tmp_path / "out"), "--no-video"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as run:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal is gone with its last writer
+            while data := os.read(ours, 65536):
+                shown += data
+        code = run.wait(120)
+    os.close(ours)
+    assert code == 0, shown
+    assert b"frames of 30 (100%)" in shown and b"start-up" in shown and b"Traceback" not in shown
