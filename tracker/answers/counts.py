@@ -28,6 +28,8 @@ class Counts:
     ----------
     crossings : Counter[Way]
         By line, direction and class.
+    speeds : dict of (str, str) to Counter[float]
+        How often each speed was measured, to a tenth of the unit, by line and class.
     objects : Counter[str]
         Tracks that count, by class.
     standing : list[ObjectRow]
@@ -41,6 +43,7 @@ class Counts:
     def __init__(self, scene: Scene, clock: Clock, interval_s: float) -> None:
         self.scene, self.clock, self.interval_s = scene, clock, interval_s
         self.crossings: Counter[Way] = Counter()
+        self.speeds: defaultdict[tuple[str, str], Counter[float]] = defaultdict(Counter)
         self.objects: Counter[str] = Counter()
         self.standing: list[ObjectRow] = []
         self.uncounted = 0
@@ -76,9 +79,18 @@ class Counts:
     def _cross(self, c: Crossing) -> None:
         way = (c.line, c.direction, c.class_name)
         self.crossings[way] += 1
+        if c.speed is not None:
+            self.speeds[c.line, c.class_name][round(c.speed, 1)] += 1
         self._by_interval[self.clock.interval(c.time_s, self.interval_s)][way] += 1
         if (when := self.clock.at(c.time_s)) is not None:
             self._by_hour[when.hour][way] += 1
+
+    def speed_rows(self) -> Iterator[tuple[str, str, int, float, float]]:
+        """Line, class, how many speeds were measured, their median and the speed that 85 of 100 keep below."""
+        for (line, name), speeds in sorted(self.speeds.items()):
+            values = np.repeat(*(np.array(v) for v in zip(*sorted(speeds.items()), strict=True)))
+            v50, v85 = np.quantile(values, [0.5, 0.85]).tolist()
+            yield line, name, len(values), v50, v85
 
     def _visit(self, v: ZoneVisit) -> None:
         if v.begun:

@@ -38,7 +38,7 @@ TITLES = {
 
 ASKED = (
     "source", "start_time", "start_time_guessed", "start_time_from", "duration_s", "frames", "size", "warnings",
-    "error", "version", "objects", "standing", "speed_unit",
+    "error", "version", "objects", "standing", "speed_unit", "speeds",
 )  # fmt: skip
 """What the page takes from `summary.json`; an old run may lack any of it."""
 
@@ -167,19 +167,6 @@ def _seconds(text: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(text).timestamp()
-
-
-def speed_rows(folder: Folder) -> list[dict[str, Any]]:
-    """Of each line and class: how many speeds were measured, their median and the speed that 85 % keep below."""
-    speeds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for c in folder.crossings:
-        if c["speed"]:
-            speeds[c["line"], c["class"]].append(float(c["speed"]))
-    rows = []
-    for (line, name), values in sorted(speeds.items()):
-        v50, v85 = np.quantile(values, [0.5, 0.85]).tolist()
-        rows.append({"line": line, "class": name, "count": len(values), "v50": v50, "v85": v85})
-    return rows
 
 
 def zone_parts(folder: Folder) -> list[dict[str, Any]]:
@@ -319,7 +306,7 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
     return pages.get_template("report.html.jinja").render(
         name=str(summary.get("source") or folder.name), summary=summary, tables=tables,
         crossings=crossing_data(it, tables), left_out=max(0, len(it.crossings) - MOST_CROSSINGS),
-        speeds=speed_rows(it), unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flow_table(it),
+        speeds=summary["speeds"] or [], unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flow_table(it),
         hours=hour_chart(it), trust=trust(it), video=(folder / "tracks.mp4").is_file(),
         pictures=[(title, data) for name, title in TITLES.items() if (data := picture(folder / name))],
         poster=picture(folder / "background.jpg", 120_000), standing=summary["standing"] or [],

@@ -136,6 +136,9 @@ class AnswerWriter:
                 ways = {c: n for (name, d, c), n in counts.crossings.items() if (name, d) == (line.name, direction)}
                 parts = ", ".join(f"{c} {n}" for c, n in sorted(ways.items(), key=lambda w: -w[1]))
                 found.append(f"{line.name}, {direction}: {sum(ways.values())}" + (f" ({parts})" if parts else ""))
+        unit = self.answers.ground.unit if self.answers.ground is not None else ""
+        for line_name, name, count, v50, v85 in counts.speed_rows():
+            found.append(f"{line_name}, {name}: v50 {v50:.1f} {unit}, v85 {v85:.1f} {unit} ({count} measured)")
         if counts.standing:
             listed = ", ".join(f"{o.class_name} {o.id}" for o in counts.standing[:8])
             more = f" and {len(counts.standing) - 8} more" if len(counts.standing) > 8 else ""
@@ -173,6 +176,10 @@ class AnswerWriter:
             ]
         if self.answers.ground is not None:
             found["speed_unit"] = self.answers.ground.unit
+            found["speeds"] = [
+                {"line": line, "class": name, "count": count, "v50": round(v50, 1), "v85": round(v85, 1)}
+                for line, name, count, v50, v85 in counts.speed_rows()
+            ]
         return found
 
 

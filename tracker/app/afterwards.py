@@ -91,7 +91,7 @@ def _count(given: dict[str, Any]) -> int:
         run.path, _scene(run, given), run.size, clock=run.clock(given.get("start_time")), interval_s=interval_s,
         first_s=run.seconds("first_s"), last_s=run.seconds("last_s"), database=given.get("database"),
     )  # fmt: skip
-    kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit")}
+    kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit", "speeds")}
     summary = kept | writer.summary()
     write_whole(run.path / "summary.json", as_json(summary))
     writer.illustrate(run.path)

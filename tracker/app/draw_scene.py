@@ -21,7 +21,11 @@ def add_command(commands: Any) -> None:
         description="Open a page on this machine to draw lines, zones, ignored areas and four ground points; it saves "
         "a scene file for run --scene and count --scene. Needs pip install 'deepsort-tracker[scene]'.",
     )  # fmt: skip
-    scene.add_argument("source", metavar="SOURCE", help="video, camera or the folder of a finished run")
+    scene.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="video, camera, or the folder of a finished run, whose flows it offers lines for",
+    )
     scene.add_argument("--output", metavar="FILE.toml", type=Path, help="scene file (default: scene.toml)")
     scene.add_argument("--port", metavar="N", type=int, help="port on 127.0.0.1 (default: a free one)")
     scene.add_argument(
@@ -94,6 +98,9 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
     picture = background.picture()
     if picture is None:
         raise SourceError(f"{text}: holds no pictures to draw on")
+    run = Path("runs") / Path(text).stem  # where run puts a video's results unless told otherwise
+    if (run / "tracks.csv").is_file() and RunFolder.open(run).size == size:
+        return cv2.resize(picture, size), _suggested(run, size)
     return cv2.resize(picture, size), ()
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from tests.scenes import write_detections, write_video
@@ -124,6 +125,21 @@ def test_the_report_is_the_same_again(run):
 
 def test_a_run_without_anything_still_has_a_page(tmp_path):
     assert "0</b><span>objects followed" in render(tmp_path, {"source": "empty"})
+
+
+def test_speeds_are_those_of_the_crossings(run):
+    summary = json.loads((run / "summary.json").read_text())
+    with open(run / "crossings.csv", newline="") as file:
+        rows = [c for c in csv.DictReader(file) if c["speed"]]
+    assert rows and sum(s["count"] for s in summary["speeds"]) == len(rows)
+    for told in summary["speeds"]:
+        mine = [
+            float(c["speed"])
+            for c in rows
+            if (c["line"].removeprefix("'"), c["class"]) == (told["line"], told["class"])
+        ]
+        assert told["v50"] == pytest.approx(np.median(mine), abs=0.06)
+        assert f"<td>{told['v85']:.1f}</td>" in (run / "report.html").read_text()
 
 
 def test_many_intervals_and_crossings_stay_within_the_limit(tmp_path):
