@@ -98,9 +98,9 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
     picture = background.picture()
     if picture is None:
         raise SourceError(f"{text}: holds no pictures to draw on")
-    run = Path("runs") / Path(text).stem  # where run puts a video's results unless told otherwise
-    if (run / "tracks.csv").is_file() and RunFolder.open(run).size == size:
-        return cv2.resize(picture, size), _suggested(run, size)
+    kept = Path("runs") / Path(text).stem  # where run puts a video's results unless told otherwise
+    if (kept / "tracks.csv").is_file() and RunFolder.open(kept).size == size:
+        return cv2.resize(picture, size), _suggested(kept, size)
     return cv2.resize(picture, size), ()
 
 
