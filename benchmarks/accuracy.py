@@ -1,8 +1,8 @@
 """HOTA, IDF1, MOTA and identity switches of ours and the peers on the same detections and features.
 
-Every sequence folder below `--data` is run with each of its public detection files and, where it has pixels, with our
-detectors; features come from our encoder where there are pixels. The oracle gives each detection the identity of the
-ground truth it matches and drops the rest: no association of these boxes can do better.
+Every sequence folder in `--data`, or one folder further down, is run with each of its public detection files and, where
+it has pixels, with our detectors; features come from our encoder where there are pixels. The oracle gives each
+detection the identity of the ground truth it matches and drops the rest: no association of these boxes can do better.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import metrics, peers
+from benchmarks.causes import CAUSES, causes
 from benchmarks.footage import primer
+from benchmarks.groups import GROUPS, UNITS, camera_motion, group_of
 from tracker import DeepSort, Detections
 from tracker.core.boxes import xyxy_to_tlwh
 from tracker.core.mot import read_rows, read_seqinfo
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options on a parser."""
     parser.add_argument("--data", type=Path, required=True, help="folder of MOT sequence folders with ground truth")
     parser.add_argument("--only", default="", help="run only cases whose name contains one of these (A,B)")
+    parser.add_argument("--group", choices=GROUPS, help="run only this group of sequences")
+    parser.add_argument("--without", choices=UNITS, action="append", default=[], help="leave a unit of ours out")
+    parser.add_argument("--errors", action="store_true", help="print identity switches and lost tracks by cause")
     parser.add_argument("--detectors", default="ssdlite,coco,motion", help="ours, where there are pixels (%(default)s)")
     parser.add_argument("--encoder", default="default", help="default, colour, none or PATH.pb (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a tracker setting of ours")
@@ -54,13 +59,14 @@ class Case:
 
     name: str
     folder: Path
-    public: bool
+    group: str
     frames: list[Detections]
     size: tuple[int, int]
     fps: float
     class_names: tuple[str, ...] = ()
     features: list[np.ndarray] | None = None
     people: bool = True
+    warps: list[np.ndarray] | None = None
     truth: metrics.Truth = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +75,8 @@ class Case:
 
 def sequences(data: Path) -> list[Path]:
     """Sequence folders with ground truth."""
-    found = sorted(p.parent for p in data.glob("*/seqinfo.ini") if (p.parent / "gt" / "gt.txt").exists())
+    files = [*data.glob("*/seqinfo.ini"), *data.glob("*/*/seqinfo.ini")]
+    found = sorted(p.parent for p in files if (p.parent / "gt" / "gt.txt").exists())
     if not found:
         raise SourceError(f"{data} holds no sequence folders with seqinfo.ini and gt/gt.txt; expected MOT sequences")
     return found
@@ -80,7 +87,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
     from detectors import store
 
     asked = [name for name in args.only.split(",") if name]
-    encoder = open_encoder(args.encoder)
+    encoder = open_encoder(args.encoder) if args.group in (None, "public", "own") else None
     for folder in sequences(args.data):
         with open_sequence(folder, FrameRange()) as source:
             first = next(iter(source), None)
@@ -93,10 +100,18 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
             label = folder.name if public and number == 0 else f"{folder.name}@{Path(spec).stem}"
             if asked and not any(a in label for a in asked):
                 continue
+            group = group_of(folder, Path(spec).name, public=public, camera=False)
+            if args.group not in (None, group) and not (args.group == "mot17-camera" and group == "mot17"):
+                continue
             if spec == "coco" and not store.is_kept("coco"):
                 print(f"{label}: left out; python -m detectors fetch coco gets the detector", file=sys.stderr)
                 continue
-            yield prepare(label, folder, spec, public and number == 0, encoder if pixels else None, bool(files))
+            case = prepare(label, folder, spec, group, encoder if pixels else None, bool(files))
+            if args.group != "mot17-camera":
+                yield case
+            if group == "mot17" and args.group != "mot17":
+                warps = camera_motion(folder, len(case.frames))
+                yield replace(case, name=f"{label}, camera motion", group="mot17-camera", warps=warps)
 
 
 def open_encoder(name: str) -> FrozenEncoder | None:
@@ -108,7 +123,7 @@ def open_encoder(name: str) -> FrozenEncoder | None:
     return FrozenEncoder.open(frozen_default(name) if name in ("default", "colour") else name)
 
 
-def prepare(label: str, folder: Path, spec: str, public: bool, encoder: FrozenEncoder | None, people: bool) -> Case:
+def prepare(label: str, folder: Path, spec: str, group: str, encoder: FrozenEncoder | None, people: bool) -> Case:
     """Runs detector and encoder over a sequence, as `tracker run` would."""
     from detectors.registry import open_detector
 
@@ -126,7 +141,7 @@ def prepare(label: str, folder: Path, spec: str, public: bool, encoder: FrozenEn
             if encoder is not None:
                 features.append(embed(encoder, frame, found))
     detector.close()
-    case = Case(label, folder, public, frames, size, info.fps, detector.class_names, people=people)
+    case = Case(label, folder, group, frames, size, info.fps, detector.class_names, people=people)
     case.features = features if encoder is not None else None
     return case
 
@@ -144,7 +159,8 @@ def ours(case: Case, preset: str, settings: dict[str, Any]) -> np.ndarray:
     out = []
     for index, found in enumerate(case.frames):
         features = None if case.features is None else case.features[index]
-        tracks = tracker.update(found, features, time_s=index / case.fps, frame_size=case.size).written
+        warp = None if case.warps is None else case.warps[index]
+        tracks = tracker.update(found, features, time_s=index / case.fps, frame_size=case.size, warp=warp).written
         out.append(np.column_stack([np.full(len(tracks), index + 1), tracks.id, xyxy_to_tlwh(tracks.xyxy)]))
     return np.concatenate(out)
 
@@ -181,8 +197,16 @@ def run_case(case: Case, args: argparse.Namespace, settings: dict[str, Any]) -> 
         given = args.tracks / f"{case.name}.txt"
         if given.exists():
             found[args.tracks.name] = read_rows(given, 6)
+    if args.errors and found["ours default"] is not None:
+        print_causes(case, found["ours default"])
     found["oracle"] = metrics.oracle(case.truth, [xyxy_to_tlwh(d.xyxy) for d in case.frames])
     return {name: metrics.evaluate(case.truth, rows) for name, rows in found.items() if rows is not None}
+
+
+def print_causes(case: Case, rows: np.ndarray) -> None:
+    """Prints why our tracks lost identities."""
+    for kind, counts in causes(case.truth, rows, [xyxy_to_tlwh(d.xyxy) for d in case.frames]).items():
+        print(f"{case.name:34}{kind:10}" + "".join(f"{cause} {counts[cause]:4d}   " for cause in CAUSES))
 
 
 def table(title: str, results: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -197,25 +221,37 @@ def table(title: str, results: dict[str, dict[str, Any]]) -> dict[str, dict[str,
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    settings = parse(args.set)
+    settings = {k: v for unit in args.without for k, v in UNITS[unit].items()} | parse(args.set)
     configure("default", **settings)
     report: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for case in cases(args):
         results = run_case(case, args, settings)
         report[case.name] = table(case.name, results)
-        if case.public:
-            for name, result in results.items():
-                groups.setdefault(name, {})[case.name] = result
+        for name, result in results.items():
+            groups.setdefault(case.group, {}).setdefault(name, {})[case.name] = result
     if not report:
         raise SourceError(f"no case of {args.data} was run; expected detection files, pixels, or another --only")
-    whole = {name: r for name, r in groups.items() if len(r) == max(map(len, groups.values()))}
-    if whole and len(whole["oracle"]) > 1:
-        title = f"all {len(whole['oracle'])} with public detections"
-        report["public detections"] = table(title, {name: metrics.combine(r) for name, r in whole.items()})
+    report |= summary(groups)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def summary(groups: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> dict[str, dict[str, Any]]:
+    """Prints the table of each group, sequences combined, and the means of the groups."""
+    report: dict[str, dict[str, Any]] = {}
+    for group in sorted(groups, key=GROUPS.index):
+        count = len(groups[group]["oracle"])
+        whole = {name: r for name, r in groups[group].items() if len(r) == count}
+        combined = {name: metrics.combine(r) for name, r in whole.items()}
+        report[f"group {group}"] = table(f"group {group}: {count} sequences", combined)
+    names = [n for n in next(iter(report.values())) if all(n in rows for rows in report.values())]
+    print(f"\n{f'mean of {len(report)} groups':34}{'HOTA':>8}{'IDF1':>8}")
+    means = {n: {m: float(np.mean([rows[n][m] for rows in report.values()])) for m in ("HOTA", "IDF1")} for n in names}
+    for name, row in sorted(means.items(), key=lambda item: -item[1]["HOTA"]):
+        print(f"  {name:32}{row['HOTA']:8.2f}{row['IDF1']:8.2f}")
+    return report | {"mean of the groups": means}
 
 
 def parse(pairs: list[str]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Sequence:
 
 
 class Roboflow:
-    """SORT, ByteTrack, OC-SORT and BoT-SORT of the package `trackers`, with their own defaults."""
+    """SORT, ByteTrack, OC-SORT, BoT-SORT and C-BIoU of the package `trackers`, with their own defaults."""
 
     def __init__(self, name: str, sequence: Sequence, with_pixels: bool, with_features: bool, **options: Any) -> None:
         import supervision
@@ -159,7 +159,10 @@ def _entry(package: str, module: str, kind: Callable[..., Peer], name: str, **ta
 
 
 PEERS = [
-    *[_entry("trackers", "trackers", Roboflow, name) for name in ("SORT", "ByteTrack", "OC-SORT", "BoT-SORT")],
+    *[
+        _entry("trackers", "trackers", Roboflow, name)
+        for name in ("SORT", "ByteTrack", "OC-SORT", "BoT-SORT", "C-BIoU")
+    ],
     _entry("deep-sort-realtime", "deep_sort_realtime", DeepSortRealtime, "", takes=True),
     *[_entry("boxmot", "boxmot", BoxMot, name) for name in ("ByteTrack", "OC-SORT")],
     *[_entry("boxmot", "boxmot", BoxMot, name, takes=True) for name in ("BoT-SORT", "BoostTrack")],
