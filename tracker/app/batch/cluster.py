@@ -13,6 +13,7 @@ from tracker.app.batch.bundle import Bundle
 from tracker.app.batch.plan import Part
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
+from tracker.core.tensorflow import cores
 from tracker.errors import BackendMissingError, ConfigError, TrackerError, first_line
 
 RETRIES = 3
@@ -22,6 +23,8 @@ AHEAD = 2
 STORE_BYTES = 256 << 20
 """Ray's shared memory on this machine: models, and rows on their way; more goes to disk."""
 LOCAL = "auto"
+ALL_GPUS = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
+"""0: Ray hides no GPU from tasks that ask for none of it; ours are shared."""
 
 Task = tuple[str, RunConfig, Part]
 """The key that its answer is given under, a configuration with one source, and what to track of it."""
@@ -30,7 +33,7 @@ Task = tuple[str, RunConfig, Part]
 def import_ray() -> Any:
     """Ray, or an error that names the command that installs it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault(ALL_GPUS, "0")
     try:
         import ray
     except ImportError:
@@ -64,7 +67,7 @@ class Cluster:
             where = {"address": "local", "include_dashboard": False, "object_store_memory": STORE_BYTES}
         where |= {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            ray.init(**where, runtime_env={"env_vars": _environment(local)})
+            ray.init(**where, runtime_env={"env_vars": _environment(local, workers)})
         except Exception as e:  # Ray raises many kinds
             raise ConfigError(
                 f"--ray {address}: {first_line(e)}; expected auto or a running cluster's address"
@@ -72,8 +75,8 @@ class Cluster:
         processors = int(ray.cluster_resources().get("CPU", 1))
         self.workers = min(workers or processors, processors)
         self.nodes = sum(node["Alive"] for node in ray.nodes())
-        share = processors / self.workers
-        self._work = ray.remote(num_cpus=share if share < 1 else int(share), max_retries=RETRIES)(_work)
+        self._most = AHEAD * self.workers if self.workers == processors else self.workers
+        self._work = ray.remote(num_cpus=1, max_retries=RETRIES)(_work)
         self._bundle: Any = None
         self._stop = threading.Event()
 
@@ -86,7 +89,7 @@ class Cluster:
         ray, waiting = self._ray, list(reversed(tasks))
         running: dict[Any, str] = {}
         while (waiting or running) and not self._stop.is_set():
-            while waiting and len(running) < AHEAD * self.workers:
+            while waiting and len(running) < self._most:
                 key, config, part = waiting.pop()
                 running[self._work.remote([self._bundle], config, part)] = key
             done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
@@ -122,10 +125,11 @@ class Cluster:
         self.close()
 
 
-def _environment(local: bool) -> dict[str, str]:
-    """Each worker takes one processor; on this machine it imports what we do and uses our cache."""
-    given = {"TRACKER_CORES": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "ERROR"}
+def _environment(local: bool, workers: int | None) -> dict[str, str]:
+    """Each worker takes a processor, and sees all GPUs; on this machine it imports what we do and uses our cache."""
+    given = {"TRACKER_CORES": "1", ALL_GPUS: "0", "TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "ERROR"}
     if local:
+        given["TRACKER_CORES"] = str(max(1, cores() // (workers or cores())))
         given["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[3]), *(p for p in sys.path if p)])
         if cache := os.environ.get("TRACKER_CACHE"):
             given["TRACKER_CACHE"] = str(Path(cache).absolute())
