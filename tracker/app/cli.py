@@ -248,6 +248,8 @@ def _said(error: BaseException) -> str:
     """An error as one line: ours as they are, others with their type and where to look."""
     if isinstance(error, TrackerError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; free space, or check that it is there and may be used"
     if isinstance(error, MemoryError):
         return "no memory is left; track fewer sources at once, or smaller frames"
     text = " ".join(str(error).split())[:300]
