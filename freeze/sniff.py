@@ -222,7 +222,7 @@ def _zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         return Kind("zip", "a damaged or truncated zip archive", None, "download or copy the file again")
     if "config.json" in names and any(n.endswith(".h5") for n in names):
         return Kind("keras", "a Keras 3 model (.keras)", "--keras")

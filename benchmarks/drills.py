@@ -1,0 +1,434 @@
+"""Live and fault drills with real parts: servers, cameras that go away, disks that fill up, signals; what was survived.
+
+Each drill runs `python -m tracker run` as a process and looks at its exit code, its words and its files. RTSP needs the
+packages `gir1.2-gst-rtsp-server-1.0` and `python3-gi` of Debian, and GStreamer's x264 encoder; without them those
+drills are left out, and said to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+SIZE = (320, 180)
+LIMIT_S = 60.0
+"""A run that takes longer has hung."""
+RTSP = """
+import sys, gi
+gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer(); server.set_service(sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory(); factory.set_shared(True)
+factory.set_launch("( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framerate=25/1 ! "
+                   "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0 pt=96 )")
+server.get_mount_points().add_factory("/cam", factory); server.attach(None)
+GLib.MainLoop().run()
+"""
+"""A camera: a ball that moves, 25 frames a second; run by the system's own Python, which has the bindings."""
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+@dataclass
+class Result:
+    """How a run went: exit code, seconds, what it said, its folder."""
+
+    code: int
+    seconds: float
+    said: str
+    folder: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` holds; empty where there is none."""
+        path = self.folder / "summary.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
+    def whole(self) -> bool:
+        """No half file is left, and every row is whole."""
+        parts = list(self.folder.glob(".*.part"))
+        rows = (self.folder / "tracks.txt").read_text() if (self.folder / "tracks.txt").exists() else ""
+        return not parts and all(line.count(",") == 9 for line in rows.splitlines())
+
+
+class Run:
+    """A run of the command in a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, detector: str = "motion") -> None:
+        self.folder = folder / "out"
+        self._log = open(folder / "log.txt", "w+b")  # noqa: SIM115 (closed by end)
+        command = [sys.executable, "-m", "tracker", "run", *arguments, "--detector", detector, "--encoder", "none",
+                   "--output", str(self.folder), "--overwrite"]  # fmt: skip
+        self._started = time.monotonic()
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def wait_for_rows(self, seconds: float = 30.0) -> None:
+        """Until rows are being written."""
+        part, end = self.folder / ".tracks.csv.part", time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            with suppress(OSError):
+                if part.stat().st_size > 60:
+                    return
+            time.sleep(0.05)
+
+    def send(self, *numbers: int) -> None:
+        """Signals, half a second apart."""
+        for number in numbers:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+            time.sleep(0.5)
+
+    def end(self) -> Result:
+        """Wait for the end; one that hangs is killed, and its code is -9."""
+        try:
+            code = self.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace")
+        self._log.close()
+        return Result(code, time.monotonic() - self._started, said, self.folder)
+
+
+def command(source: str, output: Path) -> subprocess.CompletedProcess[str]:
+    """A run from beginning to end."""
+    arguments = ["run", source, "--detector", "motion", "--encoder", "none", "--output", str(output), "--overwrite"]
+    return subprocess.run(
+        [sys.executable, "-m", "tracker", *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+
+
+def picture(index: int) -> np.ndarray:
+    """A bright box that moves over a still ground."""
+    image = np.full((SIZE[1], SIZE[0], 3), 70, np.uint8)
+    x = index * 3 % (SIZE[0] - 50)
+    image[60:120, x : x + 40] = 225
+    return image
+
+
+def clip(folder: Path, frames: int, name: str = "clip.avi") -> str:
+    """A drawn video; its path."""
+    path = str(folder / name)
+    video = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 25, SIZE)
+    for index in range(frames):
+        video.write(picture(index))
+    video.release()
+    return path
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """MJPEG over HTTP; `plan` says how many frames each connection gets, in seconds how long apart."""
+
+    plan: ClassVar[list[tuple[int, float]]] = []
+
+    def do_GET(self) -> None:
+        """Send what the plan says for this connection; 503 where it is over."""
+        if not Camera.plan:
+            self.send_error(503)
+            return
+        frames, pause = Camera.plan.pop(0)
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        with suppress(OSError):
+            for index in range(frames):
+                data = cv2.imencode(".jpg", picture(index))[1].tobytes()
+                head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+                self.wfile.write(head + data + b"\r\n")
+                time.sleep(pause)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (the base class's name)
+        """Say nothing."""
+
+
+@contextmanager
+def camera(*plan: tuple[int, float]) -> Iterator[str]:
+    """An MJPEG camera; its address."""
+    Camera.plan = list(plan)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://admin:s3cret@127.0.0.1:{server.server_port}/cam.mjpg"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class RTSPCamera:
+    """A real RTSP server in a process of its own, which can be taken away and brought back."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.address = f"rtsp://127.0.0.1:{self.port}/cam"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Listen, and wait until it does."""
+        command = [SYSTEM_PYTHON, "-c", RTSP, str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
+                return
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Go away as a camera does that loses power."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @staticmethod
+    def there() -> bool:
+        """The bindings are installed."""
+        test = ("import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0');"
+                "from gi.repository import Gst; Gst.init(None); assert Gst.ElementFactory.find('x264enc')")  # fmt: skip
+        with suppress(OSError):
+            return subprocess.run([SYSTEM_PYTHON, "-c", test], capture_output=True, check=False).returncode == 0
+        return False
+
+
+# ---- the drills; each returns "" where it was survived, else what went wrong -----------------------------
+
+
+def interrupted(number: int, times: int) -> Callable[[Path], str]:
+    """A signal, once or twice, in the middle of a run."""
+
+    def drill(folder: Path) -> str:
+        run = Run(folder, clip(folder, 4000))
+        run.wait_for_rows()
+        asked = time.monotonic()
+        run.send(*[number] * times)
+        done = run.end()
+        took = time.monotonic() - asked
+        if done.code != 130 or (times > 1 and took > 3) or took > 15:
+            return f"code {done.code} after {took:.1f} s"
+        return "" if times > 1 or (done.whole() and done.summary) else "files are not whole"
+
+    return drill
+
+
+def killed(folder: Path) -> str:
+    """The process dies without warning; the next run finds nothing in its way."""
+    run = Run(folder, clip(folder, 4000))
+    run.wait_for_rows()
+    run.send(signal.SIGKILL)
+    run.end()
+    again = Run(folder, clip(folder, 50, "short.avi")).end()
+    return "" if again.code == 0 and again.whole() else f"the next run ends with {again.code}: {again.said[-200:]}"
+
+
+def folder_removed(folder: Path) -> str:
+    """The output folder is removed in the middle of a run."""
+    run = Run(folder, clip(folder, 6000))
+    run.wait_for_rows()
+    shutil.rmtree(run.folder)
+    done = run.end()
+    return "" if done.code == 1 and "was removed" in done.said else f"code {done.code}: {done.said[-200:]}"
+
+
+def one_folder_two_runs(folder: Path) -> str:
+    """A second run is given the folder of one that is at work."""
+    path = clip(folder, 4000)
+    first = Run(folder, path)
+    first.wait_for_rows()
+    other = command(path, first.folder)
+    first.send(signal.SIGINT)
+    done = first.end()
+    fine = other.returncode == 1 and "another run writes there" in other.stderr and done.whole()
+    return "" if fine else f"codes {done.code}, {other.returncode}: {other.stderr[-200:]}"
+
+
+def disk_full(folder: Path) -> str:
+    """The disk fills in the middle of a run."""
+    small = folder / "small"
+    small.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)], check=False).returncode
+    ):
+        return "left out: mounting a small disk needs root"
+    try:
+        done = command(clip(folder, 2000), small / "out")
+        fine = done.returncode == 1 and "No space left" in done.stderr and (small / "out" / "tracks.txt").exists()
+        return "" if fine else f"code {done.returncode}: {done.stderr[-200:]}"
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+
+
+def camera_back(folder: Path) -> str:
+    """A camera is lost, comes back, and is lost for good."""
+    with camera((60, 0.04), (60, 0.04)) as address:
+        done = Run(folder, address, "--reconnect", "3").end()
+    told = "lost after frame" in done.said and "back after" in done.said and "s3cret" not in done.said
+    return "" if done.code == 3 and told and done.whole() else f"code {done.code}: {done.said[-300:]}"
+
+
+def camera_interrupted(folder: Path) -> str:
+    """A camera run is interrupted."""
+    with camera((2000, 0.04)) as address:
+        run = Run(folder, address)
+        run.wait_for_rows()
+        run.send(signal.SIGINT)
+        done = run.end()
+    return "" if done.code == 130 and done.whole() and done.summary else f"code {done.code}: {done.said[-300:]}"
+
+
+def nobody_answers(folder: Path) -> str:
+    """A peer takes the connection and says nothing; the user has enough."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(5)
+        run = Run(folder, f"rtsp://user:s3cret@127.0.0.1:{deaf.getsockname()[1]}/cam")
+        time.sleep(4)
+        asked = time.monotonic()
+        run.send(signal.SIGINT)
+        done = run.end()
+    took = time.monotonic() - asked
+    return "" if done.code == 130 and took < 3 and "s3cret" not in done.said else f"code {done.code} after {took:.1f} s"
+
+
+def rtsp_lost_and_back(folder: Path) -> str:
+    """A camera loses power for some seconds."""
+    server = RTSPCamera()
+    server.start()
+    try:
+        run = Run(folder, server.address, "--reconnect", "30")
+        run.wait_for_rows()
+        server.stop()
+        time.sleep(4)
+        server.start()
+        time.sleep(8)
+        run.send(signal.SIGINT)
+        done = run.end()
+    finally:
+        server.stop()
+    told = "lost after frame" in done.said and "back after" in done.said
+    return "" if done.code == 130 and told and done.whole() else f"code {done.code}: {done.said[-300:]}"
+
+
+def rtsp_gone_for_good(folder: Path) -> str:
+    """A camera loses power for good."""
+    server = RTSPCamera()
+    server.start()
+    run = Run(folder, server.address, "--reconnect", "4")
+    run.wait_for_rows()
+    server.stop()
+    done = run.end()
+    return "" if done.code == 3 and done.whole() and done.summary else f"code {done.code}: {done.said[-300:]}"
+
+
+def rtsp_over_udp(folder: Path) -> str:
+    """A camera is asked to send over UDP."""
+    server = RTSPCamera()
+    server.start()
+    try:
+        done = Run(folder, server.address, "--rtsp-transport", "udp", "--max-frames", "50").end()
+    finally:
+        server.stop()
+    return "" if done.code == 0 and done.summary.get("frames", 0) > 20 else f"code {done.code}: {done.said[-300:]}"
+
+
+DRILLS: dict[str, Callable[[Path], str]] = {
+    "Ctrl-C": interrupted(signal.SIGINT, 1),
+    "SIGTERM": interrupted(signal.SIGTERM, 1),
+    "SIGHUP": interrupted(signal.SIGHUP, 1),
+    "Ctrl-C twice": interrupted(signal.SIGINT, 2),
+    "kill -9, then again": killed,
+    "output folder removed": folder_removed,
+    "two runs, one folder": one_folder_two_runs,
+    "disk full": disk_full,
+    "camera lost and back": camera_back,
+    "camera interrupted": camera_interrupted,
+    "peer that never answers": nobody_answers,
+    "RTSP lost and back": rtsp_lost_and_back,
+    "RTSP gone for good": rtsp_gone_for_good,
+    "RTSP over UDP": rtsp_over_udp,
+}
+"""By name; those of RTSP need the Debian packages."""
+
+
+def soak(minutes: float, folder: Path) -> dict[str, Any]:
+    """A run of RTSP at 25 frames a second: memory over time and latency from capture to row."""
+    server = RTSPCamera()
+    server.start()
+    run = Run(folder, server.address)
+    run.wait_for_rows()
+    sizes: list[float] = []
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end and run.process.poll() is None:
+        sizes.append(resident_mb(run.process.pid))
+        time.sleep(min(5.0, max(0.5, 6 * minutes)))
+    run.send(signal.SIGINT)
+    done = run.end()
+    server.stop()
+    third = max(1, len(sizes) // 3)
+    return {
+        "minutes": minutes, "frames": done.summary.get("frames"), "latency_ms": done.summary.get("latency_ms"),
+        "rss_mb": {"second third": round(float(np.median(sizes[third : 2 * third] or sizes)), 1),
+                   "last third": round(float(np.median(sizes[-third:])), 1)},
+        "code": done.code,
+    }  # fmt: skip
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process in MB; 0 where it is gone."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return 0.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--only", default="", metavar="WORD", help="drills whose name holds this word")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="also run an RTSP camera for so long"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the drills; prints a table and returns 1 where one was not survived."""
+    failed = tried = 0
+    rtsp = RTSPCamera.there()
+    for name, drill in DRILLS.items():
+        if options.only.lower() not in name.lower():
+            continue
+        with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+            missing = name.startswith("RTSP") and not rtsp
+            outcome = "left out: no GStreamer RTSP server is installed" if missing else drill(Path(folder))
+        tried += not outcome.startswith("left out")
+        failed += bool(outcome) and not outcome.startswith("left out")
+        print(f"{name:26}{outcome or 'survived'}", flush=True)
+    print(f"{tried} drills tried, {tried - failed} survived")
+    if options.soak and rtsp:
+        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+            print(json.dumps(soak(options.soak, Path(folder))))
+    return 1 if failed else 0
