@@ -1,4 +1,4 @@
-"""`auto`: looks at a few frames and opens the first detector that sees something in them."""
+"""`auto`: the network that knows the most of the classes at hand, helped by motion where the camera stands."""
 
 from __future__ import annotations
 
@@ -6,38 +6,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from detectors import store
 from tracker.core.interfaces import Detector
-from tracker.core.types import Frame
 from tracker.errors import BackendMissingError, DetectorError
 
 if TYPE_CHECKING:
     from detectors.registry import Request
 
-LOOKS = 4
-"""Frames that each network looks at."""
-SURE = 0.4
-"""Score from which a box counts."""
-ENOUGH = 0.5
-"""Boxes a frame, on average, from which a network counts as seeing something."""
-OTHERS = 3.0
-"""With so many moving objects for each person that `ssdlite` sees, the clip is about something else."""
+FEWEST = 4
+"""Frames from which it can be told whether the camera stands."""
 
 
 def open_auto(request: Request, open_one: Callable[[Request], Detector]) -> Detector:
     """The detector for a source; its `why` says what it was chosen for.
 
-    `coco` where it is in the cache or can be fetched, else `ssdlite`, else `motion`, which needs a static camera; one
-    that sees nothing in the frames, or does not know the classes asked for, leaves the turn to the next, and `ssdlite`
-    also where most of what moves is no person.
+    `coco` where it is in the cache or can be fetched, else `ssdlite`. Where the camera stands in the first frames,
+    motion helps: it finds what moves and the network does not know, from the first frame or only after minutes. So a
+    picture that is empty at the start decides nothing. `motion` alone is for where no network is at hand.
 
     Parameters
     ----------
     request : Request
         Its frames are what is looked at.
-    open_one : Callable[[Request], Detector]
+    open_one : Callable
         Opens a detector by the name in a request.
 
     Raises
@@ -46,67 +40,56 @@ def open_auto(request: Request, open_one: Callable[[Request], Detector]) -> Dete
         No detector at hand knows the classes.
     """
     classes = request.options.classes
-    looked = [f for f in request.frames if f.image is not None]
-    picked = [looked[i] for i in np.unique(np.linspace(0, len(looked) - 1, LOOKS).astype(int))] if looked else []
-    moving = _moving(replace(request, spec="motion", frames=looked), open_one)
+    pictures = [f.image for f in request.frames if f.image is not None]
+    helped = _knows_motion(classes) and stands(pictures)
     passed: list[str] = []
-    few: list[str] = []
-    opened: list[Detector] = []
     for name in ("coco", "ssdlite"):
         if name == "coco" and request.offline and not store.is_kept("coco"):
             passed.append("coco is not in the cache and nothing may be fetched")
             continue
         try:
-            detector = open_one(replace(request, spec=name))
+            detector = open_one(replace(request, spec=f"{name}+motion" if helped else name))
         except (DetectorError, BackendMissingError) as error:
             passed.append(str(error))
             continue
-        if not picked:
-            return _chosen(detector, "no frames to look at", [], passed)
-        seen = _count(detector, picked)
-        if seen >= ENOUGH and not (name == "ssdlite" and _mostly_others(seen, moving, classes)):
-            return _chosen(detector, f"sees {seen:.1f} objects a frame", few, passed, opened)
-        few.append(f"{name} sees {seen:.1f} a frame")
-        opened.append(detector)
-    if moving is not None and _knows_motion(classes):
-        why = f"{moving:.1f} moving objects a frame before a static camera"
-        return _chosen(open_one(replace(request, spec="motion")), why, few, passed, opened)
-    if opened:
-        return _chosen(opened[0], "nothing better is at hand", few, passed, opened[1:])
-    if _knows_motion(classes):
-        return _chosen(open_one(replace(request, spec="motion")), "no network is at hand", few, passed)
-    raise DetectorError(f"no detector at hand knows {', '.join(classes or ())}: {'; '.join(passed)}")
+        return _chosen(detector, "the camera stands, so what moves is found as well" if helped else "", passed)
+    if helped or (not pictures and _knows_motion(classes)):
+        return _chosen(open_one(replace(request, spec="motion")), "no network is at hand", passed)
+    if not _knows_motion(classes):
+        raise DetectorError(f"no detector at hand knows {', '.join(classes or ())}: {'; '.join(passed)}")
+    raise DetectorError(f"no network is at hand, and motion needs a camera that stands: {'; '.join(passed)}")
 
 
-def _chosen(
-    detector: Detector, reason: str, few: list[str], passed: list[str], others: Sequence[Detector] = ()
-) -> Detector:
-    for other in others:
-        other.close()
-    if passed and detector.name != "coco":
+def _chosen(detector: Detector, reason: str, passed: Sequence[str]) -> Detector:
+    if passed and not detector.name.startswith("coco"):
         detector.warnings.append(f"vehicles are no more than `object` here, or not seen at all: {passed[0]}")
-    detector.why = "; ".join(filter(None, [detector.why, reason, *few, *passed]))
+    detector.why = "; ".join(filter(None, [detector.why, reason, *passed]))
     return detector
 
 
-def _mostly_others(people: float, moving: float | None, classes: Sequence[str] | None) -> bool:
-    """Whether most of what moves is not the people that were seen: traffic, which a network for people misses."""
-    return _knows_motion(classes) and moving is not None and moving > OTHERS * people
+def stands(pictures: Sequence[np.ndarray]) -> bool:
+    """Whether the camera stands still in pictures (H,W,3) some time apart: their strong edges stay where they are.
+
+    On eleven clips from standing cameras 82 to 98% of the edges' pixels agreed in the middle picture, on a motorway
+    from a moving car, whose bonnet and horizon stay, 52%.
+    """
+    if len(pictures) < FEWEST:
+        return False
+    edges = np.stack([_edges(p) for p in pictures])
+    usual = np.median(edges, axis=0)
+    strong = usual > np.quantile(usual, 0.8)
+    agree = np.abs(edges - usual)[:, strong] < 0.35 * usual[strong]
+    return bool(np.median(agree.mean(axis=1)) > 0.7)
 
 
-def _moving(request: Request, open_one: Callable[[Request], Detector]) -> float | None:
-    """Moving objects a frame where the camera stands still, else None."""
-    detector = open_one(replace(request, options=replace(request.options, classes=None, confidence=None)))
-    answers = [detector(f) for f in request.frames]
-    seen = [len(a) for a in answers if a is not None]
-    still = len(seen) > len(request.frames) / 2 and not detector.warnings
-    return float(np.mean(seen)) if still else None
-
-
-def _count(detector: Detector, frames: Sequence[Frame]) -> float:
-    found = [detector(f) for f in frames]
-    return float(np.mean([np.sum(d.score >= SURE) for d in found if d is not None])) if found else 0.0
+def _edges(picture: np.ndarray) -> np.ndarray:
+    """Strength of edges in the picture at 320 pixels' width."""
+    height, width = picture.shape[:2]
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (320, max(1, round(320 * height / width))), interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1)
+    return np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
 
 
 def _knows_motion(classes: Sequence[str] | None) -> bool:
-    return all(c.strip().lower() in ("object", "all") for c in classes or ())
+    return classes is None or any(c.strip().lower() in ("object", "all") for c in classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,20 @@ def _motion(request: Request) -> Detector:
     return MotionDetector(confidence=request.options.confidence, classes=request.options.classes, frames=images)
 
 
+def _with_motion(request: Request) -> Detector:
+    """`NETWORK+motion`; where classes are asked for and `object` is none of them, the network alone."""
+    from detectors.assisted import Assisted
+    from detectors.motion import MotionDetector
+
+    classes = request.options.classes
+    known = None if classes is None else tuple(c for c in classes if c.strip().lower() != OBJECT)
+    options = replace(request.options, classes=known or None)
+    network = _open(replace(request, spec=request.spec.removesuffix("+motion"), options=options))
+    if known is not None and len(known) == len(classes or ()) and known != ("all",):
+        return network
+    return Assisted(network, MotionDetector(frames=[f.image for f in request.frames if f.image is not None]))
+
+
 def _graph(request: Request) -> Detector:
     from detectors.tf_graph import TFObjectDetector
     from detectors.trial import tried
@@ -156,6 +170,20 @@ FAMILIES = (
         "people, vehicles and the other classes of COCO; fetched once",
         needs_frames=True,
         class_names=COCO,
+    ),
+    Family(
+        "coco+motion",
+        _with_motion,
+        "these, and what moves besides",
+        needs_frames=True,
+        class_names=(*COCO, OBJECT),
+    ),
+    Family(
+        "ssdlite+motion",
+        _with_motion,
+        "people, and what moves besides",
+        needs_frames=True,
+        class_names=("person", OBJECT),
     ),
     Family("motion", _motion, "whatever moves", needs_frames=True, static_camera=True, class_names=(OBJECT,)),
     Family(".onnx", _onnx, "a network of the YOLO family", needs_frames=True),

@@ -38,17 +38,19 @@ def choose(frames, **options):
     return detector.name, detector.why
 
 
+GROUND = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+
+
 def drawn(count=8):
     for i, (image, _) in enumerate(crossing.scene(count * 8, seed=1)):
         if i % 8 == 0:
             yield Frame(i + 1, i / 25, image, (640, 360))
 
 
-def test_a_drawn_street_is_for_motion(nothing_fetched):
+def test_a_drawn_street_is_for_the_network_at_hand_and_motion(nothing_fetched):
     name, why = choose(list(drawn()), offline=True)
-    assert name == "motion"
-    assert "moving objects a frame before a static camera" in why
-    assert "ssdlite sees" in why and "nothing may be fetched" in why
+    assert name == "ssdlite+motion"
+    assert "the camera stands, so what moves is found as well" in why and "nothing may be fetched" in why
 
 
 def test_without_coco_the_run_is_warned_of_what_it_misses(nothing_fetched):
@@ -57,41 +59,38 @@ def test_without_coco_the_run_is_warned_of_what_it_misses(nothing_fetched):
         assert "nothing may be fetched" in detector.warnings[0]
 
 
-def test_the_first_that_sees_something_is_picked(monkeypatch):
-    """Which networks are there and what they see is given; the order and the reasons are what is held here."""
-    seen = {"coco": 0.0, "ssdlite": 3.0}
-    monkeypatch.setattr(auto, "_count", lambda detector, frames: seen[detector.name])
-    monkeypatch.setattr(auto, "_moving", lambda request, open_one: moving)
-    moving, closed = 4.0, []
+def test_an_empty_start_decides_nothing(monkeypatch):
+    """Which networks open is given; what is held here is the order and the reasons, whatever the frames show."""
+    missing = set()
 
     class Opened:
         def __init__(self, name):
-            self.name, self.why, self.warnings = name, "", []
+            self.name, self.why, self.warnings = name, "320x256", []
 
-        def close(self):
-            closed.append(self.name)
+    def open_one(request):
+        if request.spec.partition("+")[0] in missing:
+            raise DetectorError(f"no {request.spec}")
+        return Opened(request.spec)
 
-    frames = [Frame(1, 0.0, np.zeros((48, 64, 3), np.uint8), (64, 48))]
+    empty = [Frame(i, i / 3, GROUND, (64, 48)) for i in range(12)]
+    moved = [Frame(i, i / 3, np.random.default_rng(i).integers(0, 255, GROUND.shape, np.uint8), (64, 48))
+             for i in range(12)]  # fmt: skip
 
-    def chosen(**options):
-        closed.clear()
-        request = Request("auto", NetworkOptions(**options), frames=frames)
-        detector = auto.open_auto(request, lambda request: Opened(request.spec))
+    def chosen(frames, **options):
+        detector = auto.open_auto(Request("auto", NetworkOptions(**options), frames=frames), open_one)
         return detector.name, detector.why
 
-    assert chosen() == ("ssdlite", "sees 3.0 objects a frame; coco sees 0.0 a frame")
-    assert closed == ["coco"]
-    seen["coco"] = 2.0
-    assert chosen() == ("coco", "sees 2.0 objects a frame")
-    assert closed == []
-    seen.update(coco=0.0, ssdlite=1.0)
-    assert chosen()[0] == "motion"
-    assert chosen(classes=["person"])[0] == "ssdlite"
-    moving = None  # the camera moves
-    assert chosen()[0] == "ssdlite"
-    seen["ssdlite"] = 0.0
-    assert chosen()[0] == "coco"
-    assert closed == ["ssdlite"]
+    assert chosen(empty) == ("coco+motion", "320x256; the camera stands, so what moves is found as well")
+    assert chosen(moved) == ("coco", "320x256")
+    assert chosen([])[0] == "coco"
+    assert chosen(empty, classes=["person"])[0] == "coco"
+    assert chosen(empty, classes=["person", "object"])[0] == "coco+motion"
+    missing.add("coco")
+    assert chosen(empty)[0] == "ssdlite+motion" and "no coco+motion" in chosen(empty)[1]
+    missing.add("ssdlite")
+    assert chosen(empty)[0] == "motion"
+    with pytest.raises(DetectorError, match="motion needs a camera that stands"):
+        chosen(moved)
 
 
 def test_classes_nobody_knows(nothing_fetched):
@@ -106,7 +105,7 @@ def test_no_frames(nothing_fetched):
 @pytest.mark.data
 @pytest.mark.skipif(not DATA, reason="TRACKER_DATA is not set")
 @pytest.mark.parametrize(
-    "clip, expected", [("mot/PETS09-S2L1/vtest.avi", "ssdlite"), ("videos/highway_720p.mp4", "motion")]
+    "clip, expected", [("mot/PETS09-S2L1/vtest.avi", "ssdlite+motion"), ("videos/dashcam_motorway.mp4", "ssdlite")]
 )
 def test_real_clips_with_nothing_fetched(nothing_fetched, clip, expected):
     assert choose(frames_of(Path(DATA) / clip), offline=True)[0] == expected

@@ -1,0 +1,144 @@
+"""A network helped by motion: what moves before a static camera and the network does not know is found all the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.motion import MotionDetector
+from tracker.core.boxes import area, intersection, iou
+from tracker.core.interfaces import Detector
+from tracker.core.types import Detections, Frame
+
+OBJECT = "object"
+"""The class of what moves and is not known."""
+COVERED = 0.25
+"""Share of a moving box, or of a network's, in their overlap from which they are the same."""
+SAME = 0.3
+"""Least overlap (IoU) of a moving object's boxes in two frames that follow each other."""
+PATIENCE = 3
+"""Frames for which a moving object may be out of sight."""
+SECONDS, WAY = 0.4, 0.8
+"""So long and so far, in its own sizes, something must have gone to be an object: leaves and reflections do not go."""
+KNOWN, MEMORY_S = 0.1, 1.0
+"""Share of the last seconds in which the network saw what it knows: what it misses a while is the tracker's to carry
+on, what it sees for a moment now and then it does not know."""
+SCORE = 0.6
+"""Of an unknown object: enough to begin a track."""
+LOOK_S, REST_S = 20.0, 40.0
+"""Seconds without an unknown object after which motion rests, and for how long: it costs a third of a small network."""
+
+
+@dataclass(slots=True)
+class _Mover:
+    """Something that moves: where it was first and is now, and the share of late in which the network saw it."""
+
+    first: np.ndarray
+    box: np.ndarray
+    since_s: float
+    last_s: float
+    seen: int
+    known: float = 0.0
+
+    def carry_on(self, box: np.ndarray, frame: Frame, *, covered: bool) -> None:
+        """Its box in a frame, and whether the network saw it there."""
+        kept = np.exp(-max(frame.time_s - self.last_s, 0.0) / MEMORY_S)
+        self.known = float(kept * self.known + (1 - kept) * covered)
+        self.box, self.last_s, self.seen = box, frame.time_s, frame.index
+
+    def goes(self, now_s: float) -> bool:
+        """It has come far enough, for its size, to be an object, and the network has not seen it of late."""
+        way = np.abs((self.box[:2] + self.box[2:] - self.first[:2] - self.first[2:]) / 2)
+        size = np.minimum(self.box[2:] - self.box[:2], self.first[2:] - self.first[:2])
+        far = bool((way > WAY * size).any())
+        return far and now_s - self.since_s >= SECONDS and self.known < KNOWN
+
+
+class Assisted:
+    """A network's boxes, and those of moving objects that it has not seen for some seconds, of class `object`.
+
+    Parameters
+    ----------
+    network : Detector
+        Of one source.
+    motion : MotionDetector
+        Of the same; it stays silent while the camera moves.
+    """
+
+    def __init__(self, network: Detector, motion: MotionDetector) -> None:
+        self._network, self._motion = network, motion
+        self.name, self.path, self.runtime = f"{network.name}+motion", network.path, network.runtime
+        self.class_names = (*network.class_names, OBJECT)
+        self.why = network.why
+        self.warnings = network.warnings
+        """That the camera moves is no fault here."""
+        self.concurrency = 1
+        """What moves is told from frame to frame."""
+        self._movers: list[_Mover] = []
+        self._needed_s: float | None = None
+        self._rests = False
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the network looks with all its detail."""
+        return self._network.tiled
+
+    @tiled.setter
+    def tiled(self, value: bool) -> None:
+        self._network.tiled = value
+
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """How the network looks at frames of a size."""
+        return self._network.settings(size)
+
+    def __call__(self, frame: Frame) -> Detections | None:
+        """Boxes of a frame."""
+        found = self._network(frame)
+        moving = self._motion(frame) if self._looks(frame.time_s) else None
+        if found is None or moving is None:
+            self._movers = self._movers if moving is not None else []
+            return found
+        unknown = self._follow(found.xyxy, moving.xyxy, frame)
+        if not len(unknown):
+            return found
+        self._needed_s = frame.time_s
+        count = len(unknown)
+        class_id = np.full(count, len(self.class_names) - 1)
+        return Detections.concatenate([found, Detections(unknown, np.full(count, SCORE), class_id)])
+
+    def _looks(self, now_s: float) -> bool:
+        """Whether motion is looked at now: always while it finds something, else for a part of the time."""
+        self._needed_s = now_s if self._needed_s is None else self._needed_s
+        idle = now_s - self._needed_s
+        if not self._rests and idle > LOOK_S:
+            self._rests, self._needed_s = True, now_s
+        elif self._rests and idle > REST_S:
+            self._rests, self._needed_s = False, now_s
+            self._motion = MotionDetector()  # the background may have changed
+        return not self._rests
+
+    def _follow(self, known: np.ndarray, moving: np.ndarray, frame: Frame) -> np.ndarray:
+        """Carry the movers on to this frame's moving boxes (M,4); those (K,4) that are unknown objects."""
+        shared = intersection(moving, known)
+        covered = (shared > COVERED * np.minimum(area(moving)[:, None], area(known)[None])).any(axis=1)
+        overlap = iou(moving, np.array([m.box for m in self._movers]).reshape(-1, 4))
+        out, taken = [], set()
+        for box, seen, row in zip(moving, covered, overlap, strict=True):
+            best = int(row.argmax()) if len(row) else -1
+            if best >= 0 and row[best] >= SAME and best not in taken:
+                taken.add(best)
+                mover = self._movers[best]
+            else:
+                mover = _Mover(box, box, frame.time_s, frame.time_s, frame.index)
+                self._movers.append(mover)
+            mover.carry_on(box, frame, covered=bool(seen))
+            if not seen and mover.goes(frame.time_s):
+                out.append(box)
+        self._movers = [m for m in self._movers if frame.index - m.seen <= PATIENCE]
+        return np.array(out).reshape(-1, 4)
+
+    def close(self) -> None:
+        """Free both."""
+        self._network.close()
+        self._motion.close()

@@ -1,0 +1,105 @@
+"""A network helped by motion: what it does not know and what goes is found; what it knows is left to it."""
+
+import numpy as np
+import pytest
+
+from detectors.assisted import LOOK_S, OBJECT, REST_S, Assisted
+from detectors.auto import stands
+from detectors.motion import MotionDetector
+from tracker.core.boxes import iou
+from tracker.core.types import Detections, Frame
+
+SIZE = (320, 240)
+
+
+def road(rng):
+    return np.clip(110 + 25 * rng.standard_normal((SIZE[1], SIZE[0], 3)), 0, 255).astype(np.uint8)
+
+
+GROUND = road(np.random.default_rng(0))
+
+
+def car(i):
+    return np.array([5 + 3 * i, 60, 55 + 3 * i, 95])
+
+
+def person(i):
+    return np.array([280 - 2 * i, 150, 300 - 2 * i, 205])
+
+
+def picture(i, *places):
+    rng = np.random.default_rng(i)
+    image = GROUND.copy()
+    for place, colour in zip(places, ((30, 30, 220), (200, 220, 30)), strict=False):
+        x1, y1, x2, y2 = place(i)
+        image[y1:y2, max(x1, 0) : x2] = colour
+    return np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+class Knows:
+    """Sees what it is told of in the frames it is told of, and nothing else."""
+
+    name, path, runtime, class_names, why, warnings = "knows", "", "test", ("person",), "because", []
+    tiled, concurrency = True, 1
+
+    def __init__(self, place, sees=lambda i: True):
+        self.place, self.sees = place, sees
+
+    def __call__(self, frame):
+        if not self.sees(frame.index):
+            return Detections.empty()
+        return Detections(self.place(frame.index)[None].astype(float), np.array([0.8]))
+
+    def settings(self, size):
+        return {"input_size": "320x256"}
+
+    def close(self):
+        pass
+
+
+def run(network, count=80, empty=20):
+    """Boxes by frame: the road alone at first, then both drive and walk."""
+    background = [picture(1000 + i) for i in range(6)]
+    detector = Assisted(network, MotionDetector(frames=background))
+    found = {}
+    for i in range(1, count + 1):
+        image = picture(i - empty, car, person) if i > empty else picture(i)
+        found[i - empty] = detector(Frame(i, i / 25, image, SIZE))
+    return detector, found
+
+
+def test_what_goes_and_is_not_known_is_an_object():
+    detector, found = run(Knows(lambda i: person(i - 20), lambda i: i > 20))
+    assert detector.class_names == ("person", OBJECT) and detector.name == "knows+motion"
+    late = [found[i] for i in range(25, 60)]
+    assert all(d.class_id.tolist() == [0, 1] for d in late)  # the person is the network's alone
+    overlap = [iou(found[i].xyxy[1:], car(i)[None].astype(float))[0, 0] for i in range(25, 60)]
+    assert min(overlap) > 0.6
+    assert not any(len(found[i]) and (found[i].class_id == 1).any() for i in range(-19, 6))
+
+
+def test_what_the_network_misses_for_a_while_is_left_to_the_tracker():
+    _, found = run(Knows(lambda i: person(i - 20), lambda i: i > 20 and i % 3 == 0))
+    people = [person(i)[None].astype(float) for i in range(60)]
+    objects = [found[i].xyxy[found[i].class_id == 1] for i in range(30, 60)]
+    assert all(len(o) == 1 and iou(o, p)[0, 0] < 0.1 for o, p in zip(objects, people[30:], strict=True))
+
+
+def test_motion_rests_where_it_is_not_needed():
+    motion = MotionDetector(frames=[picture(i) for i in range(6)])
+    calls = []
+    detector = Assisted(Knows(car, lambda i: False), lambda frame: calls.append(frame.time_s) or motion(frame))
+    for i in range(1, int(LOOK_S + REST_S) - 1):
+        detector(Frame(i, float(i), picture(i), SIZE))
+    assert 0 < len(calls) <= LOOK_S + 1 and max(calls) <= LOOK_S + 1
+
+
+@pytest.mark.parametrize("shift", [0, 6])
+def test_a_camera_that_stands(shift):
+    rng = np.random.default_rng(5)
+    wide = np.kron(rng.integers(0, 255, (30, 60, 1), np.uint8), np.ones((16, 16, 3), np.uint8))
+    pictures = [wide[100:340, 100 + shift * i : 420 + shift * i].copy() for i in range(8)]
+    for i, image in enumerate(pictures):
+        image[40:120, 30 * i : 30 * i + 40] = 200
+    assert stands(pictures) == (shift == 0)
+    assert not stands(pictures[:2])
