@@ -211,7 +211,7 @@ def family_of(spec: str | Path) -> Family:
     for family in FAMILIES:
         if family.key == key:
             return family
-    if Path(text).is_dir():
+    if text and Path(text).is_dir():
         return FOLDER
     installed = plugins()
     if text in installed:

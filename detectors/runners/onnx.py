@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detectors.runners.base import Feed, Runner, RunnerOptions, has_openvino, pick_threads, shared
-from tracker.core import child
-from tracker.core.autotune import cached
 from tracker.core.files import model_bytes
 from tracker.errors import BackendMissingError, DetectorError, DeviceError, first_line
 
-SECONDS = 120.0
-"""For the first trial of a file."""
-
 
 def open_onnx(path: Path, feed: Feed, options: RunnerOptions) -> Runner:
-    """Open an ONNX file; its first time in a process of its own, which a damaged one may bring down.
+    """Open an ONNX file.
 
     Raises
     ------
@@ -31,7 +25,6 @@ def open_onnx(path: Path, feed: Feed, options: RunnerOptions) -> Runner:
     gpu = _gpu(options.device)
     threads = pick_threads(options)
     openvino = gpu is None and (options.runtime == "openvino" or (options.runtime == "auto" and has_openvino()))
-    _try_apart(path, openvino=openvino)
     digest = hashlib.sha256(model_bytes(path)).hexdigest()
     key = (digest, feed, openvino, gpu, threads, options.precision)
     if openvino:
@@ -68,40 +61,6 @@ def _gpu(device: str) -> int | None:
         f"device {device!r}: ONNX networks run on a GPU by ONNX Runtime, which is not here with CUDA; "
         "run `pip install onnxruntime-gpu`, or use --device cpu"
     )
-
-
-def _try_apart(path: Path, *, openvino: bool) -> None:
-    """Load and run a file in a process of its own, once per file, which is remembered: parsers crash on damaged ones.
-
-    Raises
-    ------
-    DetectorError
-        It brought that process down, or did not end.
-    """
-
-    def measure() -> dict[str, Any]:
-        try:
-            done = child.run(
-                "detectors.runners.onnx", [str(path), "openvino" if openvino else "onnxruntime"], seconds=SECONDS
-            )
-        except child.EndedError as error:
-            raise DetectorError(
-                f"{path}: loading it in a process of its own failed: {error}; the file is damaged or made to do harm: "
-                "get it again from its source"
-            ) from None
-        return {"code": done.returncode}
-
-    runtime = _version("openvino" if openvino else "onnxruntime")
-    cached("trials", f"{runtime}, {hashlib.sha256(model_bytes(path)).hexdigest()}", measure)
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return package
 
 
 class ORTRunner:
@@ -169,23 +128,3 @@ class ORTRunner:
             return [np.asarray(o) for o in self._session.run(None, given)]
         except Exception as error:  # as above
             raise DetectorError(f"{self._path}: ONNX Runtime failed on {batch.shape}: {first_line(error)}") from None
-
-
-def _trial(path: Path, runtime: str) -> None:
-    """What the process for the first trial does: parse and compile; what is wrong is told elsewhere."""
-    if runtime == "openvino":
-        import openvino as ov
-
-        core = ov.Core()
-        model = core.read_model(path)
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
-        if all(i.partial_shape.is_static for i in model.inputs):
-            compiled([np.zeros(list(i.shape), i.element_type.to_dtype()) for i in model.inputs])
-        return
-    import onnxruntime as ort
-
-    ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-
-if __name__ == "__main__":
-    _trial(Path(sys.argv[1]), sys.argv[2])

@@ -11,6 +11,12 @@ from tracker.core.types import Frame
 from tracker.errors import DetectorError, DeviceError
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """What is opened here was made here: no trial in a child for each."""
+    monkeypatch.setenv("TRACKER_CHILD", "1")
+
+
 @pytest.mark.parametrize(
     "data, words",
     [
@@ -21,12 +27,6 @@ from tracker.errors import DetectorError, DeviceError
         (b"garbage \xff\x00 bytes", "no frozen TensorFlow graph"),
     ],
 )
-@pytest.fixture(autouse=True)
-def _in_this_process(monkeypatch):
-    """What is opened here was made here: no trial in a child for each."""
-    monkeypatch.setenv("TRACKER_CHILD", "1")
-
-
 def test_a_pb_that_is_none(tmp_path, data, words):
     path = tmp_path / "model.pb"
     path.write_bytes(data)
