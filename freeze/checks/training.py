@@ -107,7 +107,8 @@ def _second_tower(job: Job, flat: list[str]) -> None:
 
 def _twins(full: Graph, job: Job) -> dict[str, str]:
     """Variable in use -> variable not in use of the same shape, named alike but for `_1` or for the outer scope."""
-    used = {n: v.shape for n, v in (job.values or {}).items() if n in Graph(job.graph).nodes}
+    nodes = {n.name for n in job.graph.node}
+    used = {n: v.shape for n, v in (job.values or {}).items() if n in nodes}
     others: dict[tuple[str, tuple[int, ...]], str] = {}
     for name, node in full.nodes.items():
         if node.op in VARIABLE_OPS and name not in used and not SLOT.search(name):

@@ -51,19 +51,24 @@ class Runner:
                 self.session.run(self.graph.get_operation_by_name(name))
 
     def _assign(self, graph: Graph, values: dict[str, np.ndarray]) -> None:
+        """All in one run: each run after a change of the graph would plan it anew."""
         tf = import_tensorflow()
-        for name, node in graph.nodes.items():
-            if node.op not in VARIABLE_OPS or name not in values:
-                continue
-            with self.graph.as_default():
+        feeds: dict[Any, np.ndarray] = {}
+        operations = []
+        with self.graph.as_default():
+            for name, node in graph.nodes.items():
+                if node.op not in VARIABLE_OPS or name not in values:
+                    continue
                 handle = self.graph.get_tensor_by_name(name + ":0")
                 value = tf.compat.v1.placeholder(node.attr["dtype"].type, values[name].shape)
-                op = (
+                operations.append(
                     tf.raw_ops.AssignVariableOp(resource=handle, value=value)
                     if node.op == "VarHandleOp"
-                    else tf.raw_ops.Assign(ref=handle, value=value, validate_shape=False)
+                    else tf.raw_ops.Assign(ref=handle, value=value, validate_shape=False).op
                 )
-            self.session.run(op, {value: values[name]})
+                feeds[value] = values[name]
+        if operations:
+            self.session.run(operations, feeds)
 
     def run(self, fetch: str | list[str], feeds: dict[str, Any] | None = None) -> Any:
         """Value(s) of tensor(s) `fetch` with tensors fed by name."""

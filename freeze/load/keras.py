@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from freeze.errors import FreezeError, Log
-from freeze.graph.graphdef import Graph, replace_tensor, set_attr
+from freeze.graph.graphdef import Graph, set_attr
 from freeze.load import keras2, keras_classes, keras_config
 from freeze.load.user_code import explained, imported
 from freeze.model import Model
@@ -268,8 +268,8 @@ def with_variables(function: Any) -> tuple[Any, dict[str, np.ndarray]]:
     graph_def = function.graph.as_graph_def()
     handles = {id(v.handle): v for v in function.graph.variables}
     values: dict[str, np.ndarray] = {}
+    graph, moved = Graph(graph_def), {}
     for captured, inside in function.graph.captures:
-        graph = Graph(graph_def)
         node = graph.nodes[inside.op.name]
         variable = handles.get(id(captured))
         if variable is None and captured.dtype == tf.resource:
@@ -281,10 +281,14 @@ def with_variables(function: Any) -> tuple[Any, dict[str, np.ndarray]]:
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(captured.numpy()))
             continue
         name = graph.fresh(variable.name.split(":")[0])
-        replace_tensor(graph_def, node.name, name)
+        moved[node.name] = name
+        graph.nodes[name] = node
         node.name, node.op = name, "VarHandleOp"
         set_attr(node, "dtype", variable.dtype)
         node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
         set_attr(node, "shared_name", name)
         values[name] = variable.numpy()
+    for node in graph_def.node:
+        for k, ref in enumerate(node.input):
+            node.input[k] = moved.get(ref.removesuffix(":0"), ref)
     return graph_def, values
