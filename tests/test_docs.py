@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.formats import OBJECT
 from detectors.registry import FAMILIES
 from freeze.request import Request
 from tracker.tracking.trackers import TRACKERS
@@ -53,7 +54,7 @@ def test_paths_exist(page):
 
 
 def test_architecture_names_what_there_is():
-    known = names() | {family.key for family in FAMILIES} | set(TRACKERS)
+    known = names() | {family.key for family in FAMILIES} | set(TRACKERS) | {OBJECT}
     words = {p.rstrip("/") for p in spoken(ROOT / "ARCHITECTURE.md")}
     said = {p for p in words if re.fullmatch(r"[a-z_]\w*(/[a-z_]\w*)*", p)}
     said |= {p.split(".")[-1] for p in words if re.fullmatch(r"\w+(\.\w+)+", p) and not FILE.search(p)}
@@ -64,7 +65,7 @@ def test_options_exist():
     known = {"--help", "--index-url", "--strict"}  # everybody's, pip's and mkdocs's
     known |= {"--address", "--block", "--entrypoint", "--head", "--rm", "--shm-size"}  # Ray's and docker's
     known |= {f"--{no}{f.name.replace('_', '-')}" for f in fields(Request) for no in ("", "no-")}
-    for path in (p for package in PACKAGES for p in (ROOT / package).rglob("*.py")):
+    for path in (p for package in (*PACKAGES, "tests") for p in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("--"):
                 known.add(node.value)
