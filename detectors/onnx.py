@@ -13,7 +13,7 @@ from detectors.onnx_file import Input, OnnxFile, read_onnx
 from detectors.onnx_heads import EXTRAS, LAYOUTS, Layout, Output, decode, recognise
 from detectors.options import NetworkOptions
 from detectors.runners.base import Feed, Runner
-from detectors.runners.onnx import open_onnx
+from detectors.runners.onnx import has_onnxruntime, open_onnx
 from detectors.views import STEP, Size
 from tracker.core.classes import COCO, ROAD_USERS
 from tracker.core.files import model_bytes
@@ -62,7 +62,14 @@ class ONNXDetector(Network):
         feed = _feed(about, picture, own)
         self._run: Runner = open_onnx(path, feed, options)
         shown = np.zeros((feed.batch or 1, own[1], own[0], 3), np.uint8)
-        arrays = self._run(shown)
+        try:
+            arrays = self._run(shown)
+        except DetectorError:
+            if options.runtime != "auto" or not has_onnxruntime() or self._run.name.startswith("onnxruntime"):
+                raise
+            options = replace(options, runtime="onnxruntime")  # it is less strict about shapes
+            self._run = open_onnx(path, feed, options)
+            arrays = self._run(shown)
         outputs = [
             Output(name, a.shape, np.issubdtype(a.dtype, np.integer))
             for name, a in zip(self._run.output_names, arrays, strict=True)

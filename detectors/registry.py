@@ -134,7 +134,9 @@ def _graph(request: Request) -> Detector:
 
 def _onnx(request: Request) -> Detector:
     from detectors.onnx import ONNXDetector
+    from detectors.trial import tried
 
+    tried(Path(request.spec))
     return _primed(ONNXDetector(Path(request.spec), request.options), request)
 
 

@@ -40,6 +40,13 @@ def open_onnx(path: Path, feed: Feed, options: RunnerOptions) -> Runner:
     return shared(key, lambda: ORTRunner(path, feed, gpu=gpu, threads=threads))
 
 
+def has_onnxruntime() -> bool:
+    """Whether ONNX Runtime is installed; it is not imported for that."""
+    from importlib.util import find_spec
+
+    return find_spec("onnxruntime") is not None
+
+
 def _gpu(device: str) -> int | None:
     """The GPU to use, or None for the CPU; `auto` takes one where ONNX Runtime was built for it."""
     if device == "cpu":

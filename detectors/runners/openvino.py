@@ -16,7 +16,7 @@ from detectors.runners.eight_bit import eight_bit as copy_in_eight_bits
 from tracker.core.autotune import cached, compare
 from tracker.core.files import model_bytes
 from tracker.core.tensorflow import processor
-from tracker.errors import BackendMissingError, DetectorError, first_line
+from tracker.errors import BackendMissingError, DetectorError
 
 
 class OpenVINORunner:
@@ -96,7 +96,7 @@ class OpenVINORunner:
         try:
             return self._prepare(self._core.read_model(path))
         except RuntimeError as error:
-            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {first_line(error)}") from None
+            raise DetectorError(f"{path}: OpenVINO cannot read the graph: {_said(error)}") from None
 
     def _named_input(self, name: str) -> str:
         """The input as OpenVINO names it: TensorFlow's names carry the number of an output."""
@@ -181,7 +181,7 @@ class OpenVINORunner:
                 return [request.get_output_tensor(i).data for i in range(len(self._model.outputs))]
             return [request.get_tensor(name).data for name in self._outputs]
         except RuntimeError as error:
-            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {first_line(error)}") from None
+            raise DetectorError(f"{self._path}: OpenVINO failed on {batch.shape}: {_said(error)}") from None
 
     def _request_for(self, shape: tuple[int, ...]) -> Any:
         """The request of the calling thread for a shape."""
@@ -197,6 +197,13 @@ class OpenVINORunner:
         model = model.clone()
         model.reshape({self._input: list(shape)})
         return self._core.compile_model(model, "CPU", options)
+
+
+def _said(error: Exception) -> str:
+    """What OpenVINO has to say, without where in its sources it says so."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (told or lines or [type(error).__name__])[0][:300]
 
 
 def prepared(model: Any, feed: Feed) -> Any:

@@ -20,6 +20,24 @@ EXPECTED = [37.5, 15.625, 75.0, 40.625]  # in the image's
 CENTRED = [36.0, 34.0, 24.0, 16.0]
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """What is opened here was made here: no trial in a child for each."""
+    monkeypatch.setenv("TRACKER_CHILD", "1")
+
+
+def test_a_stranger_is_tried_in_a_child_first(tmp_path, monkeypatch):
+    from detectors import trial
+
+    monkeypatch.delenv("TRACKER_CHILD")
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    path = network(tmp_path, [end2end()], names=["a", "b"])
+    open_detector(path, device="cpu")
+    assert list((tmp_path / "cache").rglob("trials.json"))
+    monkeypatch.setattr(trial.child, "run", lambda *args, **kwargs: pytest.fail("tried a second time"))
+    open_detector(path, device="cpu")
+
+
 def network(tmp_path, outputs, names=None, dynamic=False, task="detect"):
     """A network that answers `outputs` whatever it sees: each depends on the input, times zero."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
