@@ -1,7 +1,28 @@
-"""`python -m tracker`."""
+"""`python -m tracker`, and the command `tracker`."""
 
+import atexit
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from tracker.app.cli import main
 
-sys.exit(main())
+
+def command() -> NoReturn:
+    """Run the command line and leave with its exit code.
+
+    All is closed and written by then: the process ends without taking down the libraries' own threads, which now and then
+    abort it on a busy machine and turn the code of a good run into that of a crash.
+    """
+    code = main()
+    with suppress(Exception):
+        atexit._run_exitfuncs()  # noqa: SLF001 (what is left to do at the end: temporary folders, logs)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    command()
