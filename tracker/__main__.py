@@ -12,8 +12,8 @@ from tracker.app.cli import main
 def command() -> NoReturn:
     """Run the command line and leave with its exit code.
 
-    All is closed and written by then: the process ends without taking down the libraries' own threads, which now and then
-    abort it on a busy machine and turn the code of a good run into that of a crash.
+    All is closed and written by then. The process ends without taking down the threads of native libraries, which now
+    and then abort it on a busy machine, and turn the code of a good run into that of a crash.
     """
     code = main()
     with suppress(Exception):
