@@ -20,7 +20,7 @@ from tracker.app.batch.rows import Rows, stitch
 from tracker.app.batch.store import DATASET, Store, key_of
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
-from tracker.app.report import SCHEMA, as_json
+from tracker.app.report import FEW_FRAMES, SCHEMA, as_json
 from tracker.app.signals import Signals
 from tracker.core.files import write_whole
 from tracker.errors import SourceError, TrackerError
@@ -218,12 +218,16 @@ class Batch:
         write_dataset(self._store.root / DATASET, video, rows, first.class_names, crossings, clock.at(0.0))
         self._store.publish(video)
         self._say(f"{video.name}: {summary['frames']} frames, {summary['tracks']} tracks, {summary['elapsed_s']:.0f} s")
+        for warning in summary["warnings"]:
+            self._say(f"{video.name}: warning: {warning}")
 
     def _summary(self, job: Job, parts: list[Tracked], rows: Rows) -> dict[str, Any]:
         first, last = parts[0], parts[-1]
         leads = [(p.first - p.start) // self._config.stride for p in job.parts]
         frames = sum(t.frames - lead for t, lead in zip(parts, leads, strict=True))
         elapsed = sum(p.elapsed_s for p in parts)
+        found = f"the detector {first.facts['detector']['name']} found no object in {frames} frames; try another one"
+        nothing = [] if len(rows) or frames < FEW_FRAMES else [found]
         return {
             "schema": SCHEMA,
             "version": tracker.__version__,
@@ -242,7 +246,7 @@ class Batch:
             "tracks": len(np.unique(rows.id)),
             **first.facts,
             "error": None,
-            "warnings": list(dict.fromkeys([*job.notes, *(w for p in parts for w in p.warnings)])),
+            "warnings": list(dict.fromkeys([*job.notes, *nothing, *(w for p in parts for w in p.warnings)])),
         }
 
 
