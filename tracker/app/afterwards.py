@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tracker.answers.clock import parse_interval
-from tracker.answers.engine import INTERVAL_S
 from tracker.answers.scene import Scene, SceneOptions, read_scene
 from tracker.app import draw_scene
 from tracker.app.run_folder import RunFolder
@@ -79,6 +78,7 @@ def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
 
 
 def _count(given: dict[str, Any]) -> int:
+    from tracker.answers.engine import INTERVAL_S
     from tracker.answers.report import write_report
     from tracker.answers.writer import recount
     from tracker.app.report import as_json
