@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser, with_command
 from tracker.app.signals import INTERRUPTED, Signals
 from tracker.core.address import shown
+from tracker.core.command_line import Parser
 from tracker.core.opencv import check_opencv
+from tracker.core.tensorflow import preload, preloading
 from tracker.core.text import tell, warn
 from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError, SourceError, TrackerError
 
@@ -36,8 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _standard_streams()
     top = parser()
     given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
-    if given["command"] not in ("run", "batch"):
-        return _afterwards(given)
+    code = _started(top, given, began_s) if given["command"] in ("run", "batch") else _guarded(given, afterwards.main)
+    if arguments is None and preloading():  # an end before it was needed: the interpreter would wait for it
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    return code
+
+
+def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
+    """`run` or `batch`; returns the exit code."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     try:
         check_opencv()
@@ -54,32 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BackendMissingError as e:
         warn(f"error: {e}")
         return FAILED
+
+    def run(signals: Signals) -> int:
+        if given["command"] == "batch":
+            return batch.main(config, given, signals)
+        if config.wants_encoder and all(Path(text).exists() for text in config.sources):
+            preload()
+        return _run(config, given, signals, began_s)
+
     with Signals() as signals:
-        try:
-            if given["command"] == "batch":
-                return batch.main(config, given, signals)
-            return _run(config, given, signals, began_s)
-        except KeyboardInterrupt:
-            warn("interrupted before the first frame")
-            return INTERRUPTED
-        except BrokenPipeError:
-            _silence()
-            return FAILED
-        except Exception as e:
-            if given.get("verbose") and not isinstance(e, TrackerError):
-                raise
-            if signals.count:  # what was asked to end says that it was interrupted, in its own words
-                return INTERRUPTED
-            warn(f"error: {_said(e)}")
-            return FAILED
+        return _guarded(given, lambda _: run(signals), signals)
 
 
-def _afterwards(given: dict[str, Any]) -> int:
-    """A command on a finished run; returns the exit code."""
+def _guarded(given: dict[str, Any], act: Callable[[dict[str, Any]], int], signals: Signals | None = None) -> int:
+    """Do something; its exit code, or that of what ended it, told in one line."""
     try:
-        return afterwards.main(given)
+        return act(given)
     except KeyboardInterrupt:
-        warn("interrupted")
+        warn("interrupted" if signals is None else "interrupted before the first frame")
         return INTERRUPTED
     except BrokenPipeError:
         _silence()
@@ -87,6 +90,8 @@ def _afterwards(given: dict[str, Any]) -> int:
     except Exception as e:
         if given.get("verbose") and not isinstance(e, TrackerError):
             raise
+        if signals is not None and signals.count:  # what was asked to end says that it was interrupted
+            return INTERRUPTED
         warn(f"error: {_said(e)}")
         return FAILED
 

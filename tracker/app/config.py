@@ -154,6 +154,11 @@ class RunConfig:
         _at_least("reconnect", self.reconnect, 0)
 
     @property
+    def wants_encoder(self) -> bool:
+        """Whether features are computed at all."""
+        return self.encoder != "none" and self.appearance != "off"
+
+    @property
     def holds_secret(self) -> bool:
         """A source's address has a password or the like in it."""
         addresses = (Address.parse(text) for text in self.sources)

@@ -149,7 +149,7 @@ class Session:
             raise SourceError(
                 f"{bare[0]}: the sequence's images are missing; give its detections: --detector FILE.txt --encoder none"
             )
-        if bare and self.config.encoder != "none" and self.config.appearance != "off":
+        if bare and self.config.wants_encoder:
             raise SourceError(
                 f"{bare[0]}: the sequence's images are missing, nothing can be encoded; add --encoder none"
             )
@@ -204,7 +204,7 @@ class Session:
     def _begin_encoder(self) -> Freezing | None:
         """Begin what an encoder takes longest for, beside the opening of detectors: TensorFlow's import, freezing."""
         c = self.config
-        if c.encoder == "none" or c.appearance == "off":
+        if not c.wants_encoder:
             return None
         self.encoder_name, request = encoder_request(c, self._say)
         if request is None and not Path(c.encoder).is_file():
@@ -221,7 +221,7 @@ class Session:
     def _encoder(self, freezing: Freezing | None) -> Any:
         """The frozen encoder, or None where no features are wanted."""
         c = self.config
-        if c.encoder == "none" or c.appearance == "off":
+        if not c.wants_encoder:
             self._say("encoder: none: motion alone")
             return None
         path = Path(c.encoder)

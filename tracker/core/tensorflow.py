@@ -17,6 +17,7 @@ from typing import Any
 from tracker.core.autotune import alone
 from tracker.errors import BackendMissingError, DeviceError, first_line
 
+_LOADER = "tensorflow"
 _ALONE = threading.RLock()
 """Held while file descriptor 2 leads elsewhere, and while TensorFlow is imported: by one thread at a time."""
 
@@ -81,6 +82,7 @@ def parse_graph(data: bytes) -> Any:
     return graph
 
 
+@cache
 def preload() -> None:
     """Import TensorFlow in a thread of its own, beside other work; what fails is told where it is needed."""
 
@@ -89,7 +91,12 @@ def preload() -> None:
             import_tensorflow()
 
     # No daemon: the interpreter must not end while native code is being loaded.
-    threading.Thread(target=load, name="tensorflow").start()
+    threading.Thread(target=load, name=_LOADER).start()
+
+
+def preloading() -> bool:
+    """The thread that `preload` started is at it; the interpreter would wait for it before it ends."""
+    return any(thread.name == _LOADER for thread in threading.enumerate())
 
 
 def gpu_reason() -> str:

@@ -45,7 +45,7 @@ def pack(config: RunConfig, say: Say) -> Bundle:
     """
     root = cache_folder()
     files: dict[str, bytes] = {}
-    if config.encoder != "none" and config.appearance != "off":
+    if config.wants_encoder:
         _, encoder = frozen_encoder(config, say)
         config = replace(config, freeze={}, encoder=_ship(files, encoder, encoder.with_suffix(".json")))
     if config.detector in ("auto", "coco"):
