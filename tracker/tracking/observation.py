@@ -15,6 +15,8 @@ from tracker.tracking.kalman import KalmanXYAH
 
 ALIKE = (("car", "truck", "bus", "van"), ("bicycle", "motorcycle", "motorbike"))
 """Classes that detectors take for each other from frame to frame."""
+TWO_WHEELERS = ALIKE[1]
+"""Classes whose rider is a part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class ClassGroups:
         for alike in ALIKE:
             members = [i for i, name in enumerate(class_names) if name in alike]
             self._group[members] = min(members, default=0)
+        self._people = [i for i, name in enumerate(class_names) if name == "person"]
+        self._two_wheelers = [i for i, name in enumerate(class_names) if name in TWO_WHEELERS]
 
     def compatible(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Which pairs of class ids (P,) and (P,) may be one object's, (P,) bool."""
@@ -164,6 +168,14 @@ class ClassGroups:
             return np.ones(len(a), bool)
         same: np.ndarray = self._of(a) == self._of(b)
         return same
+
+    def people(self, class_id: np.ndarray) -> np.ndarray:
+        """Which class ids (N,) are a person's, (N,) bool."""
+        return np.isin(class_id, self._people)
+
+    def two_wheelers(self, class_id: np.ndarray) -> np.ndarray:
+        """Which class ids (N,) are those of a bicycle or a motorcycle, (N,) bool."""
+        return np.isin(class_id, self._two_wheelers)
 
     def _of(self, class_id: np.ndarray) -> np.ndarray:
         """Class ids (N,) to groups (N,) int64; an id without a name is a group of its own."""

@@ -16,7 +16,14 @@ from tracker.tracking.embedding_policy import needed
 from tracker.tracking.kalman_xywh import PairedKalman
 from tracker.tracking.observation import ClassGroups, Observation
 from tracker.tracking.overlap_bank import OverlapBank
-from tracker.tracking.overlap_matching import STATIONARY_HITS, STATIONARY_SPEED, OverlapAssociation, covered, touching
+from tracker.tracking.overlap_matching import (
+    STATIONARY_HITS,
+    STATIONARY_SPEED,
+    OverlapAssociation,
+    covered,
+    riders,
+    touching,
+)
 
 _SHORTEST_AGE = 16
 """Frames a confirmed track survives without a match where frames are slow."""
@@ -199,11 +206,23 @@ class OverlapTracker:
             bank.coasting[rows] = True
             bank.score[rows] = 0
 
+    def _without_riders(self, rows: np.ndarray, seen: Observation) -> np.ndarray:
+        """Detections `rows` but for people on a two-wheeler: both are one object, of the vehicle's class."""
+        person = self.classes.people(seen.class_id[rows])
+        if not person.any():
+            return rows
+        tracked = self.bank.confirmed & self.classes.two_wheelers(self.bank.class_id)
+        machines = [seen.xyxy[self.classes.two_wheelers(seen.class_id)], self.kalman.box(self.bank.mean[tracked])]
+        person[person] = riders(seen.xyxy[rows[person]], np.concatenate(machines))
+        left: np.ndarray = rows[~person]
+        return left
+
     def _start(self, rows: np.ndarray, seen: Observation, probability: np.ndarray) -> None:
         """Detections `rows` that no track took begin one: confirmed if sure and apart from all others, else tentative.
 
         What appears beside a track may be a part of its object, or the object of one that has just been lost.
         """
+        rows = self._without_riders(rows, seen)
         if len(rows) == 0:
             return
         bank = self.bank

@@ -114,6 +114,22 @@ class OverlapAssociation:
         return assign(Pairs(t, d, 1 - overlap), 1 - _STATIONARY_MIN_IOU)
 
 
+def riders(people: np.ndarray, machines: np.ndarray) -> np.ndarray:
+    """Which boxes of people (N,4) sit on one of these boxes of two-wheelers (M,4), (N,) bool.
+
+    A rider's middle is above the machine and higher than its middle, and the feet are on it rather than below.
+    """
+    t, d = touching(machines, people)
+    machine, person = machines[t], people[d]
+    middle = (person[:, 0] + person[:, 2]) / 2
+    height = machine[:, 3] - machine[:, 1]
+    sits = (middle > machine[:, 0]) & (middle < machine[:, 2]) & (person[:, 1] < machine[:, 1] + 0.25 * height)
+    sits &= (person[:, 3] > machine[:, 1] + 0.2 * height) & (person[:, 3] < machine[:, 3] + 0.1 * height)
+    found = np.zeros(len(people), bool)
+    found[d[sits]] = True
+    return found
+
+
 def covered(xyxy: np.ndarray) -> np.ndarray:
     """Largest share (N,) of each box (N,4) that one other box covers."""
     share = np.zeros(len(xyxy))

@@ -148,6 +148,40 @@ def test_what_is_sure_and_apart_from_all_tracks_is_one_at_once():
     assert len(feed(DeepSort.from_preset("default"), PERSON, 0.6).seen) == 0, "not sure"
 
 
+NAMES = ("person", "bicycle", "car", "motorcycle")
+MACHINE = np.array([300.0, 200, 340, 260])
+
+
+@pytest.mark.parametrize(
+    "person, merged",
+    [
+        ([305, 165, 335, 250], True),  # sits on it
+        ([302, 195, 338, 258], True),  # bent low over it
+        ([345, 165, 375, 262], False),  # stands beside it
+        ([305, 150, 335, 290], False),  # stands before it
+        ([305, 130, 335, 205], False),  # walks behind it
+    ],
+)
+def test_a_person_on_a_two_wheeler_is_one_object_with_it(person, merged):
+    tracker = DeepSort.from_preset("default", class_names=NAMES)
+    boxes = np.array([MACHINE, person], float)
+    for _ in range(6):
+        tracks = tracker.update(Detections(boxes, np.full(2, 0.9), [3, 0]))
+    assert tracks.class_id.tolist() == ([3] if merged else [3, 0])
+    tracks = tracker.update(Detections(boxes[1:], [0.9], [0]))
+    assert len(tracks.seen) == (0 if merged else 1), "where the machine is missed, its track still tells"
+
+
+def test_one_who_was_there_before_the_machine_keeps_the_number():
+    tracker = DeepSort.from_preset("default", class_names=NAMES)
+    boxes = np.array([[305, 165, 335, 250], MACHINE], float)
+    for _ in range(6):
+        tracker.update(Detections(boxes[:1], [0.9], [0]))
+    for _ in range(6):
+        tracks = tracker.update(Detections(boxes, np.full(2, 0.9), [0, 3]))
+    assert tracks.seen.id.tolist() == [1, 2]
+
+
 def test_a_track_that_was_one_at_once_and_is_missed_ends():
     tracker = DeepSort.from_preset("default")
     feed(tracker, PERSON)
