@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Self
 
 from tracker.core.text import SHOWN_BYTES, shorten, warn
-from tracker.core.text import quoted as quoted
 from tracker.errors import DetectorError, OutputError, TrackerError
 
 CACHE_ROOM = 32 << 20

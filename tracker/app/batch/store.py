@@ -18,7 +18,8 @@ from tracker.app.batch.plan import Part, Video
 from tracker.app.batch.rows import Rows
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
-from tracker.core.files import failed, quoted, write_whole
+from tracker.core.files import failed, write_whole
+from tracker.core.text import csv_field
 from tracker.errors import OutputError
 
 RECORD = "batch.json"
@@ -134,7 +135,7 @@ class Store:
         """`failed.csv`: each video that could not be tracked, and why; none where all could."""
         path = self.root / FAILED
         if errors:
-            rows = (f"{quoted(video)},{quoted(error)}\n" for video, error in errors.items())
+            rows = (f"{csv_field(video)},{csv_field(error)}\n" for video, error in errors.items())
             write_whole(path, "video,error\n" + "".join(rows))
         else:
             path.unlink(missing_ok=True)
@@ -154,8 +155,13 @@ class Store:
                     | {"objects": "; ".join(f"{name} {count}" for name, count in objects.items())}
                 )  # fmt: skip
         if rows:
-            lines = [",".join(rows[0]), *(",".join(quoted(str(v)) for v in row.values()) for row in rows)]
+            lines = [",".join(rows[0]), *(",".join(map(_field, row.values())) for row in rows)]
             write_whole(self.root / SUMMARY, "\n".join(lines) + "\n")
+
+
+def _field(value: object) -> str:
+    """A value as a CSV field; names come from strangers' files."""
+    return csv_field(value) if isinstance(value, str) else str(value)
 
 
 def key_of(video: Video, config: RunConfig, split_s: float | None, overlap_s: float) -> str:
