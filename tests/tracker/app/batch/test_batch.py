@@ -121,6 +121,8 @@ def test_workers_and_nodes_that_die_change_nothing(tmp_path, cluster):
     _wait(lambda: sum("frames" in line for line in lines) >= 3, running)
     cluster.remove_node(node, allow_graceful=False)
     assert running.wait(120) == 0, lines
+    reader.join(5)
+    running.stderr.close()
     same = _files(calm)
     found = _files(rough)
     assert sorted(found) == sorted(same)
