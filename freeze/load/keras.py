@@ -218,7 +218,8 @@ GOOD = ("features", "feature", "embedding", "embeddings")
 def _choice(tensors: dict[str, Any], asked: str | None, side: str, log: Log) -> str:
     """Name of the input or output to use."""
     names = list(tensors)
-    shown = [f"{n} {tuple(t.shape)} {t.dtype}" for n, t in tensors.items()]
+    likely = sorted(names, key=lambda n: n.lower() not in GOOD)
+    shown = [f"{n} {tuple(tensors[n].shape)} {tensors[n].dtype}" for n in likely]
     if asked is not None and asked.removesuffix(":0") in names:
         return asked.removesuffix(":0")
     if asked is not None and (len(names) > 1 or side == "output"):
@@ -227,6 +228,7 @@ def _choice(tensors: dict[str, Any], asked: str | None, side: str, log: Log) -> 
             f"the Keras model has no {side} '{asked}'",
             f"give --{side} {' or '.join(names)}" + (", or the name of a layer" if side == "output" else ""),
             shown,
+            shown=None,
         )
     named = [n for n in names if n.lower() in GOOD]
     if len(names) == 1 or (len(named) == 1 and side == "output"):
@@ -238,6 +240,7 @@ def _choice(tensors: dict[str, Any], asked: str | None, side: str, log: Log) -> 
         f"the Keras model has {len(names)} {side}s: {', '.join(names)}",
         f"choose one with --{side} {' or '.join(names)}",
         shown,
+        shown=None,
     )
 
 

@@ -156,7 +156,8 @@ def _pick(items: Any, asked: str | None, side: str, key: str, rank: int) -> str:
                 f"{side.upper()}_UNKNOWN",
                 f"signature '{key}' has no {side} '{asked}'",
                 f"give --{side} {' or '.join(names)}",
-                names,
+                _shown(items, names),
+                shown=None,
             )
         return str(items[asked if asked in items else asked.removesuffix(":0")].name)
     if len(names) == 1:
@@ -170,8 +171,15 @@ def _pick(items: Any, asked: str | None, side: str, key: str, rank: int) -> str:
         f"{side.upper()}_AMBIGUOUS",
         f"signature '{key}' has {len(names)} {side}s: {', '.join(names)}",
         f"choose one with --{side}",
-        names,
+        _shown(items, [*named, *(n for n in fitting if n not in named), *(n for n in names if n not in fitting)]),
+        shown=None,
     )
+
+
+def _shown(items: Any, names: list[str]) -> list[str]:
+    """`features float32 (None, 128)` for messages."""
+    tf = import_tensorflow()
+    return [f"{n} {tf.as_dtype(items[n].dtype).name} {tf.TensorShape(items[n].tensor_shape)}" for n in names]
 
 
 def _input(signature: Any, key: str, request: Request) -> str:

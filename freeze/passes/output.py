@@ -12,6 +12,7 @@ from freeze.job import INPUT, Job, Passed
 from tracker.core.tensorflow import import_tensorflow
 
 NORM_TOLERANCE = 1e-4
+SUM_TOLERANCE = 1e-3
 SAMPLES = 6
 
 
@@ -53,6 +54,8 @@ def form_output(job: Job) -> Passed:
             "use a checkpoint from before training diverged; check --scale and --image-shape",
             [job.head],
         )
+    if sample.shape[1] > 1 and (sample >= 0).all() and np.abs(sample.sum(1) - 1).max() < SUM_TOLERANCE:
+        findings.append(_classes(job, sample.shape[1]))
     norms = np.linalg.norm(sample, axis=1)
     if np.abs(norms - 1).max() > NORM_TOLERANCE:
         why = (
@@ -62,6 +65,23 @@ def form_output(job: Job) -> Passed:
         findings.append(Finding("OUTPUT_NOT_NORMALISED", why, (node_name(head),)))
         head = _normalised(new, head)
     return Passed(new, head, tuple(findings))
+
+
+def _classes(job: Job, count: int) -> Finding:
+    """Numbers from 0 to 1 that sum to 1 are probabilities of classes.
+
+    Raises
+    ------
+    FreezeError
+        OUTPUT_CLASSES, where nobody named this output.
+    """
+    cause = f"the output is {count} probabilities of classes (each from 0 to 1, 1 together), not a feature of a crop"
+    if not job.request.output:
+        remedy = (
+            "name the layer before the classifier, for example --output embedding; inspect FILE lists what there is"
+        )
+        raise FreezeError("OUTPUT_CLASSES", cause, remedy, [job.output])
+    return Finding("OUTPUT_CLASSES", f"{cause}; it is used, as asked", (job.output,), "warning")
 
 
 def _does_not_run(job: Job, words: str) -> FreezeError:

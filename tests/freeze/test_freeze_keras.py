@@ -333,3 +333,19 @@ def test_report_and_tensorboard(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["contract"]["dimension"] == 6
     assert record["findings"][0]["code"] == "KERAS_TRAINING"
+
+
+def test_a_classifier_is_no_encoder(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    images = keras.Input((16, 8, 3))
+    embedding = keras.layers.Dense(8, name="embedding")(keras.layers.GlobalAveragePooling2D()(images))
+    classes = keras.layers.Dense(5, activation="softmax", name="identity")(keras.layers.Rescaling(0.01)(embedding))
+    made = keras.Model(images, classes)
+    made.save(tmp_path / "m.keras")
+    refused(tmp_path, "OUTPUT_CLASSES", "5 probabilities", "--output embedding", keras=tmp_path / "m.keras")
+    assert frozen(tmp_path, keras=tmp_path / "m.keras", output="embedding").shape[1] == 8
+    log = Log()
+    frozen(tmp_path, log, keras=tmp_path / "m.keras", output="identity")
+    assert "OUTPUT_CLASSES" in log.codes()
