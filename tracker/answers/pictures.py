@@ -48,6 +48,8 @@ def heatmap(background: np.ndarray | None, heat: np.ndarray, size: Size) -> np.n
 def _scale_bar(image: np.ndarray, most: float, least: float) -> None:
     """Colours and their seconds a cell, in the lower left corner."""
     high = image.shape[0]
+    if high < 80 or image.shape[1] < 80:
+        return  # no room
     tall, left, bottom = high // 4, 14, high - 14
     ramp = cv2.applyColorMap(np.linspace(255, 0, tall).astype(np.uint8)[:, None], cv2.COLORMAP_TURBO)
     image[bottom - tall : bottom, left : left + 14] = ramp

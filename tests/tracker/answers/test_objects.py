@@ -117,6 +117,16 @@ def test_pictures_of_nothing_and_of_something():
     assert pictures.birds_eye(answers.ground, ways).min() < 100
 
 
+@pytest.mark.parametrize("size", [(16, 16), (400, 18), (18, 400)])
+def test_pictures_of_tiny_frames(size):
+    answers = make(size=size)
+    feed(answers, [lambda t: (min(size) / 20 * t % size[0], size[1] / 2, {"height": 4})], 60)
+    ways = list(answers.ways.done)
+    assert pictures.heatmap(None, answers.ways.heat + 1, size).shape == (size[1], size[0], 3)
+    assert pictures.paths(None, ways, size).shape == (size[1], size[0], 3)
+    assert pictures.flow_picture(None, find_flows(ways, size), size).shape == (size[1], size[0], 3)
+
+
 def test_the_background_is_the_median():
     rng = np.random.default_rng(0)
     background, ground = Background(), rng.integers(0, 200, (90, 160, 3)).astype(np.uint8)
