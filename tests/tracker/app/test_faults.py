@@ -18,6 +18,7 @@ from tests.disks import fill_up
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
 from tests.scenes import decodable, image, rows, write_detections, write_video
 from tracker.app import pipeline as pipeline_module
+from tracker.app.channel import Channel
 from tracker.errors import LostError, OutputError
 
 
@@ -103,6 +104,38 @@ def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypat
     run_fast(pipeline)
     release.set()
     assert pipeline.streams[0].counts.frames == 8
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("error", [OverflowError("too far"), KeyError("x"), MemoryError(), SystemExit(3)])
+def test_whatever_closing_raises_is_the_stream_s_error(tmp_path, error, threads):
+    pipeline = make_pipeline(tmp_path, [SceneSource(), SceneSource(name="other")], threads=threads)
+    output = pipeline.streams[0].output
+    close = output.close
+
+    def broken(*arguments):
+        close(*arguments)
+        raise error
+
+    output.close = broken
+    run_fast(pipeline)
+    assert pipeline.streams[0].ending.error is error and pipeline.streams[1].ending.error is None
+    assert pipeline.streams[1].counts.frames == 30
+
+
+@pytest.mark.parametrize("number", [1, 9, 20, 31, 42])
+def test_a_thread_that_dies_ends_the_run(tmp_path, monkeypatch, number):
+    """Not a step fails, which is its frame's affair, but the thread that calls it: whichever takes the n-th time."""
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=500)])
+    error, count, take = RuntimeError("the thread itself"), itertools.count(1), Channel.take
+
+    class Dying(list):
+        def __iter__(self):
+            raise error
+
+    monkeypatch.setattr(Channel, "take", lambda *a: Dying(take(*a)) if next(count) == number else take(*a))
+    run_fast(pipeline)
+    assert pipeline.streams[0].ending.error is error
 
 
 # ---- the command as a process ------------------------------------------------------------
