@@ -143,7 +143,7 @@ def test_a_viewer_that_does_not_read_stops_nothing(hub, server):
         hub.view(Frame(index, index / 10, None, SIZE), Tracks.empty(), noise, Events())
         slowest = max(slowest, time.perf_counter() - started)
         time.sleep(0.01)
-    assert slowest < 1.0
+    assert slowest < 5.0  # it would wait for ever
     stream.close()
 
 
@@ -249,7 +249,7 @@ def test_addresses(hub, monkeypatch):
 
 
 def _wait(done):
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while not done():
         assert time.monotonic() < end
         time.sleep(0.01)
