@@ -49,7 +49,7 @@ def _try(spec: str) -> None:
     from detectors.registry import open_detector
 
     frame = Frame(1, 0.0, np.zeros((360, 640, 3), np.uint8), (640, 360))
-    detector = open_detector(spec, device="cpu", frames=[frame])
+    detector = open_detector(spec, device="cpu", precision="f32", frames=[frame])  # nothing to measure
     found = detector(frame)
     detector.close()
     print(

@@ -11,7 +11,8 @@ from tracker.core.autotune import cached
 from tracker.core.files import model_bytes, sha256_of
 from tracker.errors import DetectorError
 
-SECONDS = 90.0
+SECONDS = 300.0
+"""Transformers of a hundred megabytes take a minute to compile on a busy machine."""
 
 
 def tried(path: Path) -> None:
