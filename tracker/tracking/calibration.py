@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 _MEMORY = 2000
-"""Latest margins that ranks are taken among."""
+"""Latest scores that count."""
+_BEST, _LEAST_BEST, _PRIOR = 0.9, 0.7, 20
+"""The quantile 0.9 of a run's scores, its least probability, and how many scores of that are met before the first."""
 _UNBOUNDED = 1.001
 """A score above is no probability."""
 _RANK_POWER = 0.25
@@ -15,9 +17,11 @@ _RANK_POWER = 0.25
 class ScoreScale:
     """Maps a detector's scores to probabilities.
 
-    A score within 0..1 is the detector's own estimate of that probability, and is taken at its word: no correction
-    that a run can measure without ground truth was better (benchmarks/NOTES.md). Scores that leave 0..1 are margins:
-    the best are far above what is surely right, and only their order among those met so far tells.
+    A score within 0..1 is the detector's own estimate of that probability, and is taken at its word, unless the
+    detector is shy: where even the best tenth of the latest scores lies below 0.7, all are raised, by the square of
+    what is missing, since a shy detector spreads what is right over a wider range.
+
+    Scores that leave 0..1 are margins: the best are far above what is surely right, and only their order tells.
     """
 
     def __init__(self) -> None:
@@ -25,7 +29,7 @@ class ScoreScale:
         self._margins = False
 
     def __call__(self, score: np.ndarray, *, remember: bool = True) -> np.ndarray:
-        """Scores (N,) of a frame to probabilities (N,) float64; remembers margins unless told otherwise."""
+        """Scores (N,) of a frame to probabilities (N,) float64; remembers them unless told otherwise."""
         score = score.astype(np.float64)
         if len(score) == 0:
             return score
@@ -33,8 +37,12 @@ class ScoreScale:
         met = np.concatenate([self._met, score])[-_MEMORY:]
         if remember:
             self._margins, self._met = margins, met
-        if not margins:
-            within: np.ndarray = np.minimum(score, 1.0)
-            return within
-        below: np.ndarray = np.searchsorted(np.sort(met), score, side="right") / len(met)
-        return below**_RANK_POWER
+        if margins:
+            below: np.ndarray = np.searchsorted(np.sort(met), score, side="right") / len(met)
+            return below**_RANK_POWER
+        if len(met) < _MEMORY:
+            met = np.concatenate([np.full(_PRIOR, _LEAST_BEST), met])
+        rank = int(_BEST * (len(met) - 1))
+        best = float(np.partition(met, rank)[rank])
+        probability: np.ndarray = np.minimum(score * max(1.0, _LEAST_BEST / max(best, 0.1)) ** 2, 1.0)
+        return probability

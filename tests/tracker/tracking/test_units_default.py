@@ -76,6 +76,14 @@ def test_scores_within_bounds_are_probabilities_as_they_are():
     for _ in range(3):
         np.testing.assert_allclose(scale(scores), scores)
     assert scale(np.array([1.0005])).tolist() == [1], "rounding"
+
+
+def test_scores_of_a_shy_detector_are_raised():
+    scale, scores = ScoreScale(), np.full(100, 0.5)
+    assert scale(scores[:1])[0] == 0.5, "one score proves nothing"
+    for _ in range(10):
+        raised = scale(scores)
+    np.testing.assert_allclose(raised, 0.5 * (0.7 / 0.5) ** 2)
     assert ScoreScale()(np.zeros(0)).shape == (0,)
 
 
