@@ -208,8 +208,9 @@ class Session:
             return None
         self.encoder_name, request = encoder_request(c, self._say)
         if request is None and not Path(c.encoder).is_file():
-            raise EncoderError(f"{c.encoder}: no such file; expected a frozen graph (.pb), default, colour or none")
-        preload()
+            raise EncoderError(f"{c.encoder}: no such file; expected a .pb, .onnx or .xml, default, colour or none")
+        if request is not None or Path(c.encoder).suffix == ".pb":  # other runtimes need no TensorFlow
+            preload()
         if request is None:
             return None
         from freeze.api import Freezing
