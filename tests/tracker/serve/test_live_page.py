@@ -60,7 +60,7 @@ def run(camera, tmp_path):
 
 
 def read(address, name):
-    with urllib.request.urlopen(address + name, timeout=5) as answer:  # noqa: S310 (our own server)
+    with urllib.request.urlopen(address + name, timeout=60) as answer:  # noqa: S310 (our own server)
         return json.load(answer)["sources"]
 
 

@@ -71,7 +71,7 @@ def feed(hub, index, *crossings):
 
 def get(server, path, body=None, **headers):
     request = urllib.request.Request(server.url + path, body, headers)  # noqa: S310 (our own server)
-    return urllib.request.urlopen(request, timeout=5)  # noqa: S310
+    return urllib.request.urlopen(request, timeout=60)  # noqa: S310
 
 
 def refused(call):
