@@ -194,7 +194,6 @@ class _Pages:
 
     async def _lines(self, hub: Hub) -> AsyncIterator[bytes]:
         """Crossings as server-sent events; a comment now and then keeps the connection."""
-        yield b": connected\n\n"
         async for event in self._each(hub.listen, WAITING):
             if event is None:
                 yield b": still here\n\n"
@@ -202,7 +201,7 @@ class _Pages:
                 yield f"event: crossing\ndata: {json.dumps(event)}\n\n".encode()
 
     async def _each(self, subscribe: Callable[[Callable[[Any], None]], Callable[[], None]], room: int) -> Any:
-        """What a hub tells, from its threads into this loop; the oldest gives way; None after a silence."""
+        """What a hub tells, from its threads into this loop; the oldest gives way; None at first and after silence."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Any](room)
 
         def put(item: Any) -> None:
@@ -217,6 +216,7 @@ class _Pages:
         end = subscribe(take)
         self._open += 1
         try:
+            yield None  # whoever reads it knows that nothing is missed from here on
             while True:
                 try:
                     yield await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
