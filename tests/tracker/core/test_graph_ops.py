@@ -121,7 +121,7 @@ def test_the_values_of_a_saved_model_are_read_and_nothing_of_it_is_run(tmp_path,
     model = saved_model.load(Request(saved_model=folder, out=Path("x.pb")), Log())
     names = [n.name for n in model.graph_def.node if n.op in VARIABLE_OPS and "kernel" in n.name]
     values = model.need(names)
-    np.testing.assert_array_equal(next(iter(values.values())), np.arange(6, dtype=np.float32).reshape(3, 2))
+    np.testing.assert_array_equal(next(iter(values.values.values())), np.arange(6, dtype=np.float32).reshape(3, 2))
     assert not target.exists()
 
 
