@@ -12,7 +12,7 @@ from detectors.network import Candidates, Network, batch_of
 from detectors.options import NetworkOptions
 from detectors.runners.graphs import open_runner
 from detectors.runners.tensorflow import read_graph
-from detectors.views import Size
+from detectors.views import Size, View
 from tracker.core.classes import COCO, ROAD_USERS
 from tracker.core.files import write_atomic
 from tracker.core.tensorflow import import_tensorflow
@@ -106,6 +106,12 @@ class CenterNet(Network):
         self._classes = np.arange(len(COCO)) if needed is None else needed
         self._run = open_runner(_cut_beside(path, needed), INPUT, (PEAKS, EXTENTS), options)
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
+
+    def least(self, view: View) -> float:
+        """Where nobody asked for a score: in proportion to the input's side, as the scores of objects are."""
+        if self._options.confidence is not None or view.size is None:
+            return self._confidence
+        return self._confidence * min(1.0, max(view.size) / max(TRAINED))
 
     def look(self, images: list[np.ndarray], size: Size | None, confidence: float) -> list[Candidates]:
         """Candidates of each picture."""
