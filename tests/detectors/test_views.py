@@ -55,11 +55,11 @@ class Eye(Network):
 
     def __init__(self, objects, least, options, **given):
         super().__init__("eye", "", ("thing",), options, (512, 512), **given)
-        self.objects, self.least, self.looks, self.runtime = np.array(objects), least, [], "test"
+        self.objects, self.height, self.looks, self.runtime = np.array(objects), least, [], "test"
 
     def look(self, images, size, confidence):
         self.looks.append(size)
-        tall = self.objects[self.objects[:, 3] * size[1] >= self.least]
+        tall = self.objects[self.objects[:, 3] * size[1] >= self.height]
         xyxy = np.hstack([tall[:, :2], tall[:, :2] + tall[:, 2:]])
         return [Candidates(xyxy, np.full(len(tall), 0.9), np.zeros(len(tall), np.int32)) for _ in images]
 
