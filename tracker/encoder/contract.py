@@ -39,7 +39,7 @@ class Contract:
         How a box becomes an input: `stretch` (box resized as it is) or `aspect` (box widened or heightened about its
         centre to the input's aspect first, as the published DeepSORT tools do).
     precision : str
-        `f32`, `bf16` or `f16`: the arithmetic inside the graph.
+        `f32`, `bf16`, `f16` or, of copies for other runtimes, `int8`: the arithmetic inside the graph.
     max_cosine_distance : float or None
         Matching threshold calibrated for these features, or None where it is not known.
     provenance : dict[str, Any]
@@ -117,7 +117,7 @@ class Contract:
             "input_dtype": self.input_dtype in ("uint8", "float32"),
             "colour_order": self.colour_order in ("bgr", "rgb"),
             "crop_rule": self.crop_rule in ("stretch", "aspect"),
-            "precision": self.precision in ("f32", "bf16", "f16"),
+            "precision": self.precision in ("f32", "bf16", "f16", "int8"),
             "l2_normalised": type(self.l2_normalised) is bool,
             "max_cosine_distance": self.max_cosine_distance is None
             or (type(self.max_cosine_distance) in (int, float) and 0 <= self.max_cosine_distance <= 2),
