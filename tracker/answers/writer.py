@@ -52,6 +52,7 @@ class AnswerWriter:
         self.background = Background()
         self._folder, self._database = folder, database
         self._files = AnswerFiles(folder, self.answers.counts) if folder is not None else None
+        self._finished = False
 
     def update(self, tracks: Tracks, time_s: float, frame_index: int) -> Events:
         """One more frame with its written tracks; raises OutputError when the disk is full."""
@@ -71,6 +72,13 @@ class AnswerWriter:
             self._database.write_events(events, self.answers.counts.clock)
         return events
 
+    def finish(self, last_s: float | None = None) -> Events:
+        """What the end of the video settles, at `last_s` seconds; nothing the second time."""
+        if self._finished:
+            return Events()
+        self._finished = True
+        return self._pass_on(self.answers.finish(last_s))
+
     def close(self, last_s: float | None = None) -> None:
         """Write what is still open, and every table and picture; the others, too, where one fails.
 
@@ -80,7 +88,7 @@ class AnswerWriter:
             A file could not be written.
         """
         errors: list[TrackerError] = []
-        steps: list[Callable[[], object]] = [lambda: self._pass_on(self.answers.finish(last_s))]
+        steps: list[Callable[[], object]] = [partial(self.finish, last_s)]
         if self._files is not None and self._folder is not None:
             steps += [self._files.close, partial(_write_scene, self._folder, self.answers.scene)]
         if self._database is not None:

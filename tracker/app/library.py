@@ -72,6 +72,9 @@ class _Outlet:
                 TrackedFrame(frame.index, frame.time_s, frame.image, tracks, self._names, events.crossings)
             )
 
+    def settle(self, events: Events) -> None:
+        """What only the end settles has no frame to come with; it stands in the files."""
+
     def close(self) -> None:
         self._channel.end()
 

@@ -87,6 +87,9 @@ class Viewer(Protocol):
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
         """Take the next frame with its tracks and events, and the picture drawn of it where `draws` asks."""
 
+    def settle(self, events: Events) -> None:
+        """Take what the end of the stream settled: no frame comes with it, and none after it."""
+
     def close(self) -> None:
         """The stream is over."""
 
@@ -250,6 +253,13 @@ class StreamOutput:
                 if sink is not None:
                     stack.callback(sink.close)
 
+    def _settle(self) -> None:
+        """Tell the viewers of what only the end of the stream settles, as the files are told."""
+        if self.answers is not None:
+            events = self.answers.finish()
+            for viewer in self._viewers:
+                viewer.settle(events)
+
     def close(self, timeout_s: float = 3.0) -> None:
         """Finish every file, the others too where one fails.
 
@@ -267,10 +277,10 @@ class StreamOutput:
                 return
             self._closed = True
             errors: list[Exception] = []
-            for sink in (*self._rows, self._video, self._window, *self._viewers, self.answers):
+            sinks = (*self._rows, self._video, self._window, *self._viewers, self.answers)
+            for step in (self._settle, *(sink.close for sink in sinks if sink is not None)):
                 try:
-                    if sink is not None:
-                        sink.close()
+                    step()
                 except Exception as e:  # the other files are finished whatever happens to this one
                     errors.append(e)
             self.warnings += [w for v in self._viewers for w in v.warnings]

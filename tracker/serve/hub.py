@@ -106,7 +106,6 @@ class Hub:
 
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
         """Take a frame in; never waits for who looks."""
-        told = [self._count(crossing) for crossing in events.crossings]
         with self._lock:
             self._times.append(time.monotonic())
             self._last_time_s = frame.time_s
@@ -115,11 +114,15 @@ class Hub:
         if drawn is not None:
             self._record(drawn, frame.time_s)
             self._pictures.offer(drawn)
-        for crossing in told:
-            for listener in tuple(self._listeners):
-                listener(crossing)
+        self.settle(events)
         if time.monotonic() - self._saved_s > SAVE_S:
             self._save()
+
+    def settle(self, events: Events) -> None:
+        """Count crossings and tell the listeners of them."""
+        for told in [self._count(crossing) for crossing in events.crossings]:
+            for listener in tuple(self._listeners):
+                listener(told)
 
     def close(self) -> None:
         """The stream is over."""

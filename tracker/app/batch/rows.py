@@ -87,6 +87,9 @@ class Gather:
             when = np.full(n, frame.index), np.full(n, frame.time_s)
             self._parts.append(Rows(*when, tracks.id, tracks.class_id, tracks.xyxy, tracks.score))
 
+    def settle(self, events: Events) -> None:
+        """Rows alone are kept."""
+
     def close(self) -> None:
         """Nothing is held open."""
 
