@@ -1,6 +1,7 @@
 """The live page's server: what it answers, to whom, and what it does to the pipeline that feeds it."""
 
 import base64
+import csv
 import json
 import socket
 import time
@@ -13,7 +14,11 @@ import numpy as np
 import pytest
 
 from tests.scenes import SIZE, decodable, image
+from tests.tracker.answers import ways
 from tracker.answers.events import Crossing, Events
+from tracker.answers.scene import SceneOptions
+from tracker.answers.writer import AnswerWriter
+from tracker.app.outputs import StreamOutput
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame, Tracks
 from tracker.errors import ConfigError, OutputError
@@ -104,6 +109,28 @@ def test_counts_go_on_after_a_restart_of_the_same_day(hub, tmp_path, clock):
     again.close()
     clock.now += timedelta(days=1)
     assert Hub("road", INFO, tmp_path, now=clock).counts()["counts"] == []
+
+
+def test_what_only_the_end_of_a_stream_settles_is_counted_too(hub, tmp_path):
+    """The object is a little beyond the line when the camera goes: whether it crossed is decided then."""
+    told = []
+    size = (400, 300)
+    scene = SceneOptions(lines=("gate=0,100,400,100:in/out",)).scene(size)
+    output = StreamOutput(
+        tmp_path / "run", INFO, ("car",), video=False, show=False, viewers=[hub],
+        answers=lambda: AnswerWriter(tmp_path / "run", scene, size, ("car",)),
+    )  # fmt: skip
+    (tmp_path / "run").mkdir()
+    hub.listen(told.append)
+    for index in range(1, 21):
+        frame, tracks = Frame(index, index / 10, None, size), ways.tracks([(1, 200, 83 + 1.5 * index, 80, 0.9, 0)])
+        events = output.answer(frame, tracks)
+        output.write(frame, tracks, None)
+        output.show(frame, tracks, None, events)
+    assert told == []
+    output.close()
+    rows = list(csv.DictReader((tmp_path / "run" / "counts.csv").read_text().splitlines()))
+    assert sum(int(r["count"]) for r in rows) == sum(r["count"] for r in hub.counts()["counts"]) == len(told) == 1
 
 
 def test_metrics(hub, server):
