@@ -4,18 +4,23 @@ The state is (x, y, a, h) and its velocities: the centre, the aspect ratio w/h a
 pixels per frame. Every noise of the model is diagonal and the velocity of one component drives that component only, so
 that the 8x8 covariance is exactly four 2x2 blocks for ever: it is stored and stepped as `covariance (T,4,3)`, of each
 component its variance, its covariance with its velocity, and that velocity's variance. Only numbers are inverted.
-Results lie in memory as the arguments do (see `tracks.TrackBank`).
+The variances are those of four models that filterpy builds (`constant_velocity`), of a box of unit size.
+Results lie in memory as the arguments do (see `bank.TrackBank`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tracker.core import boxes
+from tracker.tracking.constant_velocity import constant_velocity
+
+if TYPE_CHECKING:
+    from filterpy.kalman import KalmanFilter
 
 GATE = 9.4877
 """The 0.95 quantile of chi-squared at 4 degrees of freedom: bounds squared Mahalanobis distances."""
@@ -27,6 +32,8 @@ class Noise(NamedTuple):
     process: np.ndarray
     velocity: np.ndarray
     measurement: np.ndarray
+    initial: np.ndarray
+    initial_velocity: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class KalmanXYAH:
     aspect: tuple[float, float, float] = (1e-2, 1e-5, 1e-1)
     """Standard deviations of the aspect ratio, of its velocity, and of its measurement."""
 
+    def __post_init__(self) -> None:
+        """Reads the variances at once, so that no frame waits for filterpy's import."""
+        self.noises  # noqa: B018 (cached from here on)
+
     def measure(self, xyxy: np.ndarray) -> np.ndarray:
         """Corners (N,4) to measurements (N,4) float64."""
         return boxes.xyxy_to_xyah(xyxy)
@@ -53,23 +64,33 @@ class KalmanXYAH:
 
     @cached_property
     def noises(self) -> Noise:
-        """Per frame, and of one measurement."""
+        """Per frame, of one measurement, and of a new track."""
         return self._noises()
 
     def _noises(self) -> Noise:
-        return Noise(
-            self._variance(self.position_weight, self.aspect[0]),
-            self._variance(self.velocity_weight, self.aspect[1]),
-            self._variance(self.position_weight, self.aspect[2]),
-        )
+        models = self.models()
+        process, velocity = np.stack([m.Q.diagonal() for m in models], axis=1)
+        initial, initial_velocity = np.stack([m.P.diagonal() for m in models], axis=1)
+        return Noise(process, velocity, np.array([m.R.item() for m in models]), initial, initial_velocity)
+
+    def models(self) -> list[KalmanFilter]:
+        """filterpy's model of each component, of a box of unit size."""
+        variances = np.square(self._deviations())
+        return [constant_velocity(np.diag(v[:2]), v[2], np.diag(v[3:])) for v in variances]
+
+    def _deviations(self) -> np.ndarray:
+        """Standard deviations (4,5) of x, y, a, h over `_squares`' roots, in the order of `Noise`."""
+        p, v, (a, drift, measured) = self.position_weight, self.velocity_weight, self.aspect
+        scaled = [p, v, p, 2 * p, 10 * v]
+        return np.array([scaled, scaled, [a, drift, measured, a, drift], scaled])
 
     def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N,8) and covariance (N,4,3) of new tracks, at rest where they were measured (N,4)."""
         mean = np.hstack([measurement, np.zeros_like(measurement)])
         covariance = np.zeros((len(mean), 4, 3))
         squares = self._squares(measurement)
-        covariance[..., 0] = squares * self._variance(2 * self.position_weight, self.aspect[0])
-        covariance[..., 2] = squares * self._variance(10 * self.velocity_weight, self.aspect[1])
+        covariance[..., 0] = squares * self.noises.initial
+        covariance[..., 2] = squares * self.noises.initial_velocity
         return mean, covariance
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +124,6 @@ class KalmanXYAH:
         squares[:, 2] = 1
         return squares
 
-    def _variance(self, weight: float, aspect: float) -> np.ndarray:
-        """Variances (4,) over `_squares`, of standard deviations `weight` and, of the ratio, `aspect`."""
-        return np.array([weight * weight, weight * weight, aspect * aspect, weight * weight])
-
 
 def correct(
     mean: np.ndarray, covariance: np.ndarray, measurement: np.ndarray, innovation: np.ndarray
@@ -134,21 +151,3 @@ def squared_mahalanobis(residual: np.ndarray, innovation: np.ndarray) -> np.ndar
     """Squared Mahalanobis distances (P,) of residuals (P,4) under diagonal covariances (P,4) (DeepSORT, equation 1)."""
     distance: np.ndarray = (residual * residual / innovation).sum(axis=1)
     return distance
-
-
-def matrices(dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Transition F (8,8) and observation H (4,8) of the same model as dense matrices, from filterpy."""
-    from filterpy.common import kinematic_kf
-
-    model = kinematic_kf(dim=4, order=1, dt=dt, order_by_dim=False)
-    return model.F, model.H
-
-
-def dense(covariance: np.ndarray) -> np.ndarray:
-    """Blocks (T,4,3) as full covariance matrices (T,8,8)."""
-    full = np.zeros((len(covariance), 8, 8))
-    i = np.arange(4)
-    full[:, i, i] = covariance[..., 0]
-    full[:, i, i + 4] = full[:, i + 4, i] = covariance[..., 1]
-    full[:, i + 4, i + 4] = covariance[..., 2]
-    return full

@@ -6,7 +6,7 @@ person who turns or opens the legs better than an aspect ratio that is nearly co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,21 +42,12 @@ class KalmanXYWH(KalmanXYAH):
         xyxy[:, 2:] = mean[:, :2] + half
         return xyxy
 
-    def _noises(self) -> Noise:
-        return Noise(
-            self._variance(self.position_weight, self.aspect[0]),
-            self._variance(self.velocity_weight, self.aspect[1]),
-            self._variance(self.measurement_weight, self.aspect[2]),
-        )
-
-    def initiate(self, measurement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """State of new tracks at their first measurements (N,4), at rest."""
-        mean = np.hstack([measurement, np.zeros_like(measurement)])
-        covariance = np.zeros((len(mean), 4, 3))
-        squares = self._squares(measurement)
-        covariance[..., 0] = squares * self._variance(2 * self.measurement_weight, self.aspect[2])
-        covariance[..., 2] = squares * self._variance(10 * self.velocity_weight, self.aspect[1])
-        return mean, covariance
+    def _deviations(self) -> np.ndarray:
+        p, v, m = self.position_weight, self.velocity_weight, self.measurement_weight
+        process, drift, measured = self.aspect
+        position = np.array([p, v, m, 2 * m, 10 * v])
+        size = position * [process, drift, measured, measured, drift]
+        return np.stack([position, position, size, size])
 
     def predict(self, mean: np.ndarray, covariance: np.ndarray, dt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """The state `dt` frames later; sizes stay at least a pixel."""
@@ -79,11 +70,6 @@ class KalmanXYWH(KalmanXYAH):
         squares[..., 2:] = squares[..., :2]
         return squares
 
-    def _variance(self, weight: float, aspect: float) -> np.ndarray:
-        """Variances (4,) over `_squares`; sizes have `aspect` times the standard deviation of positions."""
-        position, size = weight * weight, (weight * aspect) ** 2
-        return np.array([position, position, size, size])
-
 
 @dataclass(frozen=True)
 class PairedKalman(KalmanXYWH):
@@ -92,8 +78,12 @@ class PairedKalman(KalmanXYWH):
     Measurements are (T,1,4), the same for both.
     """
 
-    display: KalmanXYWH = KalmanXYWH(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
+    display: KalmanXYWH = field(
+        default_factory=lambda: KalmanXYWH(position_weight=0.0375, velocity_weight=0.00355, aspect=(1.0, 0.73, 2.0))
+    )
 
     def _noises(self) -> Noise:
-        both = super()._noises(), self.display.noises
-        return Noise(*(np.stack(pair) for pair in zip(*both, strict=True)))
+        """Of both, but for new tracks, which start alike in both."""
+        own = super()._noises()
+        both = Noise(*(np.stack(pair) for pair in zip(own, self.display.noises, strict=True)))
+        return both._replace(initial=own.initial, initial_velocity=own.initial_velocity)

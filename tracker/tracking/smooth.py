@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracker.tracking.assignment import solve
+from tracker.tracking.constant_velocity import constant_velocity, white_acceleration
 
 _TREND = 12
 """Frames at a tracklet's end from which its velocity there is taken."""
@@ -158,38 +159,28 @@ def smooth_track(t: Tracklet, s: Smoothing) -> Tracklet:
     """Rauch-Tung-Striebel smoothing of each stretch without gaps, at constant velocity."""
     boxes = t.boxes.copy()
     for part in np.split(np.arange(len(t.frames)), np.flatnonzero(np.diff(t.frames) > 1) + 1):
-        scale = np.tile(np.median(t.boxes[part, 2:], axis=0), 2)
-        boxes[part] = rts(t.boxes[part], (s.velocity_noise * scale) ** 2, (s.measurement_noise * scale) ** 2)
+        boxes[part] = rts(t.boxes[part], s.velocity_noise, s.measurement_noise)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
     return replace(t, boxes=boxes)
 
 
-def rts(z: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Smoothed positions (F,K) of measurements (F,K) of K independent components, each with a constant velocity.
+def rts(z: np.ndarray, velocity_noise: float, measurement_noise: float) -> np.ndarray:
+    """Smoothed positions (F,K) of measurements (F,K) of K independent components, by filterpy's smoother.
 
     Parameters
     ----------
-    q, r : (K,) ndarray
-        Variance of a velocity's change per frame, and of a measurement.
+    velocity_noise, measurement_noise : float
+        Standard deviations as in `Smoothing`. The size of a box they are shares of drops out of every gain, so that one
+        model serves all components: its states are columns.
     """
-    n, k = z.shape
-    state, cov = np.zeros((n, 2, k)), np.zeros((n, 3, k))
-    ahead, spread = np.zeros((n, 2, k)), np.zeros((n, 3, k))
-    state[0, 0], cov[0] = z[0], np.stack([r, 0 * r, r])
-    for i in range(1, n):
-        (x, v), (p, c, w) = state[i - 1], cov[i - 1]
-        ahead[i] = x + v, v
-        spread[i] = a, b, d = p + 2 * c + w + q / 4, c + w + q / 2, w + q
-        gain, drift = a / (a + r), b / (a + r)
-        residual = z[i] - ahead[i, 0]
-        state[i] = ahead[i, 0] + gain * residual, v + drift * residual
-        cov[i] = (1 - gain) * a, (1 - gain) * b, d - drift * b
-    smooth = state.copy()
-    for i in range(n - 2, -1, -1):
-        p, c, w = cov[i]
-        a, b, d = spread[i + 1]
-        det = a * d - b * b
-        dx, dv = smooth[i + 1] - ahead[i + 1]
-        smooth[i, 0] += ((p + c) * (d * dx - b * dv) + c * (a * dv - b * dx)) / det
-        smooth[i, 1] += ((c + w) * (d * dx - b * dv) + w * (a * dv - b * dx)) / det
-    return smooth[:, 0]
+    r = measurement_noise**2
+    model = constant_velocity(white_acceleration(velocity_noise**2), r, np.diag([r, r]))
+    model.x = np.stack([z[0], np.zeros_like(z[0])])
+    means, covariances = [model.x], [model.P]
+    for row in z[1:, None]:
+        model.predict()
+        model.update(row, H=model.H)  # with H given, filterpy takes the row as it is
+        means.append(model.x)
+        covariances.append(model.P)
+    smoothed: np.ndarray = model.rts_smoother(np.array(means), np.array(covariances))[0]
+    return smoothed[:, 0]

@@ -5,9 +5,20 @@ import pytest
 from filterpy.kalman import KalmanFilter
 
 from tests.oracle import kalman, measurement_noise, process_noise
-from tracker.tracking.kalman import GATE, KalmanXYAH, dense, matrices, squared_mahalanobis
+from tracker.tracking.kalman import GATE, KalmanXYAH, squared_mahalanobis
+from tracker.tracking.kalman_xywh import KalmanXYWH
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def dense(covariance):
+    """Blocks (T,4,3) as full covariance matrices (T,8,8)."""
+    full = np.zeros((len(covariance), 8, 8))
+    i = np.arange(4)
+    full[:, i, i] = covariance[..., 0]
+    full[:, i, i + 4] = full[:, i + 4, i] = covariance[..., 1]
+    full[:, i + 4, i + 4] = covariance[..., 2]
+    return full
 
 
 def walk(rng, tracks, frames):
@@ -46,6 +57,24 @@ def test_filter_agrees_with_filterpy(seed):
         np.testing.assert_allclose(dense(covariance), [f.P for f in filters], **EXACT)
 
 
+@pytest.mark.parametrize("motion, scales", [(KalmanXYAH(), (50, 50, 1, 50)), (KalmanXYWH(), (20, 50, 20, 50))])
+def test_closed_forms_step_as_the_models_they_take_their_numbers_from(motion, scales):
+    """A box 20 wide and 50 high: each component is filterpy's model of it, at the scale of the box."""
+    z = motion.measure(np.array([[100.0, 80, 120, 130]]))
+    mean, covariance = motion.initiate(z)
+    models = motion.models()
+    for k, (model, scale) in enumerate(zip(models, scales, strict=True)):
+        model.x, model.P, model.Q = np.array([[z[0, k]], [0]]), model.P * scale**2, model.Q * scale**2
+        model.R = model.R * scale**2
+    mean, covariance = motion.predict(mean, covariance)
+    mean, covariance = motion.update(mean, covariance, z * [1.01, 1, 1, 1])
+    for k, model in enumerate(models):
+        model.predict()
+        model.update(z[0, k] * (1.01 if k == 0 else 1))
+        np.testing.assert_allclose(mean[0, [k, k + 4]], model.x[:, 0], **EXACT)
+        np.testing.assert_allclose(covariance[0, k], model.P[[0, 0, 1], [0, 1, 1]], **EXACT)
+
+
 def test_time_between_frames_scales_the_model():
     motion = KalmanXYAH()
     mean, covariance = motion.initiate(walk(np.random.default_rng(3), 5, 1)[0])
@@ -54,7 +83,7 @@ def test_time_between_frames_scales_the_model():
         moved, spread = motion.predict(mean, covariance, dt)
         for i in range(5):
             f = KalmanFilter(dim_x=8, dim_z=4)
-            f.F, f.H = matrices(dt)
+            f.F = np.eye(8) + dt * np.eye(8, k=4)
             f.x, f.P, f.Q = mean[i].copy(), dense(covariance)[i], process_noise(mean[i, 3]) * dt
             f.predict()
             np.testing.assert_allclose(moved[i], f.x, **EXACT)
