@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freeze.checks import outputs
+from freeze.checks import operations, outputs
 from freeze.errors import FreezeError, Log
 from freeze.graph.runner import Runner
 from freeze.job import INPUT, Job
@@ -38,7 +38,7 @@ def check_against_meta(job: Job, proof: Proof) -> None:
     from freeze.load import metagraph
 
     try:
-        graph_def = metagraph.read(meta).graph_def
+        graph_def = operations.inert(metagraph.read(meta).graph_def)
     except FreezeError as e:
         job.log.warn(
             "META_NOT_COMPARED", f"{meta.name} cannot be read ({e.code}): the builder was not compared with it"

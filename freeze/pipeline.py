@@ -28,13 +28,14 @@ COMPARED = 6
 
 def mended(request: Request, model: Model, log: Log) -> Job:
     """Everything up to a graph that computes right features with its variables still variables."""
-    job = Job(request, model, log, model.graph_def, model.graph_def)
-    job.output = names.resolve_output(model.graph_def, model.output or request.output, log, model.held)
-    job.input = names.resolve_input(model.graph_def, model.input or request.input, job.output, log)
-    names.check_connected(model.graph_def, job.input, job.output)
+    graph_def = model.graph_def if request.unsafe else operations.inert(model.graph_def)
+    job = Job(request, model, log, graph_def, graph_def)
+    job.output = names.resolve_output(graph_def, model.output or request.output, log, model.held)
+    job.input = names.resolve_input(graph_def, model.input or request.input, job.output, log)
+    names.check_connected(graph_def, job.input, job.output)
     _known_operations(job)
     if not request.unsafe:
-        operations.check_harmless(job.full, job.output, job.input)
+        operations.check_harmless(model.graph_def, job.output, job.input)
     job.full = flatten.flatten(job.full, [job.output, job.input])
     placed = cut.cut(job)
     log.findings += placed.log.findings

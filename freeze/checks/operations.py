@@ -57,16 +57,19 @@ IN_MEMORY = (
     "RngReadAndSkip",
 )
 """Operations on variables, on the state of random numbers and on the error output."""
+HARMLESS = frozenset((*VARIABLE_OPS, *ASSIGN_OPS, *RANDOM_OPS, *PYTHON_OPS, *TABLE_OPS, *PIPELINE_OPS, *IN_MEMORY))
+"""Beyond what inference needs: variables, random numbers, Python, tables and queues have diagnoses of their own."""
+
+
+def inert(graph_def: GraphDef) -> GraphDef:
+    """A copy in which nothing touches a file while TensorFlow infers shapes."""
+    return graph_ops.inert(graph_def, HARMLESS)
 
 
 def check_harmless(graph_def: GraphDef, output: str, input: str) -> None:
-    """Raises OPERATION_REFUSED for what `output` needs below `input` that may touch files, in functions as well.
-
-    Variables, random numbers, Python, tables and queues are in memory, and have diagnoses of their own.
-    """
+    """Raises OPERATION_REFUSED for what `output` needs below `input` that may touch files, in functions as well."""
     above = Graph(graph_def).ancestors([output], stop=[node_name(input)])
-    also = {*VARIABLE_OPS, *ASSIGN_OPS, *RANDOM_OPS, *PYTHON_OPS, *TABLE_OPS, *PIPELINE_OPS, *IN_MEMORY}
-    if found := graph_ops.refused(graph_def, [n for n in graph_def.node if n.name in above], also):
+    if found := graph_ops.refused(graph_def, [n for n in graph_def.node if n.name in above], HARMLESS):
         raise FreezeError(
             "OPERATION_REFUSED",
             f"the output needs operations that may touch files: {graph_ops.listed(found)}",

@@ -80,8 +80,9 @@ def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     yield f"{len(graph.nodes)} nodes, {len(graph_def.library.function)} functions"
     sources = outputs.SOURCES + outputs.PIPELINES
     feeds = [n.name for n in graph_def.node if n.op in sources and not n.name.startswith("save/")]
-    yield "inputs that could be meant: " + (listed(names.described(graph_def, feeds)) or "none")
-    likely = outputs.described(graph_def, outputs.candidates(graph_def))
+    inert = operations.inert(graph_def)
+    yield "inputs that could be meant: " + (listed(names.described(inert, feeds)) or "none")
+    likely = outputs.described(inert, outputs.candidates(inert))
     yield "outputs that could be meant, the likeliest first: " + ("" if likely else "none")
     yield from (f"  {line}" for line in likely)
     variables = [n.name for n in graph_def.node if n.op in VARIABLE_OPS]

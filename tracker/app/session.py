@@ -312,6 +312,8 @@ class Session:
         """What went wrong in a stream and was survived."""
         found = [*stream.source.warnings, *stream.detector.warnings, *stream.output.warnings]
         found += [f"{count} x {what}" for what, count in stream.tracker.warnings.items() if count]
+        if stream.counts.featureless:
+            found.append(f"{stream.counts.featureless} features were not finite or all zero: matched by motion alone")
         return found + list(self.encoder.warnings if self.encoder is not None else [])
 
     def close(self) -> None:

@@ -31,6 +31,8 @@ class Counts:
         Detections, all frames together.
     embedded : int
         Detections that got a feature.
+    featureless : int
+        Detections whose feature was not finite or all zero, and was left out.
     visible : int
         Boxes written in the last frame.
     first_time_s, last_time_s : float
@@ -41,6 +43,7 @@ class Counts:
     detected: int = 0
     objects: int = 0
     embedded: int = 0
+    featureless: int = 0
     visible: int = 0
     first_time_s: float = 0.0
     last_time_s: float = 0.0
@@ -331,7 +334,10 @@ class Steps:
         for item, part in zip(items, np.split(features, np.cumsum(counts)[:-1]), strict=True):
             item.features = np.zeros((len(item.embedded), encoder.dimension), np.float32)  # type: ignore[arg-type]
             item.features[item.embedded] = part
-            item.stream.counts.embedded += len(part)
+            # A black crop, or one that a network cannot take, is no reason to end a run: it is a box without a feature.
+            item.embedded = item.embedded & np.isfinite(item.features).all(1) & item.features.any(1)  # type: ignore[operator]
+            item.stream.counts.embedded += int(item.embedded.sum())
+            item.stream.counts.featureless += len(part) - int(item.embedded.sum())
 
     def associate(self, items: list[Item]) -> None:
         """Match detections with tracks."""

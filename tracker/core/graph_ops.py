@@ -70,6 +70,8 @@ TensorListSplit TensorListStack While
 INFERENCE = frozenset(" ".join((_ARITHMETIC, _REDUCTIONS, _SHAPES, _NETWORKS, _IMAGES, _CONTROL)).split())
 """Names of the operations that a graph may hold."""
 
+MOST_OUTPUTS = 10_000
+"""Of one node: a damaged file may claim any number."""
 REMEDY = "export an inference graph without them, or give --unsafe where you trust whoever made the file"
 
 
@@ -96,6 +98,67 @@ def refused(graph_def: Any, nodes: Iterable[Any] | None = None, also: Iterable[s
     else:
         todo = list(_called(nodes, functions))
     return [f"{n.op} (node {n.name})" for n in todo if n.op not in allowed or _prints_to_file(n)]
+
+
+def inert(graph_def: Any, also: Iterable[str] = ()) -> Any:
+    """A copy in which stand-ins take the places of what `refused` names, at top level and in functions.
+
+    TensorFlow evaluates constant parts of a graph while it infers shapes, and `ReadFile` of a constant is one: such a
+    graph touches files as soon as it is imported. The stand-ins hold state, so that nothing evaluates them ahead of
+    time; their outputs have the types of what they stand for, and shapes that nobody knows. Operations that TensorFlow
+    does not know stay: no graph that holds one is imported.
+    """
+    import_tensorflow()
+    from tensorflow.python.framework import op_def_registry
+
+    new = type(graph_def)()
+    new.CopyFrom(graph_def)
+    allowed = INFERENCE.union(also)
+
+    def definition(node: Any) -> Any:
+        harmless = node.op in allowed and not _prints_to_file(node)
+        return None if harmless else op_def_registry.get(node.op)
+
+    for node in new.node:
+        if (known := definition(node)) is not None:
+            _stand_in(node, [t for _, types in _outputs(node, known) for t in types])
+            node.input[:] = list(dict.fromkeys("^" + ref.split(":")[0].lstrip("^") for ref in node.input))
+    for function in new.library.function:
+        places: dict[str, str] = {}
+        for node in function.node_def:
+            if (known := definition(node)) is not None:
+                flat = [(name, k, t) for name, types in _outputs(node, known) for k, t in enumerate(types)]
+                places |= {f"{node.name}:{name}:{k}": f"{node.name}:values:{n}" for n, (name, k, _) in enumerate(flat)}
+                _stand_in(node, [t for _, _, t in flat])
+                del node.input[:]
+        for node in function.node_def:
+            node.input[:] = [places.get(ref, ref) for ref in node.input]
+        for key, ref in function.ret.items():
+            function.ret[key] = places.get(ref, ref)
+    return new
+
+
+def _outputs(node: Any, definition: Any) -> Iterator[tuple[str, list[int]]]:
+    """Name and types (DataType) of each output that a node has by the definition of its operation."""
+    defaults = {a.name: a.default_value for a in definition.attr}
+
+    def value(name: str) -> Any:
+        return node.attr[name] if name in node.attr else defaults[name]
+
+    for arg in definition.output_arg:
+        if arg.type_list_attr:
+            yield arg.name, list(value(arg.type_list_attr).list.type)
+        else:
+            count = value(arg.number_attr).i if arg.number_attr else 1
+            yield arg.name, [arg.type or value(arg.type_attr).type] * min(max(0, count), MOST_OUTPUTS)
+
+
+def _stand_in(node: Any, types: list[int]) -> None:
+    """Make a node one that takes nothing, gives values of these types, and is never evaluated ahead of time."""
+    node.ClearField("attr")
+    node.op = "Unstage" if types else "NoOp"
+    if types:
+        node.attr["dtypes"].list.type.extend(types)
 
 
 def _prints_to_file(node: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,11 +66,9 @@ def observe(
 
 
 def check_features(
-    n: int, features: np.ndarray | None, embedded: np.ndarray | None, dimension: int, warnings: Counter[str]
+    n: int, features: np.ndarray | None, embedded: np.ndarray | None, dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Unit features (N,D) float32 of N detections and which rows (N,) have one.
-
-    Rows that are not finite or all zero are counted in `warnings` and taken for detections without a feature.
 
     Parameters
     ----------
@@ -83,7 +80,7 @@ def check_features(
     Raises
     ------
     DetectionsError
-        The arrays do not fit the detections, or D is not that of earlier frames.
+        The arrays do not fit the detections, D is not that of earlier frames, or a row has no direction.
     """
     if features is None or (n == 0 and np.size(features) == 0):
         return np.zeros((n, dimension), np.float32), np.zeros(n, bool)
@@ -106,8 +103,13 @@ def check_features(
     else:
         unit, good = np.zeros(features.shape, np.float32), np.zeros(n, bool)
         unit[asked], good[asked] = normalise(features[asked])
-    warnings["features without direction"] += int((asked & ~good).sum())
-    return unit, good & asked
+    if (bad := np.flatnonzero(asked & ~good)).size:
+        met = "all zero" if np.isfinite(features[bad[0]]).all() else "not finite"
+        raise DetectionsError(
+            f"{bad.size} of {n} features have no direction: that of detection {bad[0]} is {met}; expected finite "
+            "vectors that are not all zero, or embedded=False for detections without one"
+        )
+    return unit, asked
 
 
 def check_detections(detections: object) -> None:

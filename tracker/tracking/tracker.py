@@ -95,8 +95,8 @@ class DeepSort:
         Raises
         ------
         DetectionsError
-            Features or `embedded` do not fit the detections or the features of earlier frames, or `warp` is no finite
-            (2,3) matrix. The tracks are then as they were.
+            Features or `embedded` do not fit the detections or the features of earlier frames, a feature is not finite
+            or all zero, or `warp` is no finite (2,3) matrix. The tracks are then as they were.
         """
         check_detections(detections)
         check_warp(warp)
@@ -133,7 +133,7 @@ class DeepSort:
         embedded: np.ndarray | None,
         frame_size: tuple[int, int] | None,
     ) -> Observation:
-        feature, has = check_features(len(detections), features, embedded, self._tracker.feature_length, self.warnings)
+        feature, has = check_features(len(detections), features, embedded, self._tracker.feature_length)
         rows = None
         if frame_size is not None:
             inside = inside_frame(detections.xyxy, frame_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -436,7 +437,7 @@ def open_sequence(folder: Path, span: FrameRange) -> Source:
     """A MOT sequence: its images, else the one video in its folder, else frames without pixels."""
     info = read_seqinfo(folder)
     images = folder / info.images
-    paths = sorted_images(images.iterdir()) if images.is_dir() else []
+    paths = sorted_images(images.iterdir()) if os.path.isdir(images) else []  # a name that no system holds is none
     if paths:
         return ImageFiles(paths, info.name, span, where=f"sequence {folder}", fps=info.fps, length=info.frames)
     videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEOS]

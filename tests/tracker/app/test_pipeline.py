@@ -212,3 +212,24 @@ def test_time_is_counted_per_stage(tmp_path):
     assert set(found) == {"decode", "detect", "crop", "encode", "associate", "answer", "draw", "write"}
     np.testing.assert_allclose(sum(s["share"] for s in found.values()), 1, atol=0.01)
     assert all(s["p95_ms"] >= s["p50_ms"] > 0 for s in found.values())
+
+
+@pytest.mark.parametrize("appearance", ["always", "auto"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_features_without_direction_are_counted_and_cost_no_frame(tmp_path, value, appearance):
+    encoder = ColourMean()
+    encode = encoder.encode
+
+    def broken(crops):
+        features = encode(crops)
+        features[:1] = value
+        return features
+
+    encoder.encode = broken
+    pipeline = make_pipeline(tmp_path, [SceneSource()], encoder=encoder, appearance=appearance, video=False)
+    pipeline.run()
+    stream = pipeline.streams[0]
+    assert stream.ending.error is None and stream.counts.frames == 30
+    assert stream.counts.featureless == len(encoder.batches) > 0
+    assert stream.counts.embedded == sum(encoder.batches) - len(encoder.batches)
+    assert {r[1] for r in rows(tmp_path / "scene" / "tracks.txt")} == {"1", "2", "3"}

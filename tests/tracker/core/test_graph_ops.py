@@ -7,7 +7,7 @@ import pytest
 
 from tests.encoders import SHAPE
 from tracker.core import child
-from tracker.core.graph_ops import INFERENCE, refused
+from tracker.core.graph_ops import INFERENCE, inert, refused
 from tracker.core.tensorflow import import_tensorflow
 from tracker.encoder.graph_file import read_graph
 from tracker.encoder.trial import tried
@@ -58,6 +58,70 @@ def test_what_inference_does_not_need_is_not_on_the_list(op):
     graph = import_tensorflow().compat.v1.GraphDef()
     graph.node.add(name="x", op=op)
     assert refused(graph) == [f"{op} (node x)"] and op not in INFERENCE
+
+
+def nosy(tf, secret):
+    """A graph in which the shapes tell how long a file is: at top level, in a branch, and in functions."""
+
+    @tf.function
+    def length():
+        return tf.strings.length(tf.io.read_file(str(secret)))
+
+    @tf.function
+    def row():
+        return tf.zeros([1, tf.strings.length(tf.io.read_file(str(secret)))])
+
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.uint8, (None, *SHAPE), "images")
+        features = tf.reduce_mean(tf.cast(images, tf.float32), (1, 2), name="features")
+        tf.zeros([tf.strings.length(tf.io.read_file(str(secret)))], name="top")
+        found = tf.io.matching_files(str(secret.parent / "*"))
+        tf.reshape(tf.zeros([60]), [tf.size(found), -1], name="listed")
+        tf.matmul(features, tf.zeros([3, length()]), name="function")
+        tf.identity(row(), name="inner")
+        tf.zeros([tf.cond(tf.constant(True), length, lambda: 1)], name="branch")
+    return graph.as_graph_def()
+
+
+def test_no_file_is_touched_while_shapes_are_inferred(tmp_path, capsys):
+    from freeze.api import freeze
+    from freeze.errors import FreezeError
+    from freeze.graph.shapes import Shapes
+    from freeze.report import inspect
+    from freeze.request import Request
+
+    (tmp_path / "secret").write_text("x" * 17)
+    graph = nosy(import_tensorflow(), tmp_path / "secret")
+    names = ("top", "function", "inner", "branch")
+    open_to_all, closed = Shapes(graph), Shapes(inert(graph))
+    assert open_to_all.of("top") == [17] and open_to_all.of("inner") == [1, 17], "TensorFlow reads while it infers"
+    assert [closed.of(n) and closed.of(n)[-1] for n in names] == [None] * 4
+    assert closed.of("listed") == [None, None] and closed.of("features") == [None, 3]
+    path = tmp_path / "net.pb"
+    path.write_bytes(graph.SerializeToString())
+    assert inspect.main([str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "17" not in told and "function float32 [?, ?]" in told and "ReadFile" in told
+    with pytest.raises(FreezeError, match="ReadFile"):
+        freeze(Request(graphdef=path, output="function", out=tmp_path / "x.pb"))
+
+
+def test_a_stand_in_has_the_outputs_of_what_it_stands_for():
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        names = tf.constant(["a", "b"])
+        whole, half = tf.raw_ops.RestoreV2(
+            prefix="nowhere", tensor_names=names, shape_and_slices=["", ""], dtypes=[tf.int64, tf.float16]
+        )
+        tf.identity(whole, "whole")
+        tf.identity(half, "half")
+        tf.raw_ops.WriteFile(filename="x", contents="y", name="writes")
+    made = inert(graph.as_graph_def())
+    assert {n.name: n.op for n in made.node}["writes"] == "NoOp" and not refused(made, also=["Unstage"])
+    with tf.Graph().as_default() as again:
+        tf.import_graph_def(made, name="")
+    assert [again.get_tensor_by_name(f"{n}:0").dtype for n in ("whole", "half")] == [tf.int64, tf.float16]
+    assert again.get_operation_by_name("writes").control_inputs
 
 
 def test_a_function_that_calls_itself_an_operation_allows_nothing():
