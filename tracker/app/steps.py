@@ -335,7 +335,7 @@ class Steps:
             item.features = np.zeros((len(item.embedded), encoder.dimension), np.float32)  # type: ignore[arg-type]
             item.features[item.embedded] = part
             # A black crop, or one that a network cannot take, is no reason to end a run: it is a box without a feature.
-            item.embedded = item.embedded & np.isfinite(item.features).all(1) & item.features.any(1)  # type: ignore[operator]
+            item.embedded = item.embedded & np.isfinite(item.features).all(1) & item.features.any(1)
             item.stream.counts.embedded += int(item.embedded.sum())
             item.stream.counts.featureless += len(part) - int(item.embedded.sum())
 

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+from tracker.core.text import printable
+
 MOST_FPS = 1000.0
 """Clocks that imply more frames per second are not believed."""
 FALLBACK_FPS = 25.0
+PLAYLIST = "hls"
+ELSEWHERE = frozenset("concat dash image2 image2pipe lavfi rtp rtsp sap sdp video4linux2,v4l2 x11grab".split())
+"""Formats that a file may claim to be, and that lead to other files, to devices or to the network."""
 
 
 def local(path: str | Path) -> str:
     """A path as FFmpeg opens a file, whatever colons it has: `2026-11-27T12:00:05.mp4` is no protocol."""
     return f"file:{path}"
+
+
+def open_file(path: str | Path) -> Any:
+    """A PyAV container for a video file; a playlist may name files of its own folder alone.
+
+    One of a stranger would otherwise have any video of this machine, or of its network, read into the results.
+
+    Raises
+    ------
+    av.FFmpegError, OSError, ValueError
+        No video that can be read, or it names a file elsewhere.
+    """
+    import av
+
+    given: dict[str, Any] = {"metadata_errors": "replace"}
+    whole = ",".join(sorted(av.formats_available - ELSEWHERE - {PLAYLIST}))
+    try:
+        return av.open(local(path), **given, options={"format_whitelist": whole})
+    except av.error.ArgumentError:  # of a format that is not in the list
+        pass
+    opened: list[IO[bytes]] = []
+    try:
+        options = {"format_whitelist": f"{PLAYLIST},{whole}"}
+        return av.open(local(path), **given, options=options, io_open=_beside(Path(path), opened))
+    except (av.FFmpegError, OSError) as e:
+        for file in opened:
+            file.close()
+        if isinstance(e, av.error.ArgumentError):
+            raise ValueError("a list of other files, devices or addresses") from None
+        raise
+
+
+def _beside(playlist: Path, opened: list[IO[bytes]]) -> Callable[[str, int, dict[str, str]], IO[bytes]]:
+    """Opens for FFmpeg what a playlist names, and remembers it."""
+    folder = playlist.resolve().parent
+
+    def take(url: str, flags: int, options: dict[str, str]) -> IO[bytes]:
+        path = Path(url.removeprefix("file:"))
+        if not path.resolve().is_relative_to(folder):
+            raise PermissionError(errno.EACCES, f"a playlist that names {printable(url)}, outside its folder")
+        opened.append(open(path, "rb"))  # noqa: SIM115 (FFmpeg closes it)
+        return opened[-1]
+
+    return take
 
 
 def pick_stream(container: Any) -> tuple[Any, str]:

@@ -20,7 +20,7 @@ from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.mot import SequenceInfo, read_seqinfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
-from tracker.video.containers import MOST_FPS, believed_rate, cut_off, local, pick_stream, without_index
+from tracker.video.containers import MOST_FPS, believed_rate, cut_off, open_file, pick_stream, without_index
 from tracker.video.pictures import GreyRange, Pages
 from tracker.video.timeline import read_timeline
 
@@ -139,7 +139,7 @@ class VideoFile(FrameSource):
         self._broken, self._first_broken = 0, 0
         self._grey: GreyRange | None = None
         try:
-            self._container = container or av.open(local(path), metadata_errors="replace")
+            self._container = container or open_file(path)
         except (av.FFmpegError, OSError, ValueError) as e:
             raise self._unreadable(_reason(e)) from None
         self._stream, choice = pick_stream(self._container)
@@ -225,7 +225,7 @@ class VideoFile(FrameSource):
         if self._stream.duration and self._stream.time_base:
             return round(float(self._stream.duration * self._stream.time_base) * self._rate)
         if self._container.duration:
-            return round(self._container.duration / self._av.time_base * self._rate)
+            return round(float(self._container.duration / self._av.time_base) * self._rate)
         return None
 
     def _decode(self) -> Iterator[Any]:
@@ -451,7 +451,7 @@ def creation_time(path: Path) -> datetime | None:
     import av
 
     try:
-        with av.open(local(path), metadata_errors="replace") as container:
+        with open_file(path) as container:
             told = container.metadata.get("creation_time", "")
         when = datetime.fromisoformat(told)
     except (av.FFmpegError, OSError, ValueError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.video.containers import local, pick_stream
+from tracker.video.containers import open_file, pick_stream
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read_timeline(path: str, number: int | None = None) -> Timeline | None:
     pts: list[int] = []
     keys: list[int] = []
     try:
-        with av.open(local(path), metadata_errors="replace") as container:
+        with open_file(path) as container:
             stream = pick_stream(container)[0] if number is None else container.streams[number]
             if stream is None:
                 return None

@@ -184,3 +184,40 @@ def test_a_picture_that_promises_too_much_is_no_frame(tmp_path, data):
     cv2.imwrite(str(tmp_path / "2.png"), image(1))
     source, frames = read(tmp_path)
     assert [f.index for f in frames] == [3] and any("2 images cannot be read" in w for w in source.warnings)
+
+
+def playlist(path, entry):
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\n{entry}\n#EXT-X-ENDLIST\n")
+    return path
+
+
+@pytest.mark.parametrize("name", ["piece.ts", "deeper/piece.ts"])
+def test_a_playlist_reads_what_lies_in_its_folder(tmp_path, name):
+    (tmp_path / "deeper").mkdir()
+    clip(tmp_path / name)
+    with open_source(str(playlist(tmp_path / "list.m3u8", name))) as source:
+        assert sum(1 for _ in source) == 30
+
+
+@pytest.mark.parametrize("entry", ["{}/piece.ts", "file:{}/piece.ts", "file://{}/piece.ts", "../private/piece.ts",
+                                   "link/piece.ts", "http://127.0.0.1:9/piece.ts", "crypto:{}/piece.ts"])  # fmt: skip
+def test_a_playlist_reads_nothing_elsewhere(tmp_path, entry):
+    private, public = tmp_path / "private", tmp_path / "public"
+    private.mkdir()
+    public.mkdir()
+    (public / "link").symlink_to(private)
+    clip(private / "piece.ts")
+    for name, end in (("list.m3u8", "outside its folder|Invalid data"), ("list.mp4", "not a video")):
+        with pytest.raises(SourceError, match=end):
+            open_source(str(playlist(public / name, entry.format(private))))
+
+
+@pytest.mark.parametrize("text", [
+    "ffconcat version 1.0\nfile piece.ts\n",
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+], ids=["concat", "sdp"])  # fmt: skip
+def test_a_list_of_other_places_is_no_video(tmp_path, text):
+    clip(tmp_path / "piece.ts")
+    (tmp_path / "clip.mp4").write_text(text)
+    with pytest.raises(SourceError, match="a list of other files, devices or addresses"):
+        open_source(str(tmp_path / "clip.mp4"))
