@@ -14,7 +14,9 @@ MOST_FPS = 1000.0
 """Clocks that imply more frames per second are not believed."""
 FALLBACK_FPS = 25.0
 PLAYLIST = "hls"
-ELSEWHERE = frozenset("concat dash image2 image2pipe lavfi rtp rtsp sap sdp video4linux2,v4l2 x11grab".split())
+ELSEWHERE = frozenset(
+    ("concat", "dash", "image2", "image2pipe", "lavfi", "rtp", "rtsp", "sap", "sdp", "video4linux2,v4l2", "x11grab")
+)
 """Formats that a file may claim to be, and that lead to other files, to devices or to the network."""
 
 
