@@ -15,10 +15,10 @@ OBJECT = "object"
 """The class of what moves and is not known."""
 COVERED = 0.25
 """Share of a moving box, or of a network's, in their overlap from which they are the same."""
-SAME = 0.3
-"""Least overlap (IoU) of a moving object's boxes in two frames that follow each other."""
-PATIENCE = 3
-"""Frames for which a moving object may be out of sight."""
+SAME = 0.15
+"""Least overlap (IoU) of a moving object's boxes in two looks that follow each other."""
+PATIENCE_S = 0.3
+"""Seconds for which a moving object may be out of sight."""
 SECONDS, WAY = 0.4, 0.8
 """So long and so far, in its own sizes, something must have gone to be an object: leaves and reflections do not go."""
 KNOWN, MEMORY_S = 0.1, 1.0
@@ -27,7 +27,9 @@ on, what it sees for a moment now and then it does not know."""
 SCORE = 0.6
 """Of an unknown object: enough to begin a track."""
 LOOK_S, REST_S = 20.0, 40.0
-"""Seconds without an unknown object after which motion rests, and for how long: it costs a third of a small network."""
+"""Seconds without an unknown object after which motion rests, and for how long."""
+WIDTH, EVERY_S = 320, 0.06
+"""Pixels that frames are shrunk to for motion, and seconds between two of its looks while all that moves is known."""
 
 
 @dataclass(slots=True)
@@ -38,14 +40,13 @@ class _Mover:
     box: np.ndarray
     since_s: float
     last_s: float
-    seen: int
     known: float = 0.0
 
     def carry_on(self, box: np.ndarray, frame: Frame, *, covered: bool) -> None:
         """Its box in a frame, and whether the network saw it there."""
         kept = np.exp(-max(frame.time_s - self.last_s, 0.0) / MEMORY_S)
         self.known = float(kept * self.known + (1 - kept) * covered)
-        self.box, self.last_s, self.seen = box, frame.time_s, frame.index
+        self.box, self.last_s = box, frame.time_s
 
     def goes(self, now_s: float) -> bool:
         """It has come far enough, for its size, to be an object, and the network has not seen it of late."""
@@ -77,6 +78,7 @@ class Assisted:
         """What moves is told from frame to frame."""
         self._movers: list[_Mover] = []
         self._needed_s: float | None = None
+        self._looked_s, self._helps = -EVERY_S, False
         self._rests = False
 
     @property
@@ -95,28 +97,35 @@ class Assisted:
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
         found = self._network(frame)
-        moving = self._motion(frame) if self._looks(frame.time_s) else None
+        if self._rests_at(frame.time_s):
+            self._movers = []
+            return found
+        if not self._helps and frame.time_s - self._looked_s < EVERY_S:
+            return found
+        self._looked_s = frame.time_s
+        moving = self._motion(frame)
         if found is None or moving is None:
             self._movers = self._movers if moving is not None else []
             return found
         unknown = self._follow(found.xyxy, moving.xyxy, frame)
-        if not len(unknown):
+        self._helps = len(unknown) > 0
+        if not self._helps:
             return found
         self._needed_s = frame.time_s
         count = len(unknown)
         class_id = np.full(count, len(self.class_names) - 1)
         return Detections.concatenate([found, Detections(unknown, np.full(count, SCORE), class_id)])
 
-    def _looks(self, now_s: float) -> bool:
-        """Whether motion is looked at now: always while it finds something, else for a part of the time."""
+    def _rests_at(self, now_s: float) -> bool:
+        """Whether motion rests: never while it finds something, else for a part of the time."""
         self._needed_s = now_s if self._needed_s is None else self._needed_s
         idle = now_s - self._needed_s
         if not self._rests and idle > LOOK_S:
             self._rests, self._needed_s = True, now_s
         elif self._rests and idle > REST_S:
             self._rests, self._needed_s = False, now_s
-            self._motion = MotionDetector()  # the background may have changed
-        return not self._rests
+            self._motion = MotionDetector(width=WIDTH)  # the background may have changed
+        return self._rests
 
     def _follow(self, known: np.ndarray, moving: np.ndarray, frame: Frame) -> np.ndarray:
         """Carry the movers on to this frame's moving boxes (M,4); those (K,4) that are unknown objects."""
@@ -130,12 +139,12 @@ class Assisted:
                 taken.add(best)
                 mover = self._movers[best]
             else:
-                mover = _Mover(box, box, frame.time_s, frame.time_s, frame.index)
+                mover = _Mover(box, box, frame.time_s, frame.time_s)
                 self._movers.append(mover)
             mover.carry_on(box, frame, covered=bool(seen))
             if not seen and mover.goes(frame.time_s):
                 out.append(box)
-        self._movers = [m for m in self._movers if frame.index - m.seen <= PATIENCE]
+        self._movers = [m for m in self._movers if frame.time_s - m.last_s <= PATIENCE_S]
         return np.array(out).reshape(-1, 4)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from tracker.core.types import Detections, Frame
 from tracker.errors import DetectorError
 
 WIDTH = 640
-"""Frames are shrunk to this width at most, pixels."""
+"""Frames are shrunk to this width at most, pixels, where nobody says otherwise."""
 HISTORY = 400
 """Frames over which the background forgets."""
 VARIANCE, SHADOW = 40, 0.45
@@ -44,6 +44,8 @@ class MotionDetector:
         that the very first frame has its objects and none leaves a ghost behind.
     confidence : float or None
         Boxes with a lower score are left out; the score is how solidly the object fills its box.
+    width : int
+        Frames are shrunk to this width at most, pixels.
     """
 
     name, path, runtime = "motion", "", "opencv"
@@ -56,11 +58,13 @@ class MotionDetector:
         confidence: float | None = None,
         classes: Sequence[str] | None = None,
         frames: Sequence[np.ndarray] = (),
+        width: int = WIDTH,
     ) -> None:
         wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
         self.why = ""
         self._confidence = 0.0 if confidence is None else confidence
+        self._width = width
         self._size: tuple[int, int] | None = None
         self._primer = list(frames)
         self._background: Any = None
@@ -149,7 +153,7 @@ class MotionDetector:
     def _start(self, size: tuple[int, int]) -> None:
         """Begin anew for frames of (width, height) pixels."""
         self._size = size
-        width = min(WIDTH, size[0])
+        width = min(self._width, size[0])
         self._small = width, max(1, round(size[1] * width / size[0]))
         self._watch = _CameraWatch()
         self._forget()

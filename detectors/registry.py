@@ -111,7 +111,7 @@ def _motion(request: Request) -> Detector:
 
 def _with_motion(request: Request) -> Detector:
     """`NETWORK+motion`; where classes are asked for and `object` is none of them, the network alone."""
-    from detectors.assisted import Assisted
+    from detectors.assisted import WIDTH, Assisted
     from detectors.motion import MotionDetector
 
     classes = request.options.classes
@@ -120,7 +120,8 @@ def _with_motion(request: Request) -> Detector:
     network = _open(replace(request, spec=request.spec.removesuffix("+motion"), options=options))
     if known is not None and len(known) == len(classes or ()) and known != ("all",):
         return network
-    return Assisted(network, MotionDetector(frames=[f.image for f in request.frames if f.image is not None]))
+    pictures = [f.image for f in request.frames if f.image is not None]
+    return Assisted(network, MotionDetector(frames=pictures, width=WIDTH))
 
 
 def _graph(request: Request) -> Detector:

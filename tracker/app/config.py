@@ -19,6 +19,9 @@ from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import OverlapConfig, Settings
 from tracker.tracking.trackers import TRACKERS, setting_names
 
+AUTO = "auto"
+"""Of settings that a run chooses itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -56,8 +59,8 @@ class RunConfig:
     """Frames to track; None: all."""
     stride: int = 1
     """Track every n-th frame."""
-    detect_every: int = 1
-    """Run the detector on every n-th tracked frame; optical flow carries its boxes through the gaps."""
+    detect_every: int | str = "auto"
+    """Run the detector on every n-th tracked frame; auto: on as few of a recording's as its objects' speeds allow."""
     target_fps: float | None = None
     """Frames per second to hold by detecting and embedding less; None: never trade quality for speed."""
     scene: str | None = None
@@ -143,8 +146,10 @@ class RunConfig:
 
     def _check_numbers(self) -> None:
         """Refuse numbers out of bounds."""
-        for name in ("start", "stride", "detect_every", "max_frames"):
+        for name in ("start", "stride", "max_frames"):
             _at_least(name, getattr(self, name), 1)
+        if self.detect_every != AUTO and (isinstance(self.detect_every, str) or self.detect_every < 1):
+            raise ConfigError(f"detect_every is {self.detect_every}; expected {AUTO} or a number from 1 on")
         for name in ("confidence", "nms"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -152,6 +157,11 @@ class RunConfig:
         if self.target_fps is not None and not self.target_fps > 0:
             raise ConfigError(f"target_fps is {self.target_fps}; expected a positive number")
         _at_least("reconnect", self.reconnect, 0)
+
+    @property
+    def every(self) -> int:
+        """Of how many frames the detector looks at one where nothing is chosen on the way."""
+        return self.detect_every if isinstance(self.detect_every, int) else 1
 
     @property
     def wants_encoder(self) -> bool:

@@ -206,8 +206,9 @@ def _range_options(group: Any) -> None:
     group.add_argument("--start", metavar="N", type=int, help=f"first frame to track, 1-based (default: {d.start})")
     group.add_argument("--max-frames", metavar="N", type=int, help="frames to track (default: all)")
     group.add_argument("--stride", metavar="N", type=int, help=f"track every N-th frame (default: {d.stride})")
-    group.add_argument("--detect-every", metavar="N", type=int,
-                       help=f"detect on every N-th tracked frame (default: {d.detect_every})")  # fmt: skip
+    group.add_argument("--detect-every", metavar="N", type=_every,
+                       help="detect on every N-th tracked frame; auto: on as few of a recording's as its objects' "
+                            f"speeds allow (default: {d.detect_every})")  # fmt: skip
 
 
 def _frame_options(group: Any) -> None:
@@ -222,6 +223,14 @@ def _frame_options(group: Any) -> None:
                        help=f"how RTSP cameras send (default: {d.rtsp_transport})")  # fmt: skip
     group.add_argument("--reconnect", metavar="S", type=float,
                        help=f"seconds to try a lost live source again (default: {d.reconnect:g})")  # fmt: skip
+
+
+def _every(text: str) -> int | str:
+    """A number where it is one; what else it may be is for the configuration to say."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -132,7 +132,8 @@ def summary(
         "latency_ms": {f"p{q}": round(timing.latency.quantile(q / 100) * 1e3, 1) for q in (50, 95)},
         "tracks": stream.numbering.count,
         **(stream.output.answers.summary() if stream.output.answers is not None else {}),
-        "objects_per_frame": round(counts.objects / counts.frames, 2) if counts.frames else 0.0,
+        "objects_per_frame": round(counts.objects / counts.looked, 2) if counts.looked else 0.0,
+        "frames_detected": counts.looked,
         "share_embedded": round(counts.embedded / counts.objects, 4) if counts.objects else 0.0,
         "detector": {"name": detector.name, "path": str(detector.path), "runtime": detector.runtime}
         | detector.settings(stream.source.info.size),
@@ -183,8 +184,13 @@ def table(streams: Sequence[Stream], began_s: float) -> str:
         rows.append((s.source.info.name, str(frames), fps, startup, wall, found, f"{s.output.folder}{os.sep}"))
     told = [columns(rows)]
     for s in streams:
+        name = f"{s.source.info.name}: " if len(streams) > 1 else ""
+        if s.pace is not None and s.counts.looked < s.counts.frames:
+            told.append(
+                f"{name}the detector looked at {s.counts.looked} frames; in between boxes go straight from one to the "
+                "next (--detect-every 1 looks at all)"
+            )
         if s.output.answers is not None:
-            name = f"{s.source.info.name}: " if len(streams) > 1 else ""
             told += [name + line for line in s.output.answers.told()]
     return "\n".join(told)
 

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 
 from tracker.app.answering import answer_writer, scene_of
-from tracker.app.config import RunConfig
+from tracker.app.config import AUTO, RunConfig
+from tracker.app.gaps import Gaps
 from tracker.app.models import Models
 from tracker.app.outputs import FILES, StreamOutput, Viewer, claim_folder, release_folder
+from tracker.app.pace import Pace
 from tracker.app.segments import Keeping, Segments, set_aside
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
@@ -121,7 +123,7 @@ class Session:
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
         ]
         self.steps = Steps(
-            self.encoder, self.timing, appearance=self.config.appearance, detect_every=self.config.detect_every,
+            self.encoder, self.timing, appearance=self.config.appearance, detect_every=self.config.every,
             together=TOGETHER,
         )  # fmt: skip
 
@@ -264,9 +266,26 @@ class Session:
         )  # fmt: skip
         tracker = DeepSort(c.tracker, class_names=detector.class_names)
         camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None
-        flow = OpticalFlow() if source.info.pixels and (c.detect_every > 1 or c.target_fps is not None) else None
+        live = source.info.live
+        flow = OpticalFlow() if live and (c.every > 1 or c.target_fps is not None) else None
         results = Results(mean_features={} if c.smooth else None)
-        return Stream(number, source, detector, tracker, output, camera, flow, text=text, results=results)
+        stream = Stream(number, source, detector, tracker, output, camera, flow, text=text, results=results)
+        if not live:
+            stream.gaps = Gaps()
+            if self._chooses_frames():
+                stream.pace = Pace(source.info.fps, lambda: stream.ending.finished)
+        return stream
+
+    def _chooses_frames(self) -> bool:
+        """Whether the run may choose which frames of a recording are detected: with a network, and where that is well.
+
+        A file's boxes cost nothing, and who gives a function expects it to be called.
+        """
+        from detectors.registry import family_of
+
+        c = self.config
+        recorded = self._custom is not None or family_of(c.detector).recorded
+        return c.detect_every == AUTO and not recorded and entry_of(c.tracker).gaps
 
     def smoothed(self, stream: Stream) -> str:
         """The rows of a finished stream with gaps closed, tracklets stitched and trajectories smoothed."""

@@ -9,8 +9,10 @@ from math import inf
 
 import numpy as np
 
+from tracker.app.gaps import Gaps
 from tracker.app.numbering import Numbering
 from tracker.app.outputs import StreamOutput
+from tracker.app.pace import Pace
 from tracker.app.timing import Timing
 from tracker.core.interfaces import CameraMotion, Detector, Encoder, OpticalFlow, Source
 from tracker.core.types import Detections, Frame, Tracks
@@ -27,6 +29,8 @@ class Counts:
         Frames written.
     detected : int
         Frames with detections that the select step has seen.
+    looked : int
+        Frames that the detector looked at.
     objects : int
         Detections, all frames together.
     embedded : int
@@ -41,6 +45,7 @@ class Counts:
 
     frames: int = 0
     detected: int = 0
+    looked: int = 0
     objects: int = 0
     embedded: int = 0
     featureless: int = 0
@@ -101,7 +106,11 @@ class Stream:
     source, detector, tracker, output
         The parts; a detector may work for several streams.
     camera_motion, optical_flow : optional
-        Parts that only some runs need; optical flow fills frames that the detector leaves out.
+        Parts that only some runs need; optical flow fills frames that the detector leaves out of a live source.
+    gaps : Gaps, optional
+        Fills them where frames may wait for the next look, in recordings.
+    pace : Pace, optional
+        Chooses them, where nobody said which.
     text : str
         The source as it was given.
     since_detection : int
@@ -119,6 +128,8 @@ class Stream:
     output: StreamOutput
     camera_motion: CameraMotion | None = None
     optical_flow: OpticalFlow | None = None
+    gaps: Gaps[Item] | None = None
+    pace: Pace | None = None
     text: str = ""
     since_detection: int = 1 << 30
     counts: Counts = field(default_factory=Counts)
@@ -243,9 +254,11 @@ class Steps:
     def plan(self, items: list[Item]) -> None:
         """Decide on which frames the detector runs, in their order: several may be at detection at the same time."""
         for item in items:
-            item.stream.since_detection += 1
-            if item.stream.since_detection >= self.detect_every:
-                item.stream.since_detection, item.detect = 0, True
+            stream = item.stream
+            every = max(self.detect_every, stream.pace.every() if stream.pace is not None and item.lives else 1)
+            stream.since_detection += 1
+            if stream.since_detection >= every:
+                stream.since_detection, item.detect = 0, True
 
     def detect(self, items: list[Item]) -> None:
         """Find boxes in the frames that are to be looked at."""
@@ -272,9 +285,9 @@ class Steps:
             item.detections = item.stream.optical_flow(item.frame, item.detections)  # type: ignore[misc, arg-type]
 
     def camera_motion(self, items: list[Item]) -> None:
-        """Measure how the camera moved since the frame before."""
+        """Measure how the camera moved since the frame before, or where gaps are filled since the last look."""
         for item in items:
-            if item.stream.camera_motion is not None:
+            if item.stream.camera_motion is not None and (item.detect or item.stream.gaps is None):
                 self._guarded(item, self._estimate_motion)
 
     def _estimate_motion(self, item: Item) -> None:
@@ -343,6 +356,8 @@ class Steps:
         """Match detections with tracks."""
         for item in items:
             self._guarded(item, self._associate)
+            if item.stream.pace is not None:
+                item.stream.pace.show(item.tracks if item.detect else None)
 
     def _associate(self, item: Item) -> None:
         stream, found = item.stream, item.detections
@@ -358,12 +373,24 @@ class Steps:
             stream.results.mean_features.update(
                 {n: f for track, f in found_features if (n := stream.numbering.of(track)) is not None}
             )
+        stream.counts.looked += item.detect
         stream.counts.objects += len(found) if found is not None and item.detect else 0
 
     def write(self, items: list[Item]) -> None:
-        """Draw, and write rows and video."""
+        """Draw, and write rows and video; what lies in a gap waits until that is filled."""
         for item in items:
-            self._guarded(item, self._write)
+            for ready in self._filled(item):
+                self._guarded(ready, self._write)
+
+    def _filled(self, item: Item) -> list[Item]:
+        """What can be written now that this item came, in order."""
+        gaps = item.stream.gaps
+        if gaps is None:
+            return [item]
+        if item.lives and not item.detect:
+            gaps.wait(item)
+            return []
+        return [*gaps.fill(item.tracks if item.lives else None), item]
 
     def _write(self, item: Item) -> None:
         stream, frame, tracks = item.stream, item.frame, item.tracks

@@ -190,7 +190,7 @@ class Tracks:
         Row of the detection matched in this frame, -1 if none.
     confirmed : (T,) ndarray of bool
     time_since_update : (T,) ndarray of int64
-        Frames since the last match on which the detector ran.
+        Frames since the last match, as of the last frame on which the detector ran.
     present : (T,) ndarray of bool
         Confirmed and matched when the detector last ran, or young or missed and likely there.
     """
@@ -242,6 +242,11 @@ class Tracks:
             xyxy=self.xyxy.astype(np.float32), confidence=self.score, class_id=self.class_id.astype(int),
             tracker_id=self.id.astype(int),
         )  # fmt: skip
+
+    @classmethod
+    def concatenate(cls, parts: list[Tracks]) -> Tracks:
+        """The rows of one or several snapshots, one after the other."""
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__))
 
     @classmethod
     def empty(cls) -> Tracks:

@@ -30,6 +30,7 @@ def needed(
     pairs: tuple[np.ndarray, np.ndarray],
     probability: np.ndarray,
     config: OverlapConfig,
+    elapsed: int,
 ) -> np.ndarray:
     """Which detections (N,) bool need a feature.
 
@@ -43,6 +44,8 @@ def needed(
         Rows of tracks (P,) and of detections (P,) that may be one object's.
     probability : (N,) ndarray
         Scores on the scale of `ScoreScale`.
+    elapsed : int
+        Frames since the detections before.
     """
     track, detection = pairs
     high = probability >= config.high_score
@@ -54,7 +57,7 @@ def needed(
     plausible |= low & just_seen[track]
     track, detection = track[plausible], detection[plausible]
     rivals, choices = np.bincount(track, minlength=len(bank)), np.bincount(detection, minlength=len(xyxy))
-    due = (bank.age + bank.id) % REFRESH == 0
+    due = (bank.age + bank.id) % REFRESH < elapsed
     settled = just_seen & (bank.feature_count >= FAMILIAR) & ~due
     clear = (rivals[track] == 1) & (choices[detection] == 1) & settled[track]
     need = high | (choices > 0)

@@ -48,10 +48,13 @@ class OverlapTracker:
         self.associate = OverlapAssociation(config, classes)
         self.probability = ScoreScale()
         self.coasting = Coasting(_LONGEST_COAST)
+        self._elapsed = 0
+        """Frames since detections came last, this one among them."""
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
         """Every track `dt` frames on, and with the camera where that moved."""
         bank = self.bank
+        self._elapsed += 1
         if warp is not None:
             self._follow(warp)
         missed = np.flatnonzero(bank.time_since_update)
@@ -88,7 +91,7 @@ class OverlapTracker:
         t, d = touching(predicted, grown)
         same = self.classes.compatible(self.bank.class_id[t], class_id[d])
         probability = self.probability(score, remember=False)
-        return needed(self.bank, predicted, grown, (t[same], d[same]), probability, self.config)
+        return needed(self.bank, predicted, grown, (t[same], d[same]), probability, self.config, self._elapsed + 1)
 
     def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
         """The detections of a frame on the predicted tracks."""
@@ -104,6 +107,7 @@ class OverlapTracker:
         self._miss(matches, frame_size)
         self._coast(frame_size)
         self._start(left[probability[left] >= self.config.high_score], seen, probability)
+        self._elapsed = 0
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
         """Tracks found stationary start again at rest: what they drifted by tells nothing of how they move."""
@@ -148,7 +152,7 @@ class OverlapTracker:
             boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None]
         )
         self._remember_features(t, d, seen)
-        bank.hits[t] += 1
+        bank.hits[t] += self._elapsed
         bank.confirmed[t] |= bank.hits[t] >= self.config.n_init
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
@@ -169,11 +173,11 @@ class OverlapTracker:
     def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
         """The others are missed: tentative tracks end, confirmed ones some time later unless they stood still."""
         bank, c = self.bank, self.config
-        bank.time_since_update += 1
+        bank.time_since_update += self._elapsed
         bank.time_since_update[matches.track] = 0
         missed = bank.time_since_update
         rate = self.clock.frames_per_second
-        just = np.flatnonzero(missed == 1)
+        just = np.flatnonzero(missed == self._elapsed)
         if len(just):
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate

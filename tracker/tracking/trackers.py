@@ -73,10 +73,14 @@ class Entry:
     camera_motion: bool = False
     outside: bool = False
     """Boxes that lie outside the frame."""
+    gaps: bool = False
+    """Frames without detections between two with them: time passes, and nothing else is lost."""
 
 
 TRACKERS = {
-    "default": Entry(OverlapConfig, "tracker.tracking.overlap", "OverlapTracker", low_scores=True, camera_motion=True),
+    "default": Entry(
+        OverlapConfig, "tracker.tracking.overlap", "OverlapTracker", low_scores=True, camera_motion=True, gaps=True
+    ),
     "paper": Entry(DeepSortConfig, "tracker.tracking.deepsort", "CascadeTracker", outside=True),
 }
 """By the name of their preset."""
