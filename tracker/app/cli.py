@@ -105,10 +105,11 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
     from tracker.core.tensorflow import cores
 
     quiet = given.get("quiet", False)
+    unsaid: list[str] = []
 
     def say(line: str) -> None:
-        if not quiet:
-            _say(line)
+        if not quiet and (reason := _say(line)) is not None:
+            unsaid.append(reason)
 
     serving = _serving(config, given, say)
     try:
@@ -152,7 +153,8 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
     progress.close()
     if serving is not None:
         serving.close()
-    code = _finish(run, pipeline, signals, lost_reader, quiet=quiet, verbose=given.get("verbose", False))
+    verbose = given.get("verbose", False)
+    code = _finish(run, pipeline, signals, lost_reader, unsaid, quiet=quiet, verbose=verbose)
     if pipeline.stuck:  # a thread inside foreign code would hold up the interpreter's end
         os._exit(code)
     run.close()
@@ -185,8 +187,13 @@ def _serving(config: RunConfig, given: dict[str, Any], say: Say) -> Serving | No
     return Serving(config, given.get("serve"), given.get("publish", ()), say=say, warn=lambda t: warn(f"warning: {t}"))
 
 
-def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *, quiet: bool, verbose: bool) -> int:
-    """Write summaries and configurations, print the table; returns the exit code."""
+def _finish(
+    run: Session, pipeline: Any, signals: Signals, lost_reader: bool, unsaid: list[str], *, quiet: bool, verbose: bool
+) -> int:
+    """Write summaries and configurations, print the table; returns the exit code.
+
+    `unsaid` holds why lines could not be told on the standard output, which goes nowhere since.
+    """
     from tracker.answers.report import write_report
     from tracker.app.report import as_json, saw_nothing, summary, table
     from tracker.core.files import write_whole
@@ -232,8 +239,9 @@ def _finish(run: Session, pipeline: Any, signals: Signals, lost_reader: bool, *,
                 f"{k:13} p50 {v['p50_ms']:8.2f} ms  p95 {v['p95_ms']:8.2f} ms  {v['share']:6.1%}"
                 for k, v in run.timing.summary().items()
             ]
-        if (reason := _say("\n".join(lines))) is not None:
-            errors.append(f"the standard output cannot be written ({reason}); the results are whole")
+        unsaid += [reason for reason in [_say("\n".join(lines))] if reason is not None]
+    if unsaid:
+        errors.append(f"the standard output cannot be written ({unsaid[0]}); the results are whole")
     for error in errors:
         warn(f"error: {error}")
     if lost_reader:

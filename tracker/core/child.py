@@ -20,6 +20,10 @@ SECONDS = 180.0
 """For one trial of a model: loading TensorFlow and running a few pictures takes a tenth of that on a slow machine."""
 MARK = "TRACKER_CHILD"
 """In the environment of a process that runs under limits, so that it makes no further one."""
+GAVE_UP = 75
+"""Exit code of a process under limits in which a part took too long."""
+PATIENCE = 4.0
+"""What stands still, without taking processor time, is given so many times the seconds by the clock."""
 
 
 class EndedError(Exception):
@@ -45,22 +49,24 @@ def run(
     module : str
         A module of this program.
     seconds : float or None, optional
-        Time by the clock; None lets it take its time.
+        As in `limited`; None lets it take its time.
     environment : dict, optional
         Variables besides those of this process.
 
     Raises
     ------
     EndedError
-        It took too long, or a signal ended it.
+        It or a part of it took too long, or a signal ended it.
     """
     with _started(module, arguments, seconds, environment or {}, subprocess.PIPE) as process:
         try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise EndedError(f"it did not end within {seconds:g} s") from None
+            out, err = process.communicate(timeout=None if seconds is None else PATIENCE * seconds + 5)
+        except subprocess.TimeoutExpired:  # it could not end itself
+            raise EndedError(_late(seconds or 0)) from None
     if process.returncode < 0:
         raise EndedError(_signal(-process.returncode))
+    if process.returncode == GAVE_UP:
+        raise EndedError(err.strip().rpartition("error: ")[2])
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -76,7 +82,7 @@ def pass_on(module: str, arguments: Sequence[str]) -> int:
         code = process.wait()
     if code < 0:
         raise EndedError(_signal(-code))
-    return code
+    return 1 if code == GAVE_UP else code
 
 
 @contextmanager
@@ -102,6 +108,10 @@ def _started(
                 pipe.close()
 
 
+def _late(seconds: float) -> str:
+    return f"it did not end within {seconds:g} s"
+
+
 def _signal(number: int) -> str:
     """How a signal's victim went, with the likely reason."""
     try:
@@ -119,25 +129,30 @@ def limited(seconds: float, what: str) -> Iterator[None]:
     Parameters
     ----------
     seconds : float
-        By the clock.
+        By the clock and of processor time: a machine that is busy with other work is no reason to give up.
     what : str
         Said where they are over, with the remedy.
     """
     if MARK not in os.environ:
         yield
         return
-    timer = threading.Timer(seconds, _give_up, (what,))
-    timer.daemon = True
-    timer.start()
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(done, seconds, what), daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
 
 
-def _give_up(what: str) -> None:
-    print(f"error: {what}", file=sys.stderr, flush=True)
-    os._exit(1)
+def _watch(done: threading.Event, seconds: float, what: str) -> None:
+    """End the process unless it is done in time."""
+    spent, began = time.process_time(), time.monotonic()
+    while not done.wait(0.2):
+        took, computed = time.monotonic() - began, time.process_time() - spent
+        if min(took, computed) > seconds or took > PATIENCE * seconds:
+            print(f"error: {what}", file=sys.stderr, flush=True)
+            os._exit(GAVE_UP)
 
 
 def _limit(seconds: int, size: int) -> None:
@@ -165,6 +180,10 @@ def main(arguments: list[str]) -> None:
     """Set the limits, then become the module."""
     seconds, size, module, *rest = arguments
     _limit(int(seconds), int(size))
+    if int(seconds):
+        threading.Thread(
+            target=_watch, args=(threading.Event(), int(seconds), _late(int(seconds))), daemon=True
+        ).start()
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tracker.core import child
 from tracker.core.autotune import cached, compare
 from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
 from tracker.core.vectors import unit_vectors
@@ -29,6 +31,8 @@ BUCKETS, GPU_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32), (1, 4, 8, 16, 32)
 """Batch sizes that are run; others are padded to the next, so that convolutions are planned a few times only."""
 MOST_THREADS = 4
 """Within an operation, at most: a network for crops has too little to share out to more."""
+RUN_SECONDS = 20.0
+"""For one batch, while a graph of a stranger is tried."""
 OLD_CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
 
 
@@ -210,7 +214,7 @@ class FrozenEncoder:
                 config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
         self._session = self._tf.compat.v1.Session(graph=self._graph, config=config)
         call: Callable[[np.ndarray], list[np.ndarray]] = self._session._make_callable_from_options(options)  # noqa: SLF001
-        return call
+        return _watched(call) if child.MARK in os.environ else call
 
     def self_check(self) -> dict[str, Any]:
         """Run test crops through every batch size; doubles as warm-up. Returns what was seen.
@@ -322,6 +326,16 @@ class FrozenEncoder:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _watched(call: Callable[[np.ndarray], list[np.ndarray]]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """The same call, which ends the process where the graph holds a loop without end."""
+
+    def limited(batch: np.ndarray) -> list[np.ndarray]:
+        with child.limited(RUN_SECONDS, f"one run on a few crops did not end within {RUN_SECONDS:g} s"):
+            return call(batch)
+
+    return limited
 
 
 def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: str, threads: int) -> str:

@@ -150,6 +150,31 @@ def test_a_child_that_does_not_end_or_dies_is_one_message(tmp_path, monkeypatch)
         child.run("dies", [])
     done = child.run("eats", [])
     assert done.returncode == 1 and "MemoryError" in done.stderr
+    part = "from tracker.core import child\nwith child.limited(0.3, 'a part of it'):\n"
+    (tmp_path / "turns.py").write_text(part + "    while True: pass")
+    (tmp_path / "stands.py").write_text(f"import threading\n{part}    threading.Event().wait()")
+    for module in ("turns", "stands"):
+        with pytest.raises(child.EndedError, match=r"^a part of it$"):
+            child.run(module, [])
+
+
+def test_an_encoder_without_end_is_given_up_in_its_trial(tmp_path, monkeypatch):
+    """As a run tries it: in a process of its own, where one batch may take so long and no longer."""
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.uint8, (None, *SHAPE), "images")
+        mean = tf.reduce_mean(tf.cast(images, tf.float32), (1, 2))
+        forever = tf.compat.v1.while_loop(lambda x: tf.constant(True), lambda x: x + 1.0, [mean])
+        tf.identity(forever, "features")
+    (tmp_path / "endless.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    quick = "import sys\nfrom tracker.encoder import runtime\nruntime.RUN_SECONDS = 0.5\nruntime.main(sys.argv[1:])\n"
+    (tmp_path / "quick.py").write_text(quick)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = child.run
+    monkeypatch.setattr(child, "run", lambda module, given, **more: run("quick", given, **more))
+    with pytest.raises(EncoderError, match=r"one run on a few crops did not end within 0.5 s"):
+        tried(tmp_path / "endless.pb")
 
 
 def test_a_trial_is_remembered_and_kills_nobody(tmp_path, monkeypatch):
