@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -214,7 +215,7 @@ def family_of(spec: str | Path) -> Family:
     for family in FAMILIES:
         if family.key == key:
             return family
-    if text and Path(text).is_dir():
+    if text and os.path.isdir(text):
         return FOLDER
     installed = plugins()
     if text in installed:

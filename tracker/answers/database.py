@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,7 +59,7 @@ class Database:
     """
 
     def __init__(self, path: Path, class_names: Iterable[str]) -> None:
-        if path.exists():
+        if os.path.lexists(path):  # a link to nowhere, too: SQLite would make what it leads to
             raise OutputError(f"{path}: is there already; give another --database, or remove it")
         self.path, self._names, self._waiting = path, tuple(class_names), 0
         try:

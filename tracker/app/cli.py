@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detectors.registry import check_classes
@@ -61,7 +60,7 @@ def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
         check_classes(config.detector, config.classes)
     except (ConfigError, DetectorError) as e:
         warn(f"error: {e}")
-        return FAILED if "config" in given and not Path(given["config"]).is_file() else USAGE
+        return FAILED if "config" in given and not os.path.isfile(given["config"]) else USAGE
     except BackendMissingError as e:
         warn(f"error: {e}")
         return FAILED
@@ -69,7 +68,7 @@ def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
     def run(signals: Signals) -> int:
         if given["command"] == "batch":
             return batch.main(config, given, signals)
-        if config.wants_encoder and all(Path(text).exists() for text in config.sources):
+        if config.wants_encoder and all(map(os.path.exists, config.sources)):
             preload()
         return _run(config, given, signals, began_s)
 

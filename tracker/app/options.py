@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def with_command(arguments: Sequence[str], commands: Sequence[str]) -> list[str]
     """The arguments with `run` before them where they begin with no command: `tracker VIDEO` tracks a video."""
     if not arguments or arguments[0] in (*commands, "-h", "--help", "--version"):
         return list(arguments)
-    if did_you_mean(arguments[0], commands) and not Path(arguments[0]).exists():
+    if did_you_mean(arguments[0], commands) and not os.path.exists(arguments[0]):
         return list(arguments)  # a slip of the pen, which the parser names
     return ["run", *arguments]
 

@@ -17,7 +17,7 @@ from tracker.answers.events import Events
 from tracker.answers.overlay import blur
 from tracker.answers.writer import WRITTEN, AnswerWriter
 from tracker.app.segments import Segments
-from tracker.core.files import failed, part_of
+from tracker.core.files import create, failed, part_of
 from tracker.core.interfaces import SourceInfo
 from tracker.core.text import label
 from tracker.core.types import Frame, Tracks
@@ -51,7 +51,7 @@ def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> 
     try:
         wanted.mkdir(parents=True, exist_ok=True)
         probe = wanted / f".probe-{os.getpid()}"
-        probe.touch()
+        create(probe).close()
         probe.unlink()
     except FileExistsError:
         raise OutputError(f"{wanted}: is a file; expected a folder for the results, give another --output") from None

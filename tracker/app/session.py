@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -298,8 +299,8 @@ class Session:
 
     def effective(self, stream: Stream) -> RunConfig:
         """The configuration that repeats one stream's run."""
-        path = Path(stream.text).expanduser()
-        text = stream.text if Address.parse(stream.text) or not path.exists() else str(path.resolve())
+        path = Path(os.path.expanduser(stream.text))
+        text = stream.text if Address.parse(stream.text) or not os.path.exists(path) else str(path.resolve())
         text = text if text.isprintable() else printable(text)  # TOML is UTF-8
         picked = stream.detector.name if self.config.detector == "auto" else self.config.detector
         scene = str(Path(self.config.scene).resolve()) if self.config.scene else None

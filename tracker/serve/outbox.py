@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import threading
@@ -44,6 +45,8 @@ class Outbox:
         self.changed = threading.Event()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, "it is a link")
             self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,10 +21,10 @@ PRINTF = re.compile(r"(%0?\d*d)")
 
 def expand_source(text: str) -> list[str]:
     """The sources that a text names: the videos of a folder or a pattern, one by one; anything else is one source."""
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(text))
+    if os.path.isdir(path):
         inside = [] if (path / "seqinfo.ini").exists() else list(path.iterdir())
-    elif glob.has_magic(text) and not path.exists() and Address.parse(text) is None:
+    elif glob.has_magic(text) and not os.path.exists(path) and Address.parse(text) is None:
         inside = [Path(p) for p in glob.glob(str(path), recursive=True)]
     else:
         return [text]
@@ -46,12 +47,12 @@ def open_source(
     span = span or FrameRange()
     if (address := Address.parse(text)) is not None and address.scheme == "file":
         text = url2pathname(unquote(urlsplit(text).path))
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(text))
+    if os.path.isdir(path):
         if (path / "seqinfo.ini").exists():
             return open_sequence(path, span)
         return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, span, where=f"folder {path}")
-    if path.exists():
+    if os.path.exists(path):
         if path.suffix.lower() in IMAGES:
             return ImageFiles([path], path.stem, span, where=str(path))
         return VideoFile(str(path), path.stem, span)

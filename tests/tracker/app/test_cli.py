@@ -231,6 +231,41 @@ def test_bad_sources(footage, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, f"a/{'y' * 300}/clip.mp4", "~nobody-here/clip.mp4", "\udce9.mp4"])
+def test_texts_that_no_path_can_be(footage, tmp_path, capsys, text):
+    """On the command line, among other sources, and in a file of settings."""
+    rest = ["--encoder", "none", "--output", tmp_path / "out"]
+    bad(capsys, 1, "no such file", text, "--detector", "motion", *rest)
+    both = [text, str(footage / "clip.mp4"), "--detector", str(footage / "det.txt"), "--no-video", "--quiet"]
+    assert main(["run", *both, *map(str, rest)]) == 1
+    assert "is left out" in capsys.readouterr().err and rows(tmp_path / "out" / "clip" / "tracks.txt")
+    with suppress(SystemExit):
+        assert main(["run", "clip.mp4", "--detector", text]) in (1, 2)
+    told = capsys.readouterr().err
+    assert "error: " in told and "Traceback" not in told and "fault of the program" not in told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_standard_output_that_is_full_fails_the_run_and_costs_no_result(footage, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "tracker",
+        "run",
+        str(footage / "clip.mp4"),
+        "--detector",
+        str(footage / "det.txt"),
+    ]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, "--encoder", "none", "--output", str(tmp_path / "out")],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("error: ") == 1
+    assert "standard output cannot be written (No space left on device); the results are whole" in done.stderr
+    assert rows(tmp_path / "out" / "tracks.txt") and (tmp_path / "out" / "report.html").exists()
+
+
 def test_a_video_that_breaks_off_is_tracked_up_to_there(footage, tmp_path, capsys):
     path = write_video(tmp_path / "clip.avi", 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

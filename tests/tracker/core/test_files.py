@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tracker.answers.database import Database
+from tracker.app.outputs import claim_folder
 from tracker.core import files
 from tracker.core.folder import FolderLock
 from tracker.errors import OutputError
+from tracker.serve.outbox import Outbox
 
 
 @pytest.fixture
@@ -67,6 +70,23 @@ def test_no_link_that_waits_for_a_file_is_followed(tmp_path, write):
         waiting.symlink_to(victim)
     write(path, "mine")
     assert victim.read_text() == "precious" and not path.is_symlink()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_link_in_an_output_folder_leads_elsewhere(tmp_path, there):
+    """Those that a run's own folder, its database and its events that wait would be written through."""
+    victim, folder = tmp_path / "victim", tmp_path / "out"
+    folder.mkdir()
+    if there:
+        victim.write_bytes(b"")
+    for name in (f".probe-{os.getpid()}", "tracks.db", "outbox.db"):
+        (folder / name).symlink_to(victim)
+    claim_folder(folder, "out", overwrite=False)
+    with pytest.raises(OutputError, match="is there already"):
+        Database(folder / "tracks.db", ())
+    with pytest.raises(OutputError, match="it is a link"):
+        Outbox(folder / "outbox.db")
+    assert victim.read_bytes() == b"" if there else not victim.exists()
 
 
 def test_what_holds_a_secret_is_for_its_owner(tmp_path):

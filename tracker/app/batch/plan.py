@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,13 @@ def find_videos(inputs: Sequence[str]) -> tuple[list[Video], list[str]]:
 
 def _of_input(text: str) -> list[tuple[Path, Path | None]]:
     """Files, each with the folder that was given."""
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(text))
+    if os.path.isdir(path):
         inside = (p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and not p.name.startswith("."))
         return [(p, path) for p in sorted(inside) if p.is_file()]
     if path.suffix.lower() == ".txt" and path.is_file():
         return [pair for line in _lines(path) for pair in _of_input(str(path.parent / line))]
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"{text}: no such file or folder; expected a video, a folder of videos, or a list (.txt)")
     return [(path, None)]
 

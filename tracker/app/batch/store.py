@@ -18,7 +18,7 @@ from tracker.app.batch.plan import Part, Video
 from tracker.app.batch.rows import Rows
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
-from tracker.core.files import failed, write_whole
+from tracker.core.files import create, failed, write_whole
 from tracker.core.text import csv_field
 from tracker.errors import OutputError
 
@@ -112,7 +112,7 @@ class Store:
         unfinished = path.with_name(f".{path.name}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
+            with create(unfinished) as file:
                 np.savez_compressed(file, meta=np.array(json.dumps(meta)), **vars(tracked.rows))
             unfinished.replace(path)
         except OSError as e:
