@@ -21,7 +21,7 @@ from tracker.core.command_line import Parser
 from tracker.core.opencv import check_opencv
 from tracker.core.tensorflow import preload, preloading
 from tracker.core.text import tell, warn
-from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError, SourceError, TrackerError
+from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError, TrackerError
 
 if TYPE_CHECKING:
     from tracker.app.segments import Keeping
@@ -193,38 +193,13 @@ def _finish(
 
     `unsaid` holds why lines could not be told on the standard output, which goes nowhere since.
     """
-    from tracker.answers.report import write_report
-    from tracker.app.report import as_json, saw_nothing, summary, table
-    from tracker.core.files import write_whole
+    from tracker.app.finish import finish
+    from tracker.app.report import table
 
     errors = [f"{shown(text)}: {error}" for text, error in run.failed]
     lost = 0
     for stream in run.streams:
-        warnings = [*run.warnings(stream), *pipeline.warnings]
-        if dropped := pipeline.dropped[stream.number]:
-            warnings.append(f"{dropped} frames gave way to newer ones")
-        if (nothing := saw_nothing(stream)) is not None:
-            warnings.append(nothing)
-        try:
-            if stream.counts.frames:
-                data = summary(stream, run.timing, encoder=run.encoder_summary(), warnings=warnings,
-                               device=run.device(), dropped=dropped, interrupted=signals.count > 0)  # fmt: skip
-                write_whole(stream.output.folder / "summary.json", as_json(data))
-                effective = run.effective(stream)
-                write_whole(stream.output.folder / "config.toml", effective.to_toml(), private=effective.holds_secret)
-                if stream.output.answers is not None and signals.count < 2:
-                    stream.output.answers.illustrate(stream.output.folder)
-                    write_report(stream.output.folder, data)
-                if run.config.smooth:
-                    write_whole(stream.output.folder / "tracks_smooth.txt", run.smoothed(stream))
-            else:
-                stream.output.discard()
-                if not signals.count:
-                    stream.ending.error = stream.ending.error or SourceError(
-                        "no frame was tracked; nothing was written"
-                    )
-        except Exception as e:  # the other streams' results are written all the same
-            stream.ending.error = stream.ending.error or e
+        warnings = finish(run, pipeline, stream, stops=signals.count)
         if stream.ending.error is not None:
             errors.append(_line(stream.text, stream.ending.error, stream.counts.frames))
             lost += isinstance(stream.ending.error, LostError)

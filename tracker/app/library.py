@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -107,7 +108,8 @@ def track(
         A detector's name or file, or a callable that takes a uint8 (H,W,3) BGR picture and returns its `Detections`.
         Its attribute `class_names`, where it has one, names the class ids. Frames come to it in order, one at a time.
     output : str or Path, optional
-        Folder for the tracks and the video that `run` writes; by default no files are written.
+        Folder for the files that `run` writes; by default none are written. Where the loop is left, they hold what was
+        tracked until then, without the pictures and the report.
     overwrite : bool
         Whether results in that folder may be replaced.
     **settings
@@ -158,9 +160,11 @@ def _frames(
     output: Path | None,
     overwrite: bool,
 ) -> Iterator[TrackedFrame]:
+    from tracker.app.finish import finish
     from tracker.app.pipeline import Pipeline
     from tracker.app.session import Session
 
+    began_s = time.perf_counter()
     outlets: list[_Outlet] = []
 
     def viewers(info: SourceInfo, names: Sequence[str], folder: Path | None) -> list[_Outlet]:
@@ -170,17 +174,24 @@ def _frames(
     session = Session(
         config, output, overwrite=overwrite, say=log.info, files=output is not None, detector=custom, viewers=viewers
     )
+    session.timing.began_s = began_s
     stream, outlet = session.streams[0], outlets[0]
     pipeline = Pipeline(session.streams, session.steps, threads=config.threads)
     runner = threading.Thread(target=pipeline.run, name="pipeline", daemon=True)
     runner.start()
+    stops = 2  # where the caller leaves the loop: no time for pictures
     try:
         yield from outlet
+        stops = 0
     finally:
         outlet.give_up()
         pipeline.abort()
         runner.join(END_S)
-        for warning in (*session.warnings(stream), *pipeline.warnings):
+        if output is not None and stream.ending.finished:
+            warnings = finish(session, pipeline, stream, stops=stops)
+        else:
+            warnings = [*session.warnings(stream), *pipeline.warnings]
+        for warning in warnings:
             log.warning("%s", warning)
         if not runner.is_alive() and not pipeline.stuck:  # what a stuck thread still uses is left to it
             session.close()

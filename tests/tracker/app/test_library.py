@@ -1,5 +1,6 @@
 """`tracker.track`: the whole pipeline in a loop."""
 
+import json
 import logging
 import threading
 import time
@@ -12,6 +13,7 @@ import tracker
 from tests.scenes import BLOCKS, boxes, write_video
 from tracker import Detections
 from tracker.app.cli import main
+from tracker.app.run_folder import RunFolder
 from tracker.core.mot import format_rows
 from tracker.errors import ConfigError, SourceError, TrackerError
 
@@ -55,9 +57,24 @@ def test_the_same_bytes_as_the_command(clip, tmp_path, threads):
 
 def test_files_where_an_output_is_asked_for(clip, tmp_path):
     frames = list(track(clip, output=tmp_path / "out", max_frames=10))
-    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"tracks.mp4", "tracks.txt", "tracks.csv"}
+    run = [clip, "--detector", "motion", "--encoder", "none", "--max-frames", 10, "-q", "--output", tmp_path / "run"]
+    assert main(["run", *map(str, run)]) == 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {p.name for p in (tmp_path / "run").iterdir()}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["frames"] == 10 and summary["detector"]["name"] == "blocks" and not summary["interrupted"]
+    assert RunFolder.open(tmp_path / "out").size == (160, 120)
     for drawn, bare in zip(frames, track(clip, max_frames=10), strict=True):  # what is yielded has no labels on it
         np.testing.assert_array_equal(drawn.image, bare.image)
+
+
+def test_leaving_the_loop_leaves_the_files_of_what_was_tracked(clip, tmp_path):
+    frames = track(clip, output=tmp_path)
+    for frame in frames:
+        if frame.index == 5:
+            frames.close()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["interrupted"] and summary["frames"] >= 5
+    assert (tmp_path / "config.toml").is_file() and (tmp_path / "tracks.csv").is_file()
 
 
 def test_breaking_out_closes_everything_within_a_second(clip):
