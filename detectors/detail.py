@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from detectors.suppression import nms
+from tracker.core.autotune import cached
 from tracker.core.boxes import iou
+from tracker.core.tensorflow import processor
 from tracker.core.types import Detections, Frame
 
 FRAMES = 6
@@ -17,13 +22,45 @@ FEWEST = 6
 LOSS = 0.03
 """Share of what the best view finds that a cheaper one may miss."""
 
+REMEMBERED = 500
+"""Measurements that are kept, the latest."""
+
+Choice = tuple[int | None, str]
+"""A view's number, None where too little is to be seen, and what was measured."""
+
+
+def remembered(network: str, frames: Sequence[Frame], measure: Callable[[], Choice]) -> Choice:
+    """What `measure` gives for a network and frames, from the cache where both were met before.
+
+    The key is all that the outcome depends on, the pixels and this package's code as well: what is remembered is what
+    would be measured.
+    """
+    digest = hashlib.sha256(f"{network}, {processor()}, {_code()}".encode())
+    for frame in frames:
+        digest.update(f"{frame.size}".encode())
+        digest.update(np.ascontiguousarray(frame.image).data)
+    outcome = cached(
+        "views", digest.hexdigest(), lambda: dict(zip(("view", "why"), measure(), strict=True)), most=REMEMBERED
+    )
+    view = outcome.get("view")
+    return view if isinstance(view, int) else None, str(outcome.get("why"))
+
+
+@cache
+def _code() -> str:
+    """A digest of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
 
 def spread(frames: Sequence[Frame]) -> list[Frame]:
     """A few of the frames, far apart."""
     return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, FRAMES).astype(int))]
 
 
-def cheapest(found: Sequence[Sequence[Detections]], kind: np.ndarray, sure: float) -> tuple[int | None, str]:
+def cheapest(found: Sequence[Sequence[Detections]], kind: np.ndarray, sure: float) -> Choice:
     """The first view that finds nearly what the best finds.
 
     An object is what two views or more agree on, one of them with a sure score: what only one sees may be wrong. Of two
@@ -41,7 +78,7 @@ def cheapest(found: Sequence[Sequence[Detections]], kind: np.ndarray, sure: floa
     Returns
     -------
     tuple of int or None and str
-        The view's number, None where too little is to be seen, and what was measured.
+        See `Choice`.
     """
     scores = [_scores([view[f] for view in found], kind, sure) for f in range(len(found[0]))]
     objects = np.concatenate(scores) if scores else np.zeros((0, len(found)))

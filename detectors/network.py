@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -236,12 +237,25 @@ class Network:
         if len(views) == 1:
             return ""
         pictures = [f for f in detail.spread(pictures) if f.size == size]
-        found = [[self._detect(f, f.image, v) for f in pictures if f.image is not None] for v in views]
-        chosen, why = detail.cheapest(found, self._kind, self.SURE)
-        if chosen is None:
+
+        def measure() -> detail.Choice:
+            found = [[self._detect(f, f.image, v) for f in pictures if f.image is not None] for v in views]
+            return detail.cheapest(found, self._kind, self.SURE)
+
+        identity = self._identity()
+        chosen, why = detail.remembered(identity, pictures, measure) if identity else measure()
+        if chosen is None or chosen >= len(views):
             return ""
         self._views[size, True] = views[chosen]
         return f"{views[chosen]} {why}"
+
+    def _identity(self) -> str:
+        """What tells this network and its options from others; empty where there is no file that would."""
+        path = Path(self.path)
+        if not path.is_file():
+            return ""
+        stat = path.stat()
+        return f"{path} {stat.st_size} {stat.st_mtime_ns} {self.runtime} {self._options}"
 
     def settings(self, size: Size) -> dict[str, str]:
         """The input size and the tiles for frames of a size, as options."""

@@ -98,8 +98,10 @@ def _coco(request: Request) -> Detector:
 
 
 def _primed(network: Network, request: Request) -> Detector:
-    """The network, once it has chosen how to look at the source's frames."""
+    """The network, once it has chosen how to look at the source's frames, and looked at one: that compiles it."""
     network.why = network.choose_view(request.frames)
+    if first := next((f for f in request.frames if f.image is not None), None):
+        network(first)
     return network
 
 

@@ -6,16 +6,20 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from freeze import networks
 from freeze.errors import FreezeError, Log, UsageError
 from freeze.request import Request, check_request
 from tracker.encoder.contract import Contract, contract_path
+
+if TYPE_CHECKING:
+    from freeze.proof.reload import FreshProcess
 
 LOADERS = {
     "meta": "freeze.load.metagraph",
@@ -28,13 +32,15 @@ LOADERS = {
 DEFAULTS = {"default": "striped"}
 
 
-def freeze(request: Request, log: Log | None = None) -> Contract:
+def freeze(request: Request, log: Log | None = None, fresh: FreshProcess | None = None) -> Contract:
     """Loads, diagnoses, mends, freezes, proves and writes `request.out` with its contract beside it.
 
     Parameters
     ----------
     log : Log or None
         Receives the findings; they also stand in the contract.
+    fresh : FreshProcess or None
+        The process that loads the result to prove it, where one was started before.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def freeze(request: Request, log: Log | None = None) -> Contract:
     data = export.serialised(graph_def)
     with export.staged(request.out, data) as path:
         contract_path(path).write_text(pipeline.contract(job, data, proof.figures, arithmetic).to_json())
-        prove.reload(path, proof, job)
+        prove.reload(path, proof, job, fresh)
         contract = pipeline.contract(job, data, proof.figures, arithmetic)
         record.written(job, graph_def, contract)
         export.publish(path, contract.to_json(), request.out)
@@ -129,6 +135,8 @@ class Freezing:
         check_request(replace(request, out=None))
         self._out = cache_folder() / f"{request.source}-{fingerprint(request)[:20]}.pb"
         self._process: subprocess.Popen[str] | None = None
+        self._told: str | None = None
+        self._reading = threading.Lock()
         if not self.done:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "freeze.worker"],
@@ -163,16 +171,23 @@ class Freezing:
             As from `freeze`; the message is the same.
         """
         if self._process is not None:
-            told = self._process.communicate()[1]
+            told = self._end(self._process)
             if self._process.returncode or not self._out.exists():
                 raise FrozenElsewhereError(told.strip() or f"freezing ended with exit code {self._process.returncode}")
         return self._out
+
+    def _end(self, process: subprocess.Popen[str]) -> str:
+        """Wait for the process; what it told. One thread may wait while another kills it."""
+        with self._reading:
+            if self._told is None:
+                self._told = process.communicate()[1]
+            return self._told
 
     def close(self) -> None:
         """Give up what is not done."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._end(self._process)
 
     def __enter__(self) -> Self:
         return self

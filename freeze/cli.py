@@ -60,9 +60,11 @@ def run(asked: Request) -> int:
     try:
         _environment()
         from freeze.api import freeze
+        from freeze.proof.reload import FreshProcess
         from freeze.report.text import text
 
-        contract = freeze(asked, log)
+        with FreshProcess() as fresh:
+            contract = freeze(asked, log, fresh)
         tell(text(asked, contract, log))
     except TrackerError as e:
         return _failed(e, log)

@@ -5,10 +5,6 @@ Row by row, in every batch, in this process and in a fresh one.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +19,7 @@ from freeze.graph.images import structured
 from freeze.graph.runner import Runner
 from freeze.job import INPUT, OUTPUT, Job
 from freeze.passes import ARITHMETIC
+from freeze.proof.reload import CannotLoadError, FreshProcess
 from tracker.core.tensorflow import import_tensorflow
 
 TOLERANCE = 1e-5  # frozen against live, absolute, on features of unit length, for networks of up to SHALLOW products
@@ -30,7 +27,6 @@ SHALLOW = 10
 PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 HALF_TOLERANCE = 1e-3  # where the model itself computes in half precision: one step of float16 below 1 is 5e-4
 COUNT = 7
-RELOAD_SECONDS = 180
 
 
 def live_features(job: Job, images: np.ndarray) -> tuple[np.ndarray, str]:
@@ -116,15 +112,20 @@ def prove(job: Job, graph_def: GraphDef) -> Proof:
     return Proof(figures, images, expected)
 
 
-def reload(path: Path, proof: Proof, job: Job) -> None:
+def reload(path: Path, proof: Proof, job: Job, fresh: FreshProcess | None = None) -> None:
     """The file through the tracker's own loader in a fresh process; adds `reload_difference` to the figures.
+
+    Parameters
+    ----------
+    fresh : FreshProcess or None, optional
+        One that was started before; None: one is started.
 
     Raises
     ------
     FreezeError
         PROOF_FAILED.
     """
-    proof.figures["reload_difference"] = _reloaded(path, proof.images, proof.expected, job)
+    proof.figures["reload_difference"] = _reloaded(path, proof.images, proof.expected, job, fresh)
     if proof.figures["reload_difference"] > proof.figures["tolerance"]:
         raise _failed(f"reloaded in a fresh process it differs by {proof.figures['reload_difference']:.3g}", job)
 
@@ -201,24 +202,10 @@ def check_features(
     }
 
 
-def _reloaded(path: Path, images: np.ndarray, expected: np.ndarray, job: Job) -> float:
+def _reloaded(path: Path, images: np.ndarray, expected: np.ndarray, job: Job, fresh: FreshProcess | None) -> float:
     """Maximum difference of the file, loaded by a fresh process."""
-    with tempfile.TemporaryDirectory() as folder:
-        crops, result = Path(folder) / "crops.npy", Path(folder) / "features.npy"
-        np.save(crops, images)
-        command = [sys.executable, "-m", "freeze.proof.reload", str(path), str(crops), str(result)]
-        environment = {
-            **os.environ,
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": (
-                os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-            ),
-        }
-        run = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=RELOAD_SECONDS, env=environment
-        )
-        if run.returncode or not result.exists():
-            words = (run.stderr.strip().splitlines() or ["no output"])[-1]
-            raise _failed(f"a fresh process cannot load it: {words[:300]}", job)
-        return float(np.abs(np.load(result) - expected).max())
+    with fresh or FreshProcess() as process:
+        try:
+            return float(np.abs(process.features(path, images) - expected).max())
+        except CannotLoadError as e:
+            raise _failed(f"a fresh process cannot load it: {str(e)[:300]}", job) from None

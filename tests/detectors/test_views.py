@@ -1,5 +1,7 @@
 """How a network looks at a frame, and how that is chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,28 @@ def test_the_cheapest_size_that_sees_what_is_there(least, size):
     eye.tiled = False
     eye(frames(1)[0])
     assert eye.looks[-1] == ((384, 224) if size[0] > 384 else size)
+
+
+def test_what_was_measured_on_the_same_pictures_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "network"
+    file.write_bytes(b"weights")
+
+    def looks(pictures, objects=OBJECTS):
+        eye = Eye(objects, 28, NetworkOptions(), free=True)
+        eye.path = str(file)
+        why = eye.choose_view(pictures)
+        assert eye.view((1280, 720)).size == (512, 288)
+        return len(eye.looks), why
+
+    first, again = looks(frames()), looks(frames())
+    assert first == (len(free_views((1280, 720))) * 6, again[1]) and again[0] == 0
+    assert looks([replace(f, image=f.image + 1) for f in frames()]) == first  # other pictures
+    file.write_bytes(b"other weights")
+    assert looks(frames()) == first
+    nothing = np.zeros((0, 4))
+    file.write_bytes(b"of a network that sees nothing")
+    assert looks(frames(), nothing) == (first[0], "") and looks(frames(), nothing) == (0, "")
 
 
 def test_an_empty_start_chooses_nothing():

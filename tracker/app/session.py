@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,11 @@ from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
 from tracker.app.timing import Timing
 from tracker.core.address import Address
+from tracker.core.autotune import alone
 from tracker.core.files import unique
 from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
-from tracker.core.tensorflow import cores, import_tensorflow, preload
+from tracker.core.tensorflow import LOADER, cores, import_tensorflow, preload
 from tracker.core.text import printable
 from tracker.core.types import Detections
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
@@ -40,7 +42,6 @@ from tracker.video.optical_flow import OpticalFlow
 from tracker.video.sources import open_source
 
 if TYPE_CHECKING:
-    from freeze.api import Freezing
     from freeze.request import Request
     from tracker.encoder.runtime import FrozenEncoder
 
@@ -50,6 +51,20 @@ Look = Callable[[np.ndarray], Detections | None]
 MakeViewers = Callable[[SourceInfo, Sequence[str], Path | None], Sequence[Viewer]]
 TOGETHER = 4
 """Frames of a file whose crops share a batch where all are encoded: 24 crops take 0.86 of the time of 4 times 6."""
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """An encoder that a thread of its own freezes, or waits for, and loads."""
+
+    path: Future[Path]
+    encoder: Future[FrozenEncoder]
+
+
+def _closed(encoder: Future[FrozenEncoder]) -> None:
+    """Close an encoder once it is there."""
+    if not encoder.cancelled() and encoder.exception() is None:
+        encoder.result().close()
 
 
 class Session:
@@ -79,6 +94,8 @@ class Session:
         Those whose source could be opened.
     failed : list[tuple[str, TrackerError]]
         (source, error) of the others.
+    custom : bool
+        The detector is a callable, which no configuration can name.
     """
 
     def __init__(
@@ -98,6 +115,7 @@ class Session:
         self.config, self._say, self._doing = config, say, doing or _unnamed
         self._files, self._custom, self._models, self._viewers = files, detector, models, viewers
         self._keeping = keeping
+        self.custom = detector is not None
         self.failed: list[tuple[str, TrackerError]] = []
         self.timing = Timing()
         self.encoder_name = config.encoder
@@ -116,10 +134,10 @@ class Session:
         for _, source in sources:
             scene_of(self.config, source.info.size)  # a scene that makes no sense is told before anything is loaded
         folders = self._folders([s for _, s in sources], output, overwrite)
-        freezing = self._begin_encoder()
+        coming = self._begin_encoder()
         with self._doing(f"opening detector {self.config.detector}"):
             detectors = [self._detector(text, source) for text, source in sources]
-        self.encoder = self._encoder(freezing)
+        self.encoder = self._encoder(coming)
         self.streams = [
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
         ]
@@ -204,8 +222,8 @@ class Session:
         self._say(f"detector: {detector.name} ({detector.runtime}{where}){why}")
         return detector
 
-    def _begin_encoder(self) -> Freezing | None:
-        """Begin what an encoder takes longest for, beside the opening of detectors: TensorFlow's import, freezing."""
+    def _begin_encoder(self) -> _Coming | None:
+        """Begin to freeze and load the encoder, beside the opening of detectors; None where no features are wanted."""
         c = self.config
         if not c.wants_encoder:
             return None
@@ -214,29 +232,34 @@ class Session:
             raise EncoderError(f"{c.encoder}: no such file; expected a .pb, .onnx or .xml, default, colour or none")
         if request is not None or Path(c.encoder).suffix == ".pb":  # other runtimes need no TensorFlow
             preload()
+        loader = ThreadPoolExecutor(1, LOADER)
         if request is None:
-            return None
-        from freeze.api import Freezing
+            path = loader.submit(Path, c.encoder)
+        else:
+            from freeze.api import Freezing
 
-        freezing = Freezing(request)
-        self._open.callback(freezing.close)
-        return freezing
+            freezing = Freezing(request)
+            self._open.callback(freezing.close)
+            path = loader.submit(freezing.result)
+        encoder = loader.submit(lambda: self._loaded(path.result()))
+        loader.shutdown(wait=False)
+        if self._models is None:
+            self._open.callback(encoder.add_done_callback, _closed)
+        return _Coming(path, encoder)
 
-    def _encoder(self, freezing: Freezing | None) -> Any:
+    def _encoder(self, coming: _Coming | None) -> Any:
         """The frozen encoder, or None where no features are wanted."""
         c = self.config
-        if not c.wants_encoder:
+        if coming is None:
             self._say("encoder: none: motion alone")
             return None
-        path = Path(c.encoder)
-        if freezing is not None:
-            with self._doing("freezing and proving the encoder, once"):
-                path = freezing.result()
+        with self._doing("freezing and proving the encoder, once"):
+            path = coming.path.result()
         if path.suffix == ".pb":
             with self._doing("loading TensorFlow"):
                 import_tensorflow()
         with self._doing("loading the encoder"):
-            encoder = self._loaded(path)
+            encoder = coming.encoder.result()
         self._say(
             f"encoder: {self.encoder_name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
             f"{_why(encoder.device, c.device) if path.suffix == '.pb' else ''}"
@@ -252,9 +275,8 @@ class Session:
 
         if not self.config.unsafe and str(path) == self.config.encoder:
             tried(path)
-        encoder = FrozenEncoder.open(path, device=self.config.device, unsafe=self.config.unsafe)
-        self._open.callback(encoder.close)
-        return encoder
+        with alone():
+            return FrozenEncoder.open(path, device=self.config.device, unsafe=self.config.unsafe)
 
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
@@ -302,7 +324,7 @@ class Session:
         path = Path(os.path.expanduser(stream.text))
         text = stream.text if Address.parse(stream.text) or not os.path.exists(path) else str(path.resolve())
         text = text if text.isprintable() else printable(text)  # TOML is UTF-8
-        picked = stream.detector.name if self.config.detector == "auto" else self.config.detector
+        picked = stream.detector.name if self.config.detector == "auto" and not self.custom else self.config.detector
         scene = str(Path(self.config.scene).resolve()) if self.config.scene else None
         looks: dict[str, Any] = stream.detector.settings(stream.source.info.size)
         return replace(self.config, sources=(text,), detector=picked, scene=scene, **looks)

@@ -17,11 +17,11 @@ from tracker.core.files import cache_folder
 from tracker.errors import OutputError
 
 
-def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]], *, most: int | None = None) -> dict[str, Any]:
     """The outcome of `measure` for a key, from the cache where it was measured before.
 
     `key` names everything the outcome depends on: processor, versions, the graph's hash. A cache that cannot be read or
-    written costs a measurement, nothing more.
+    written costs a measurement, nothing more. `most`: of how many keys the outcome is kept; None: of all.
     """
     try:
         path: Path | None = cache_folder("autotune") / f"{kind}.json"
@@ -35,7 +35,8 @@ def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]]) -> dict[s
     if path is not None:
         part = path.with_name(f".{path.name}.{os.getpid()}")
         with suppress(OSError):
-            part.write_text(json.dumps({**_read(path), key: outcome}, indent=1, sort_keys=True))
+            kept = {**_read(path), key: outcome}
+            part.write_text(json.dumps(dict(list(kept.items())[-most if most else 0 :]), indent=1))
             os.replace(part, path)
     return outcome
 
@@ -47,7 +48,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     return {}
 
 
-_ALONE = threading.Lock()
+_ALONE = threading.RLock()
 
 
 @contextmanager

@@ -9,15 +9,19 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tracker.core.autotune import alone
 from tracker.errors import BackendMissingError, DeviceError, first_line
 
-_LOADER = "tensorflow"
+LOADER = "tensorflow"
+"""How the names of threads begin that load native code beside other work."""
 _ALONE = threading.RLock()
 """Held while file descriptor 2 leads elsewhere, and while TensorFlow is imported: by one thread at a time."""
 
@@ -33,7 +37,7 @@ def _loaded() -> tuple[Any, str]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module="keras")
-    with captured_stderr() as lines:
+    with captured_stderr() as lines, _without_keras():
         try:
             import tensorflow as tf
         except Exception as e:  # a broken installation raises anything
@@ -51,6 +55,31 @@ def _loaded() -> tuple[Any, str]:
     tf.autograph.set_verbosity(0)
     about = [_plain(line) for line in lines if re.search(r"cuda|gpu|cudnn|nvidia|rocm|dlopen", line, re.IGNORECASE)]
     return tf, " ".join(dict.fromkeys(about))
+
+
+class _NoKeras(MetaPathFinder):
+    """Finds no Keras for the thread that made it; others import it meanwhile as ever."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name == "keras.src" and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is imported later", name=name)
+
+
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Meanwhile TensorFlow takes Keras for not installed, which it allows for: Keras is half of its import.
+
+    Frozen graphs need none of it, and who imports it afterwards gets it whole.
+    """
+    finder = _NoKeras()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def import_tensorflow() -> Any:
@@ -91,12 +120,12 @@ def preload() -> None:
             import_tensorflow()
 
     # No daemon: the interpreter must not end while native code is being loaded.
-    threading.Thread(target=load, name=_LOADER).start()
+    threading.Thread(target=load, name=LOADER).start()
 
 
 def preloading() -> bool:
-    """The thread that `preload` started is at it; the interpreter would wait for it before it ends."""
-    return any(thread.name == _LOADER for thread in threading.enumerate())
+    """A thread that loads native code is at it; the interpreter would wait for it before it ends."""
+    return any(thread.name.startswith(LOADER) for thread in threading.enumerate())
 
 
 def gpu_reason() -> str:
@@ -166,6 +195,16 @@ def processor() -> str:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA")  # of TensorFlow and OpenVINO alike
     limited = f", limited to {limit}" if limit else ""
     return f"{name or 'unknown processor'}, {cores()} cores{limited}"
+
+
+def knows_bf16() -> bool:
+    """Whether the processor computes in bf16, or does not tell: one that does not never gains by it."""
+    try:
+        flags = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return True
+    known = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}  # the last of ARM
+    return flags is None or bool(known & set(flags[1].split()))
 
 
 def cores() -> int:

@@ -18,7 +18,15 @@ import numpy as np
 
 from tracker.core import child
 from tracker.core.autotune import cached, compare
-from tracker.core.tensorflow import captured_stderr, cores, import_tensorflow, pick_device, processor, session_config
+from tracker.core.tensorflow import (
+    captured_stderr,
+    cores,
+    import_tensorflow,
+    knows_bf16,
+    pick_device,
+    processor,
+    session_config,
+)
 from tracker.core.vectors import unit_vectors
 from tracker.encoder.contract import Contract, ContractError
 from tracker.encoder.crops import CropBuffer
@@ -345,7 +353,7 @@ def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: s
     0.999.
     """
     low = "bf16" if place.startswith("/CPU") else "f16"
-    if contract.precision != "f32" or lowered(graph_def, low) is None:
+    if contract.precision != "f32" or (low == "bf16" and not knows_bf16()) or lowered(graph_def, low) is None:
         return contract.precision
 
     def measure() -> dict[str, Any]:
