@@ -58,6 +58,7 @@ class Answers:
     ) -> None:
         self.scene, self.size, self._names = scene, size, tuple(class_names)
         self.counts = Counts(scene, clock or Clock(), interval_s)
+        self._sums = [self.counts]
         self._lines = LineCounter(np.array([line.points for line in scene.lines]).reshape(-1, 2, 2) * size)
         self._zones = ZoneWatch([zone.points * size for zone in scene.zones])
         self._ignored = shapely.union_all([shapely.Polygon(zone.points * size) for zone in scene.ignored])
@@ -75,6 +76,12 @@ class Answers:
         self._frame = 0
         self._next_sweep_s = -np.inf
 
+    def begin_part(self) -> Counts:
+        """Sums over what is answered from now on until this is called again; `counts` goes on over all."""
+        part = Counts(self.scene, self.counts.clock, self.counts.interval_s)
+        self._sums = [self.counts, part]
+        return part
+
     @property
     def remembered(self) -> int:
         """Tracks that something is kept of."""
@@ -91,7 +98,7 @@ class Answers:
             Seconds since the clip's first frame.
         """
         time_s = round(time_s, 3)
-        self.counts.reach(time_s)
+        self._reach(time_s)
         events = Events(self._crossings(self._lines.lost(self._memory, time_s)))
         events.extend(self._sweep(time_s))
         self._frame += len(tracks) > 0
@@ -105,7 +112,15 @@ class Answers:
             xyxy = np.column_stack([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]])
             classes = self._classes(tracks.class_id[good])
             events.extend(self._seen(tracks.id[good], foot[good], xyxy[good], score[good], classes, time_s))
-        self.counts.add(events)
+        return self._added(events)
+
+    def _reach(self, time_s: float) -> None:
+        for counts in self._sums:
+            counts.reach(time_s)
+
+    def _added(self, events: Events) -> Events:
+        for counts in self._sums:
+            counts.add(events)
         return events
 
     def _seen(
@@ -139,7 +154,9 @@ class Answers:
         memory["foot"][rows], memory["last_s"][rows] = foot, time_s
         events.visits += [self._visit(v) for v in visits]
         if self.scene.zones:
-            self.counts.see_occupancy(time_s, self._zones.occupancy(memory, time_s))
+            occupancy = self._zones.occupancy(memory, time_s)
+            for counts in self._sums:
+                counts.see_occupancy(time_s, occupancy)
         return events
 
     def _follow(self, old: int, new: int) -> None:
@@ -207,9 +224,8 @@ class Answers:
     def finish(self, last_s: float | None = None) -> Events:
         """Everything that is still open when the video ends, at `last_s` seconds."""
         if last_s is not None:
-            self.counts.reach(round(last_s, 3))
+            self._reach(round(last_s, 3))
         events = Events(self._crossings(self._lines.lost(self._memory, np.inf)))
         events.extend(self._close(np.arange(len(self._memory))))
         self._memory.forget(np.arange(len(self._memory)))
-        self.counts.add(events)
-        return events
+        return self._added(events)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from tracker.answers.counts import Counts
+from tracker.answers.clock import Clock
+from tracker.answers.counts import Counts, Way
 from tracker.answers.events import Events
 from tracker.answers.flows import ELSEWHERE, Flows
 from tracker.core.files import FileSink, write_whole
 from tracker.core.text import csv_field
 from tracker.core.types import Tracks
-from tracker.errors import DetectionsError, TrackerError
+from tracker.errors import DetectionsError, OutputError, TrackerError, first_line
 
 CROSSINGS = "time_s,clock,line,direction,class,id,x,y,speed\n"
 VISITS = "zone,id,class,entered,left,seconds,entered_s,left_s,seen_to_enter,seen_to_leave\n"
@@ -29,6 +30,10 @@ HOURS = "hour,line,direction,class,count\n"
 
 FLOWS = "from,to,from_where,to_where,class,count\n"
 
+SUMS = {"counts.csv": COUNTS, "occupancy.csv": OCCUPANCY, "hours.csv": HOURS}
+"""Tables of sums and their headers."""
+WRITE_S = 60.0
+"""Seconds of the video after which sums are written anew at the latest: so much a crash may cost."""
 TABLES = ("crossings.csv", "counts.csv", "visits.csv", "occupancy.csv", "hours.csv", "objects.csv", "flows.csv")
 
 
@@ -36,26 +41,23 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-class AnswerFiles:
-    """Writes events as they come, and tables of counts when a new interval begins and at the end.
-
-    Tables that a scene asks nothing for are not written; those that an earlier scene left in the folder are removed.
+class EventFiles:
+    """Tables that events are appended to as they come: crossings, visits, objects.
 
     Parameters
     ----------
     folder : Path
         Where they go.
     counts : Counts
-        Sums over the events that `write` is given.
+        Its scene says which tables there are, its clock when something happened.
     """
 
     def __init__(self, folder: Path, counts: Counts) -> None:
-        self._folder, self._counts = folder, counts
+        self._folder, self._clock = folder, counts.clock
         scene = counts.scene
         self._crossings = self._open("crossings.csv", CROSSINGS) if scene.lines else None
         self._visits = self._open("visits.csv", VISITS) if scene.zones else None
         self._objects = self._open("objects.csv", OBJECTS)
-        self._interval: tuple[float, float] | None = None
 
     def _open(self, name: str, header: str) -> FileSink:
         sink = FileSink(self._folder / name)
@@ -70,73 +72,124 @@ class AnswerFiles:
             self._visits.append("".join(self._visit_rows(events)).encode())
         if events.objects:
             self._objects.append("".join(_object_rows(events)).encode())
-        interval = self._counts.clock.interval(self._counts.last_s, self._counts.interval_s)
-        if self._interval is not None and interval != self._interval:
-            self.write_counts()
-        self._interval = interval
 
     def _crossing_rows(self, events: Events) -> Iterator[str]:
         for c in events.crossings:
             yield (
-                f"{c.time_s:.3f},{self._counts.clock.text(c.time_s)},{csv_field(c.line)},{csv_field(c.direction)},"
+                f"{c.time_s:.3f},{self._clock.text(c.time_s)},{csv_field(c.line)},{csv_field(c.direction)},"
                 f"{csv_field(c.class_name)},{c.id},{c.x:.1f},{c.y:.1f},{_number(c.speed, 1)}\n"
             )
 
     def _visit_rows(self, events: Events) -> Iterator[str]:
         for v in events.visits:
-            entered, left = (self._moment(t) for t in (v.entered_s, v.left_s))
+            entered, left = (_moment(self._clock, t) for t in (v.entered_s, v.left_s))
             yield (
                 f"{csv_field(v.zone)},{v.id},{csv_field(v.class_name)},{entered},{left},{v.left_s - v.entered_s:.3f},"
                 f"{v.entered_s:.3f},{v.left_s:.3f},{_yes(v.begun)},{_yes(v.ended)}\n"
             )
 
-    def _moment(self, time_s: float) -> str:
-        """Local time where the clock is known, else seconds since the first frame."""
-        return self._counts.clock.text(time_s) or f"{time_s:.3f}"
-
-    def write_counts(self) -> None:
-        """The tables of sums, whole."""
-        counts, scene = self._counts, self._counts.scene
-        if scene.lines:
-            rows = (
-                f"{self._moment(start)},{self._moment(end)},{','.join(map(csv_field, way))},{count}\n"
-                for (start, end), way, count in counts.rows()
-            )
-            write_whole(self._folder / "counts.csv", COUNTS + "".join(rows))
-        if scene.zones:
-            rows = (
-                f"{self._moment(start)},{self._moment(end)},{csv_field(zone)},{entries},{exits},{mean:.3f},{most}\n"
-                for (start, end), zone, entries, exits, mean, most in counts.zone_rows()
-            )
-            write_whole(self._folder / "occupancy.csv", OCCUPANCY + "".join(rows))
-        if scene.lines and counts.clock.start is not None:
-            rows = (f"{hour},{','.join(map(csv_field, way))},{count}\n" for hour, way, count in counts.hour_rows())
-            write_whole(self._folder / "hours.csv", HOURS + "".join(rows))
-
     def close(self) -> None:
         """Move every table to its place, the others too where one fails; raises OutputError."""
         errors: list[TrackerError] = []
-        written = {"objects.csv", "flows.csv"}
         for sink in (self._crossings, self._visits, self._objects):
             try:
                 if sink is not None:
                     sink.close()
-                    written.add(sink.path.name)
             except TrackerError as e:
                 errors.append(e)
-        try:
-            self.write_counts()
-        except TrackerError as e:
-            errors.append(e)
-        scene = self._counts.scene
-        written |= {"counts.csv"} if scene.lines else set()
-        written |= {"occupancy.csv"} if scene.zones else set()
-        written |= {"hours.csv"} if scene.lines and self._counts.clock.start is not None else set()
-        for name in set(TABLES) - written:
-            with suppress(OSError):
-                (self._folder / name).unlink(missing_ok=True)
         if errors:
             raise errors[0]
+
+
+class SumFiles:
+    """Tables of sums, written whole: when a new interval begins, once a minute, and at the end.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    counts : Counts
+        The sums.
+    goes_on : bool, optional
+        Sums that an earlier run left there go on: its rows stay, those of this run come after them.
+
+    Raises
+    ------
+    OutputError
+        What stands there is no such table.
+    """
+
+    def __init__(self, folder: Path, counts: Counts, *, goes_on: bool = False) -> None:
+        self._folder, self._counts = folder, counts
+        self._earlier = {name: _earlier_rows(folder / name, header) for name, header in SUMS.items() if goes_on}
+        self._interval: tuple[float, float] | None = None
+        self._written_s = 0.0
+
+    def update(self) -> None:
+        """A frame was counted; raises OutputError when the disk is full."""
+        now, interval = self._counts.last_s, self._counts.clock.interval(self._counts.last_s, self._counts.interval_s)
+        if self._interval is None:
+            self._interval, self._written_s = interval, now
+        elif interval != self._interval or now - self._written_s >= WRITE_S:
+            self._interval, self._written_s = interval, now
+            self.write()
+
+    def write(self) -> None:
+        """The tables of sums, whole."""
+        counts, scene = self._counts, self._counts.scene
+        if scene.lines:
+            self._write("counts.csv", self._count_rows())
+        if scene.zones:
+            self._write("occupancy.csv", self._zone_rows())
+        if scene.lines and counts.clock.start is not None:
+            self._write("hours.csv", self._hour_rows())
+
+    def _write(self, name: str, rows: Iterator[str]) -> None:
+        write_whole(self._folder / name, SUMS[name] + "".join(rows))
+
+    def _count_rows(self) -> Iterator[str]:
+        clock = self._counts.clock
+        yield from (f"{','.join(map(csv_field, row))}\n" for row in self._earlier.get("counts.csv", ()))
+        for (start, end), way, count in self._counts.rows():
+            yield f"{_moment(clock, start)},{_moment(clock, end)},{','.join(map(csv_field, way))},{count}\n"
+
+    def _zone_rows(self) -> Iterator[str]:
+        clock = self._counts.clock
+        yield from (f"{','.join(map(csv_field, row))}\n" for row in self._earlier.get("occupancy.csv", ()))
+        for (start, end), zone, entries, exits, mean, most in self._counts.zone_rows():
+            moments = f"{_moment(clock, start)},{_moment(clock, end)}"
+            yield f"{moments},{csv_field(zone)},{entries},{exits},{mean:.3f},{most}\n"
+
+    def _hour_rows(self) -> Iterator[str]:
+        """By hour of the day, those of earlier runs included."""
+        sums: Counter[tuple[int, Way]] = Counter()
+        for row in self._earlier.get("hours.csv", ()):
+            sums[int(row[0]), (row[1], row[2], row[3])] += int(row[4])
+        for hour, way, count in self._counts.hour_rows():
+            sums[hour, way] += count
+        for (hour, way), count in sorted(sums.items(), key=lambda s: s[0][0]):
+            yield f"{hour},{','.join(map(csv_field, way))},{count}\n"
+
+
+def _moment(clock: Clock, time_s: float) -> str:
+    """Local time where the clock is known, else seconds since the first frame."""
+    return clock.text(time_s) or f"{time_s:.3f}"
+
+
+def _earlier_rows(path: Path, header: str) -> list[list[str]]:
+    """The rows of a table that an earlier run left; raises OutputError where it is no such table."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            first, *rows = csv.reader(file)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as e:
+        raise OutputError(f"{path}: cannot be read ({first_line(e)}); its counts cannot go on: move it away") from None
+    fields = header.strip().split(",")
+    numbers = [fields.index(name) for name in ("hour", "count", "entries", "exits", "most") if name in fields]
+    if first != fields or not all(len(r) == len(fields) and all(r[n].isdecimal() for n in numbers) for r in rows):
+        raise OutputError(f"{path}: is no table of {header.strip()}; its counts cannot go on: move it away")
+    return rows
 
 
 def write_flows(folder: Path, flows: Flows) -> None:

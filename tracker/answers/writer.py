@@ -17,7 +17,7 @@ from tracker.answers.clock import Clock
 from tracker.answers.database import Database
 from tracker.answers.engine import INTERVAL_S, Answers
 from tracker.answers.events import Events
-from tracker.answers.files import TABLES, AnswerFiles, TrackRows, write_flows
+from tracker.answers.files import TABLES, EventFiles, SumFiles, TrackRows, write_flows
 from tracker.answers.flows import find_flows
 from tracker.answers.overlay import Overlay
 from tracker.answers.scene import Scene, Size, to_toml
@@ -41,18 +41,38 @@ class AnswerWriter:
         As of `Answers`.
     database : Database or None
         Is given every row and event, too.
+    segmented : bool
+        The run goes on for days: events go to the folders that `segment` names, each with the sums of its own; the sums
+        in `folder` are those of all segments, and go on where an earlier run stopped.
     """
 
     def __init__(
         self, folder: Path | None, scene: Scene, size: Size, class_names: Sequence[str], *, clock: Clock | None = None,
-        interval_s: float = INTERVAL_S, database: Database | None = None,
+        interval_s: float = INTERVAL_S, database: Database | None = None, segmented: bool = False,
     ) -> None:  # fmt: skip
         self.answers = Answers(scene, size, class_names, clock=clock, interval_s=interval_s)
         self.overlay = Overlay(self.answers.counts, size)
         self.background = Background()
         self._folder, self._database = folder, database
-        self._files = AnswerFiles(folder, self.answers.counts) if folder is not None else None
+        counts = self.answers.counts
+        self._sums = SumFiles(folder, counts, goes_on=segmented) if folder is not None else None
+        self._events = EventFiles(folder, counts) if folder is not None and not segmented else None
+        self._segment_sums: SumFiles | None = None
         self._finished = False
+
+    def segment(self, folder: Path) -> None:
+        """Events go to another folder from now on; raises OutputError."""
+        self._close_segment()
+        counts = self.answers.begin_part()
+        self._events, self._segment_sums = EventFiles(folder, counts), SumFiles(folder, counts)
+
+    def _close_segment(self) -> None:
+        events, self._events = self._events, None
+        sums, self._segment_sums = self._segment_sums, None
+        if events is not None:
+            events.close()
+        if sums is not None:
+            sums.write()
 
     def update(self, tracks: Tracks, time_s: float, frame_index: int) -> Events:
         """One more frame with its written tracks; raises OutputError when the disk is full."""
@@ -66,8 +86,11 @@ class AnswerWriter:
             self.background.add(frame.image, frame.time_s)
 
     def _pass_on(self, events: Events) -> Events:
-        if self._files is not None:
-            self._files.write(events)
+        if self._events is not None:
+            self._events.write(events)
+        for sums in (self._segment_sums, self._sums):
+            if sums is not None:
+                sums.update()
         if self._database is not None:
             self._database.write_events(events, self.answers.counts.clock)
         return events
@@ -89,8 +112,9 @@ class AnswerWriter:
         """
         errors: list[TrackerError] = []
         steps: list[Callable[[], object]] = [partial(self.finish, last_s)]
-        if self._files is not None and self._folder is not None:
-            steps += [self._files.close, partial(_write_scene, self._folder, self.answers.scene)]
+        if self._sums is not None and self._folder is not None:
+            steps += [self._close_segment, self._sums.write, partial(_write_scene, self._folder, self.answers.scene)]
+            steps.append(self._remove_old)
         if self._database is not None:
             steps += [self._describe, self._database.close]
         for step in steps:
@@ -100,6 +124,16 @@ class AnswerWriter:
                 errors.append(e)
         if errors:
             raise errors[0]
+
+    def _remove_old(self) -> None:
+        """Remove tables of an earlier scene, which this one asks nothing for."""
+        lines, zones = bool(self.answers.scene.lines), bool(self.answers.scene.zones)
+        asked = {"crossings.csv": lines, "counts.csv": lines, "visits.csv": zones, "occupancy.csv": zones}
+        asked["hours.csv"] = lines and self.answers.counts.clock.start is not None
+        for name, wanted in asked.items():
+            if not wanted and self._folder is not None:
+                with suppress(OSError):
+                    (self._folder / name).unlink(missing_ok=True)
 
     def _describe(self) -> None:
         counts, size = self.answers.counts, self.answers.size

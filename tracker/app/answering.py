@@ -42,6 +42,8 @@ def answer_writer(
     class_names: Sequence[str],
     folder: Path | None,
     say: Say,
+    *,
+    segmented: bool = False,
 ) -> Callable[[], AnswerWriter]:
     """A function that makes the writer of a stream's answers when its first frame is there.
 
@@ -61,6 +63,9 @@ def answer_writer(
     def make() -> AnswerWriter:
         now = Clock(datetime.now(UTC), None, "wall clock") if live else clock
         database = Database(Path(config.database), class_names) if config.database else None
-        return AnswerWriter(folder, scene, info.size, class_names, clock=now, interval_s=interval_s, database=database)
+        return AnswerWriter(
+            folder, scene, info.size, class_names, clock=now, interval_s=interval_s, database=database,
+            segmented=segmented,
+        )  # fmt: skip
 
     return make

@@ -191,6 +191,7 @@ class StreamOutput:
                 return Events()
             if self.answers is None:
                 self.answers = self._make_answers()
+            self._turn()
             self.answers.look(frame)
             return self.answers.update(tracks, frame.time_s, frame.index)
 
@@ -199,11 +200,7 @@ class StreamOutput:
         with self._lock:
             if self._closed:
                 return
-            if not self._opened:
-                self._open()
-            elif self._segments is not None and self._segments.due():
-                self._close_files()
-                self._open()
+            self._turn()
             self._look_around()
             for sink in self._rows:
                 sink.write(frame, tracks)
@@ -211,6 +208,14 @@ class StreamOutput:
                 self._video.write_image(image, frame.time_s)
             if image is not None and self._window is not None:
                 self._window.show(image)
+
+    def _turn(self) -> None:
+        """Open the files with the first frame, and those of the next segment where its time has come."""
+        if not self._opened:
+            self._open()
+        elif self._segments is not None and self._segments.due():
+            self._close_files()
+            self._open()
 
     def show(self, frame: Frame, tracks: Tracks, image: np.ndarray | None, events: Events) -> None:
         """Show the viewers a frame that was written; unlike `write`, this may wait for whoever looks."""
@@ -234,6 +239,8 @@ class StreamOutput:
         if self._folder is None:
             return
         folder = self._folder if self._segments is None else self._segments.begin()
+        if self._segments is not None and self.answers is not None:
+            self.answers.segment(folder)
         self._rows.append(MotSink(folder / "tracks.txt"))
         self._rows.append(CsvSink(folder / "tracks.csv", self._names))
         if self._video_wanted:

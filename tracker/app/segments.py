@@ -1,4 +1,4 @@
-"""A run for days: its rows and video in folders by the hour, and no more of the past than there is room for."""
+"""A run for days: its rows, events and video in folders by the hour, and no more of the past than there is room for."""
 
 from __future__ import annotations
 
@@ -137,6 +137,18 @@ def set_aside(folder: Path, names: tuple[str, ...], now: datetime) -> None:
             os.replace(path, place / name)
     except OSError as e:
         raise failed(place, e) from None
+
+
+def finish_cut_off(folder: Path) -> None:
+    """Give what a run that was killed left unfinished in its segments the names it would have had.
+
+    Rows are whole up to the last line, and a video plays as far as it goes.
+    """
+    for path in (folder / PLACE).glob("*/.*.part"):
+        whole = path.with_name(path.name.removeprefix(".").removesuffix(".part"))
+        if NAMED.fullmatch(path.parent.name) and part_of(whole) == path and not whole.exists():
+            with suppress(OSError):
+                path.rename(whole)
 
 
 def _size(path: Path) -> int:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from tracker.answers.files import SUMS
 from tracker.app.answering import answer_writer, scene_of
 from tracker.app.config import AUTO, RunConfig
 from tracker.app.gaps import Gaps
 from tracker.app.models import Models
 from tracker.app.outputs import FILES, StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.pace import Pace
-from tracker.app.segments import Keeping, Segments, set_aside
+from tracker.app.segments import Keeping, Segments, finish_cut_off, set_aside
 from tracker.app.smoothing import smooth_file
 from tracker.app.steps import Results, Steps, Stream
 from tracker.app.timing import Timing
@@ -188,7 +189,8 @@ class Session:
             self._open.callback(release_folder, folder)
             self._open.callback(FolderLock(folder).release)
             if self._keeping is not None:
-                set_aside(folder, FILES, datetime.now(UTC))
+                finish_cut_off(folder)
+                set_aside(folder, tuple(name for name in FILES if name not in SUMS), datetime.now(UTC))
             folders.append(folder)
         return folders
 
@@ -281,7 +283,8 @@ class Session:
     def _stream(self, number: int, source: Source, detector: Detector, folder: Path | None, text: str) -> Stream:
         c = self.config
         viewers = self._viewers(source.info, detector.class_names, folder) if self._viewers is not None else ()
-        answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say)
+        segmented = self._keeping is not None
+        answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say, segmented=segmented)
         output = StreamOutput(
             folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,
             blur=c.blur or "", scores=c.scores,

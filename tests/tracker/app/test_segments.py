@@ -4,14 +4,22 @@ import csv
 import os
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from tests.runs import SceneSource
-from tests.scenes import decodable, rows, there_and_back, write_video
+from tests.scenes import decodable, there_and_back, write_video
+from tests.tracker.answers.ways import tracks
+from tracker.answers.clock import Clock as AnswerClock
+from tracker.answers.counts import Counts
+from tracker.answers.files import SumFiles
+from tracker.answers.scene import Line, Scene
+from tracker.answers.writer import AnswerWriter
 from tracker.app.cli import main
 from tracker.app.outputs import StreamOutput
 from tracker.app.segments import Keeping, Segments, set_aside
 from tracker.core.types import Frame, Tracks
+from tracker.errors import OutputError
 
 GB = 1e9
 
@@ -111,15 +119,70 @@ def test_a_run_in_segments_again_in_the_same_folder(tmp_path):
         "g=60,0,60,119",
     ]
     given += ["--segment", "1h", "--keep", "7d", "--keep-gb", "5", "--output", str(tmp_path / "out")]
+    given += ["--start-time", "2026-11-27 08:30"]
     assert main(given) == 0
-    first = (tmp_path / "out" / "crossings.csv").read_text()
+    out = tmp_path / "out"
+    crossed = table(next((out / "segments").iterdir()) / "crossings.csv")
+    assert crossed and not (out / "crossings.csv").exists()
+    counts, hours = table(out / "counts.csv"), table(out / "hours.csv")
+    assert total(counts) == total(hours) == len(crossed)
+    (out / "segments" / "2026-11-26_080000").mkdir()  # of a run that was killed
+    (out / "segments" / "2026-11-26_080000" / ".crossings.csv.part").write_text("time_s\n")
     assert main(given) == 0
-    assert (tmp_path / "out" / "crossings.csv").read_text() == first
-    (aside,) = (tmp_path / "out" / "earlier").iterdir()
-    assert (aside / "crossings.csv").read_text() == first
-    segments = sorted((tmp_path / "out" / "segments").iterdir())
-    assert len(segments) == 2 and len({rows(s / "tracks.txt")[0][0] for s in segments}) == 1
-    assert sum(int(r["count"]) for r in csv.DictReader((tmp_path / "out" / "counts.csv").read_text().splitlines())) > 0
+    (aside,) = (out / "earlier").iterdir()
+    assert (aside / "summary.json").exists() and not (aside / "counts.csv").exists()
+    killed, *segments = sorted((out / "segments").iterdir())
+    assert [p.name for p in killed.iterdir()] == ["crossings.csv"]
+    assert len(segments) == 2 and all(table(s / "crossings.csv") == crossed for s in segments)
+    assert all(total(table(s / "counts.csv")) == len(crossed) for s in segments)
+    assert table(out / "counts.csv") == counts + counts
+    assert total(table(out / "hours.csv")) == 2 * len(crossed) and len(table(out / "hours.csv")) == len(hours)
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def total(rows):
+    return sum(int(r["count"]) for r in rows)
+
+
+def test_events_go_to_the_segment_of_their_time_and_sums_go_on(tmp_path, clock):
+    """A crossing an hour: each in its own segment, all in the sums of the run."""
+    scene = Scene((Line("gate", np.array([[0.5, 0.0], [0.5, 1.0]]), ("east", "west")),), (), (), None)
+    start = AnswerClock(clock.now, UTC)
+    output = StreamOutput(
+        tmp_path, SceneSource(frames=1).info, ("car",), video=False, show=False,
+        segments=Segments(tmp_path, Keeping(3600.0), clock),
+        answers=lambda: AnswerWriter(tmp_path, scene, (160, 120), ("car",), clock=start, segmented=True),
+    )  # fmt: skip
+    for hour in range(3):
+        for step in range(20):
+            index, time_s, x = hour * 20 + step + 1, hour * 3600.0 + step * 0.2, 10.0 + 7 * step
+            frame = Frame(index, time_s, None, (160, 120))
+            seen = tracks([(hour + 1, x, 60, 20, 0.9, 0)])
+            output.answer(frame, seen)
+            output.write(frame, seen, None)
+        clock.now += timedelta(hours=1)
+        if hour == 1:  # what a crash would leave: sums of the hours before stand in the folder of the run
+            assert total(table(tmp_path / "counts.csv")) == 1
+    output.close()
+    folders = sorted((tmp_path / "segments").iterdir())
+    assert [[r["id"] for r in table(f / "crossings.csv")] for f in folders] == [["1"], ["2"], ["3"]]
+    assert [total(table(f / "counts.csv")) for f in folders] == [1, 1, 1]
+    assert total(table(tmp_path / "counts.csv")) == 3
+    assert [r["start"][11:16] for r in table(tmp_path / "counts.csv") if r["count"] == "1"] == [
+        "08:30",
+        "09:30",
+        "10:30",
+    ]
+
+
+def test_what_is_no_table_of_counts_does_not_go_on(tmp_path):
+    (tmp_path / "counts.csv").write_text("start,end,line,direction,class,count\n1,2,gate,east,car,many\n")
+    counts = Counts(Scene((), (), (), None), AnswerClock(), 900.0)
+    with pytest.raises(OutputError, match=r"counts.csv: is no table of start,.*move it away"):
+        SumFiles(tmp_path, counts, goes_on=True)
 
 
 def test_bad_input(tmp_path, capsys):
