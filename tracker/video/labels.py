@@ -31,17 +31,23 @@ class LabelPlacer:
             Width and height of the picture: labels stay inside.
         """
         corners = _candidates(boxes, sizes, frame)
-        cost = _hidden(corners, sizes, boxes) + 0.02 * np.arange(corners.shape[1])
-        low, high = np.zeros((len(ids), 2)), np.zeros((len(ids), 2))
+        ends = corners + sizes[:, None]
+        low, high = corners.min(1), ends.max(1)  # around all places of a label: what is apart from that is no matter
+        cost = _hidden(corners, ends, boxes, _near(low, high, boxes[:, :2], boxes[:, 2:]))
+        cost += 0.02 * np.arange(cost.shape[1])
+        later, earlier = _near(low, high, low, high, before=True)
+        shares = LABELS * _shares(corners[later, :, None], ends[later, :, None], corners[earlier], ends[earlier])
+        begin = np.searchsorted(later, np.arange(len(ids) + 1)).tolist()
+        sides, every = np.zeros(len(ids), int), np.arange(len(later))
         for row, track in enumerate(ids):
-            size = sizes[row]
-            own = cost[row] + LABELS * _share(corners[row], corners[row] + size, low[:row], high[:row]).sum(1)
+            own, pairs = cost[row], slice(begin[row], begin[row + 1])
+            if begin[row] < begin[row + 1]:
+                own += shares[every[pairs], :, sides[earlier[pairs]]].sum(0)
             if (before := self._side.get(track)) is not None:
                 own[before] -= KEPT
-            side = self._side[track] = int(own.argmin())
-            low[row], high[row] = corners[row, side], corners[row, side] + size
-        self._side = {track: self._side[track] for track in ids}
-        return low.astype(int)
+            sides[row] = own.argmin()
+        self._side = dict(zip(ids, sides.tolist(), strict=True))
+        return corners[np.arange(len(ids)), sides].astype(int)
 
 
 def _candidates(boxes: np.ndarray, sizes: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
@@ -54,18 +60,35 @@ def _candidates(boxes: np.ndarray, sizes: np.ndarray, frame: tuple[int, int]) ->
     return inside
 
 
-def _hidden(corners: np.ndarray, sizes: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def _near(
+    low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray, *, before: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (P,), (P,) of rectangles that overlap, sorted by the first; `before`: with smaller numbers alone."""
+    across, down = (
+        (low[:, None, axis] < other_high[:, axis]) & (high[:, None, axis] > other_low[:, axis]) for axis in (0, 1)
+    )
+    near = across & down
+    rows, others = np.nonzero(np.tril(near, -1) if before else near)
+    return rows, others
+
+
+def _hidden(
+    corners: np.ndarray, ends: np.ndarray, boxes: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """(N,6): how many boxes each place hides, as a sum of shares of them; its own box too."""
-    count = corners.shape[1]
-    low = corners.reshape(-1, 2)
-    shares = _share(low, low + np.repeat(sizes, count, axis=0), boxes[:, :2], boxes[:, 2:])
-    hidden: np.ndarray = shares.sum(1).reshape(-1, count)
+    labels, others = pairs
+    shares = _shares(corners[labels], ends[labels], boxes[others, None, :2], boxes[others, None, 2:])
+    hidden = np.zeros(corners.shape[:2])
+    np.add.at(hidden, labels, shares)
     return hidden
 
 
-def _share(low: np.ndarray, high: np.ndarray, box_low: np.ndarray, box_high: np.ndarray) -> np.ndarray:
-    """(K,N): which share of each of N rectangles lies under each of K others."""
-    sides = np.minimum(high[:, None], box_high) - np.maximum(low[:, None], box_low)
-    area = np.maximum(1, (box_high - box_low).prod(1))
-    shares: np.ndarray = np.clip(sides, 0, None).prod(2) / area
+def _shares(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> np.ndarray:
+    """(P,6) or (P,6,6): which share of other rectangles lies under rectangles."""
+    if low.ndim == 4:
+        other_low, other_high = other_low[:, None], other_high[:, None]
+    sides = np.minimum(high, other_high) - np.maximum(low, other_low)
+    size = other_high - other_low
+    over = np.maximum(sides[..., 0], 0) * np.maximum(sides[..., 1], 0)
+    shares: np.ndarray = over / np.maximum(1, size[..., 0] * size[..., 1])
     return shares
