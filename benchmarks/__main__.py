@@ -18,6 +18,7 @@ BENCHMARKS = {
     "drills": "live and fault drills with real servers, disks and signals: what is survived",
     "encoder": "re-identification accuracy and speed of encoders",
     "fps": "end-to-end frames per second and the share of each stage",
+    "viewers": "what a live page and those who look at it cost a run",
 }
 
 

@@ -19,14 +19,17 @@ import numpy as np
 from tracker.answers.events import Crossing, Events
 from tracker.core.files import write_whole
 from tracker.core.interfaces import SourceInfo
+from tracker.core.tensorflow import cores
 from tracker.core.types import Frame, Tracks
 from tracker.errors import TrackerError
 from tracker.video.writer import VideoSink
 
 PICTURE_FPS = 10.0
-"""Pictures a second that are encoded for the page, however many look."""
+"""Pictures a second that are encoded for the page, however many look: at most."""
+ENCODING = 0.02
+"""Share of all processors that encoding may take, else pictures are fewer: drawing and sending take as much again."""
 PICTURE_WIDTH = 960
-"""Wider pictures are reduced: encoding costs by the pixel, and no page shows more."""
+"""Wider pictures are reduced to about this: encoding costs by the pixel, and no page shows more."""
 QUALITY = 75
 HOUR_MIN = 60
 LATEST = 50
@@ -304,7 +307,7 @@ class _Pictures:
         self._changed = threading.Condition()
         self._waiting: np.ndarray | None = None
         self._closed = False
-        self._last_s = 0.0
+        self._last_s, self._every_s = 0.0, 1 / PICTURE_FPS
         self._thread: threading.Thread | None = None
 
     @property
@@ -315,7 +318,7 @@ class _Pictures:
     @property
     def due(self) -> bool:
         """Somebody looks, and the next picture's time has come."""
-        return bool(self._watchers) and time.monotonic() - self._last_s >= 1 / PICTURE_FPS
+        return bool(self._watchers) and time.monotonic() - self._last_s >= self._every_s
 
     def watch(self, watcher: Callable[[bytes], None]) -> Callable[[], None]:
         with self._changed:
@@ -352,16 +355,19 @@ class _Pictures:
                 picture, self._waiting = self._waiting, None
             if picture is None:
                 continue
+            began_s = time.thread_time()
             data = encode(picture)
+            took_s = time.thread_time() - began_s
+            self._every_s = 0.8 * self._every_s + 0.2 * max(1 / PICTURE_FPS, took_s / ENCODING / cores())
             for watcher in self._watchers:
                 watcher(data)
 
 
 def encode(picture: np.ndarray) -> bytes:
-    """A BGR picture as JPEG, no wider than the page shows."""
+    """A BGR picture as JPEG, not much wider than the page shows."""
     height, width = picture.shape[:2]
-    if width > PICTURE_WIDTH:
-        picture = cv2.resize(
-            picture, (PICTURE_WIDTH, round(height * PICTURE_WIDTH / width)), interpolation=cv2.INTER_AREA
-        )
+    if (whole := width // PICTURE_WIDTH) > 1:  # averaging is quick by whole numbers alone
+        picture = cv2.resize(picture, (width // whole, height // whole), interpolation=cv2.INTER_AREA)
+    elif width > PICTURE_WIDTH:
+        picture = cv2.resize(picture, (PICTURE_WIDTH, round(height * PICTURE_WIDTH / width)))
     return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
