@@ -25,6 +25,8 @@ STORE_BYTES = 256 << 20
 LOCAL = "auto"
 ALL_GPUS = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 """0: Ray hides no GPU from tasks that ask for none of it; ours are shared."""
+MEMORY_RETRIES = "RAY_task_oom_retries"
+"""How often Ray tries again what it ended for want of memory: by its default without end."""
 
 Task = tuple[str, RunConfig, Part]
 """The key that its answer is given under, a configuration with one source, and what to track of it."""
@@ -34,6 +36,7 @@ def import_ray() -> Any:
     """Ray, or an error that names the command that installs it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(ALL_GPUS, "0")
+    os.environ.setdefault(MEMORY_RETRIES, str(RETRIES))
     try:
         import ray
     except ImportError:
@@ -76,7 +79,7 @@ class Cluster:
         self.workers = min(workers or processors, processors)
         self.nodes = sum(node["Alive"] for node in ray.nodes())
         self._most = AHEAD * self.workers if self.workers == processors else self.workers
-        self._work = ray.remote(num_cpus=1, max_retries=RETRIES)(_work)
+        self._work = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[MemoryError])(_work)
         self._bundle: Any = None
         self._stop = threading.Event()
 
@@ -106,7 +109,7 @@ class Cluster:
         errors = self._ray.exceptions
         try:
             answer = self._ray.get(reference)
-        except errors.OutOfMemoryError:
+        except (errors.OutOfMemoryError, MemoryError):
             return TrackerError(f"its workers ran out of memory {RETRIES + 1} times; give fewer --workers")
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError, errors.OwnerDiedError) as e:
             return TrackerError(f"its workers died {RETRIES + 1} times ({type(e).__name__}): memory, or a faulty file")
