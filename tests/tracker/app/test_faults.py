@@ -81,15 +81,15 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
     )
     start = time.perf_counter()
     requests = iter((pipeline.stop, pipeline.abort))
+    named = f"stage {'detect' if part == 'detector' else 'encode'} has been at one frame"
 
     def watch():
-        if pipeline.warnings and time.perf_counter() - start > 0.6:
+        if any(named in told for told in pipeline.warnings) and time.perf_counter() - start > 0.6:
             next(requests, pipeline.abort)()
 
     pipeline.run(watch, every_s=0.05)
     release.set()
     assert time.perf_counter() - start < 6
-    assert f"stage {'detect' if part == 'detector' else 'encode'} has been at one frame" in pipeline.warnings[0]
     assert decodable(tmp_path / "scene" / "tracks.mp4") == 8
     assert len(rows(tmp_path / "scene" / "tracks.txt")) == 3 * 8
 

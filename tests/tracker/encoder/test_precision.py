@@ -7,6 +7,7 @@ import pytest
 
 from tests.encoders import SHAPE, write_encoder
 from tracker.core.autotune import cached, compare
+from tracker.encoder import runtime
 from tracker.encoder.precision import lowered
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.encoder.runtime import trial_crops as crops_for
@@ -109,6 +110,10 @@ def test_precision_can_be_asked_for(tmp_path):
 def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
     path = write_encoder(tmp_path / "e.pb")
+    monkeypatch.setattr(runtime, "knows_bf16", lambda: False)
+    with FrozenEncoder.open(path, device="cpu") as encoder:
+        assert encoder.precision == "f32" and not (tmp_path / "cache" / "autotune").exists()  # nothing to measure
+    monkeypatch.setattr(runtime, "knows_bf16", lambda: True)
     with FrozenEncoder.open(path, device="cpu") as encoder:
         first = encoder.precision
     file = tmp_path / "cache" / "autotune" / "encoder.json"
