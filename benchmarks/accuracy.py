@@ -64,6 +64,7 @@ class Case:
     size: tuple[int, int]
     fps: float
     class_names: tuple[str, ...] = ()
+    even_score: float | None = None
     features: list[np.ndarray] | None = None
     people: bool = True
     warps: list[np.ndarray] | None = None
@@ -140,8 +141,9 @@ def prepare(label: str, folder: Path, spec: str, group: str, encoder: FrozenEnco
             size = frame.size
             if encoder is not None:
                 features.append(embed(encoder, frame, found))
+    even = detector.even_score(size)
     detector.close()
-    case = Case(label, folder, group, frames, size, info.fps, detector.class_names, people=people)
+    case = Case(label, folder, group, frames, size, info.fps, detector.class_names, even, people=people)
     case.features = features if encoder is not None else None
     return case
 
@@ -155,7 +157,7 @@ def embed(encoder: FrozenEncoder, frame: Frame, found: Detections) -> np.ndarray
 
 def ours(case: Case, preset: str, settings: dict[str, Any]) -> np.ndarray:
     """Rows (N,6) of our tracks."""
-    tracker = DeepSort.from_preset(preset, class_names=case.class_names, **settings)
+    tracker = DeepSort(configure(preset, **settings), class_names=case.class_names, even_score=case.even_score)
     out = []
     for index, found in enumerate(case.frames):
         features = None if case.features is None else case.features[index]

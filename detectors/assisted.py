@@ -94,6 +94,10 @@ class Assisted:
         """How the network looks at frames of a size."""
         return self._network.settings(size)
 
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """The network's."""
+        return self._network.even_score(size)
+
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
         found = self._network(frame)

@@ -89,6 +89,9 @@ class CustomDetector:
         """Nothing to repeat."""
         return {}
 
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """Not known."""
+
     def close(self) -> None:
         """Close what was given, where it can be closed."""
         close = getattr(self._look, "close", None)

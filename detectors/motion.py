@@ -146,6 +146,9 @@ class MotionDetector:
         """Nothing to repeat."""
         return {}
 
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """Not known."""
+
     def close(self) -> None:
         """Forget the background."""
         self._size = None

@@ -265,5 +265,8 @@ class Network:
             chosen["input_size"] = f"{view.size[0]}x{view.size[1]}"
         return chosen
 
+    def even_score(self, size: Size) -> float | None:
+        """Not known of networks in general."""
+
     def close(self) -> None:
         """Free the network."""

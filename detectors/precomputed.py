@@ -136,6 +136,9 @@ class Precomputed:
         """Nothing to repeat."""
         return {}
 
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """Not known."""
+
     def close(self) -> None:
         """Free the rows."""
         self._by_frame.clear()

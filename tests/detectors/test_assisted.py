@@ -53,6 +53,9 @@ class Knows:
     def settings(self, size):
         return {"input_size": "320x256"}
 
+    def even_score(self, size):
+        return 0.25 if size == (320, 240) else None
+
     def close(self):
         pass
 
@@ -66,6 +69,11 @@ def run(network, count=80, empty=20):
         image = picture(i - empty, car, person) if i > empty else picture(i)
         found[i - empty] = detector(Frame(i, i / 25, image, SIZE))
     return detector, found
+
+
+def test_scores_mean_what_those_of_the_network_mean():
+    detector = Assisted(Knows(person), MotionDetector(frames=[picture(1000 + i) for i in range(6)]))
+    assert detector.even_score((320, 240)) == 0.25 and detector.even_score((640, 480)) is None
 
 
 def test_what_goes_and_is_not_known_is_an_object():

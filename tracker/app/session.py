@@ -290,7 +290,9 @@ class Session:
             blur=c.blur or "", scores=c.scores,
             segments=Segments(folder, self._keeping) if self._keeping is not None and folder is not None else None,
         )  # fmt: skip
-        tracker = DeepSort(c.tracker, class_names=detector.class_names)
+        tracker = DeepSort(
+            c.tracker, class_names=detector.class_names, even_score=detector.even_score(source.info.size)
+        )
         camera = CameraMotion() if source.info.pixels and entry_of(c.tracker).camera_motion else None
         live = source.info.live
         flow = OpticalFlow() if live and (c.every > 1 or c.target_fps is not None) else None

@@ -90,6 +90,9 @@ class Detector(Protocol):
     def settings(self, size: tuple[int, int]) -> dict[str, str]:
         """How it looks at frames of a size (width, height), as options that repeat it."""
 
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """Score of a box that is as likely an object as not, in frames of a size; None where nobody measured it."""
+
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
 

@@ -22,9 +22,16 @@ class ScoreScale:
     what is missing, since a shy detector spreads what is right over a wider range.
 
     Scores that leave 0..1 are margins: the best are far above what is surely right, and only their order tells.
+
+    Parameters
+    ----------
+    even_score : float or None
+        Where a box is as likely an object as not, of a detector that knows: the odds of all its scores are brought to
+        that, from the first frame on. None: as above.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, even_score: float | None = None) -> None:
+        self._even = even_score
         self._met = np.zeros(0)
         self._margins = False
 
@@ -40,6 +47,9 @@ class ScoreScale:
         if margins:
             below: np.ndarray = np.searchsorted(np.sort(met), score, side="right") / len(met)
             return below**_RANK_POWER
+        if self._even is not None:
+            for_it, against = score * (1 - self._even), (1 - np.minimum(score, 1)) * self._even
+            return for_it / (for_it + against)
         if len(met) < _MEMORY:
             met = np.concatenate([np.full(_PRIOR, _LEAST_BEST), met])
         rank = int(_BEST * (len(met) - 1))

@@ -34,7 +34,7 @@ class CascadeBank(TrackBank):
 class CascadeTracker:
     """Predicts, matches, corrects, retires and starts tracks; a frame's time, its size and the camera count not."""
 
-    def __init__(self, config: DeepSortConfig, classes: ClassGroups, clock: Clock) -> None:
+    def __init__(self, config: DeepSortConfig, classes: ClassGroups, clock: Clock, even_score: float | None) -> None:
         self.config, self.classes = config, classes
         self.bank = CascadeBank()
         self.gallery = Gallery(config.budget)

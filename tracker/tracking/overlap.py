@@ -41,12 +41,12 @@ class OverlapTracker:
     Two filters run on each track: a brisk one that finds it again, and a calmer one for the boxes of missed tracks.
     """
 
-    def __init__(self, config: OverlapConfig, classes: ClassGroups, clock: Clock) -> None:
+    def __init__(self, config: OverlapConfig, classes: ClassGroups, clock: Clock, even_score: float | None) -> None:
         self.config, self.classes, self.clock = config, classes, clock
         self.bank = OverlapBank()
         self.kalman = PairedKalman()
         self.associate = OverlapAssociation(config, classes)
-        self.probability = ScoreScale()
+        self.probability = ScoreScale(even_score)
         self.coasting = Coasting(_LONGEST_COAST)
         self._elapsed = 0
         """Frames since detections came last, this one among them."""

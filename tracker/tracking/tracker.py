@@ -36,6 +36,8 @@ class DeepSort:
         Of the tracker to use, `OverlapConfig` or `DeepSortConfig`; the default preset unless given.
     class_names : Sequence[str]
         Names by class id; tells which classes are easily taken for each other.
+    even_score : float or None
+        Of the detector: where a box is as likely an object as not (`Detector.even_score`). None: not known.
 
     Attributes
     ----------
@@ -43,12 +45,14 @@ class DeepSort:
         Counts of what was wrong with the input and was put right.
     """
 
-    def __init__(self, config: Settings | None = None, *, class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: Settings | None = None, *, class_names: Sequence[str] = (), even_score: float | None = None
+    ) -> None:
         self.config = config or configure()
         self.warnings: Counter[str] = Counter()
         self._clock = Clock(self.warnings)
         classes = ClassGroups(class_names, strict=self.config.class_aware)
-        self._tracker = open_tracker(self.config, classes, self._clock)
+        self._tracker = open_tracker(self.config, classes, self._clock, even_score)
         self.bank = self._tracker.bank
 
     @classmethod

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Tracker(Protocol):
     """Predicts, matches, corrects, retires and starts the tracks of a bank.
 
-    A tracker is made as `Class(config, classes, clock)`.
+    A tracker is made as `Class(config, classes, clock, even_score)`.
     """
 
     bank: TrackBank
@@ -110,8 +110,8 @@ def entry_of(config: Settings) -> Entry:
     return next(entry for entry in TRACKERS.values() if entry.config is type(config))
 
 
-def open_tracker(config: Settings, classes: ClassGroups, clock: Clock) -> Tracker:
+def open_tracker(config: Settings, classes: ClassGroups, clock: Clock, even_score: float | None) -> Tracker:
     """The tracker that a configuration belongs to, without tracks."""
     entry = entry_of(config)
-    tracker: Tracker = getattr(import_module(entry.module), entry.name)(config, classes, clock)
+    tracker: Tracker = getattr(import_module(entry.module), entry.name)(config, classes, clock, even_score)
     return tracker

@@ -87,6 +87,15 @@ def test_scores_of_a_shy_detector_are_raised():
     assert ScoreScale()(np.zeros(0)).shape == (0,)
 
 
+def test_of_a_detector_that_knows_its_even_score_the_odds_are_brought_to_that():
+    scale = ScoreScale(0.25)
+    np.testing.assert_allclose(scale(np.array([0.0, 0.1, 0.25, 0.5, 1.0])), [0, 0.25, 0.5, 0.75, 1], atol=1e-12)
+    for _ in range(200):
+        assert scale(np.array([0.25])) == pytest.approx(0.5), "it is no matter of what the run met"
+    np.testing.assert_allclose(ScoreScale(0.5)(np.array([0.3, 0.7])), [0.3, 0.7])
+    assert scale(np.array([-1.0, 3.0])).max() <= 1, "margins stay what they are"
+
+
 def test_of_scores_without_bounds_the_order_counts():
     rng, scale = np.random.default_rng(0), ScoreScale()
     margins = rng.exponential(1, 1000) - 0.5
