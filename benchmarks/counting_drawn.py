@@ -33,7 +33,10 @@ SCENE = Scene(lines=LINES, zones=(ZONE,), ground=GROUND)
 
 @dataclass(frozen=True)
 class Drawn:
-    """One seed: crossings by line, direction and class, surely and perhaps true; errors of speeds and of dwell (s)."""
+    """One seed: crossings by line, direction and class, surely and perhaps true; errors of speeds and of dwell (s).
+
+    `dwell_held` are the errors of dwell where the track followed one actor all the while.
+    """
 
     seed: int
     sure: Counter[tuple[str, str, str]]
@@ -41,6 +44,7 @@ class Drawn:
     counted: Counter[tuple[str, str, str]]
     speed_errors: list[float]
     dwell_errors: list[float]
+    dwell_held: list[float]
     visits: tuple[int, int]
 
     @property
@@ -55,7 +59,7 @@ def drawn(seed: int, frames: int = FRAMES) -> Drawn:
     tracker = DeepSort(class_names=NAMES)
     answers = Answers(SCENE, SIZE, NAMES)
     crossings, visits = [], []
-    nearest: dict[int, Counter[int]] = {}
+    followed: dict[int, list[tuple[float, int]]] = {}
     for t, (_, rows) in enumerate(scene(frames, seed, *SIZE)):
         seen = [r for r in rows if r.visibility >= VISIBLE]
         boxes = np.array([[r.left, r.top, r.left + r.width, r.top + r.height] for r in seen], float).reshape(-1, 4)
@@ -63,22 +67,24 @@ def drawn(seed: int, frames: int = FRAMES) -> Drawn:
         tracks = tracker.update(Detections(boxes, None, classes), time_s=t / FPS, frame_size=SIZE).written
         for number, row in zip(tracks.id.tolist(), tracks.detection_index.tolist(), strict=True):
             if row >= 0:
-                nearest.setdefault(number, Counter())[seen[row].id] += 1
+                followed.setdefault(number, []).append((t / FPS, seen[row].id))
         events = answers.update(tracks, t / FPS)
         crossings += events.crossings
         visits += events.visits
     events = answers.finish((frames - 1) / FPS)
     crossings, visits = crossings + events.crossings, visits + events.visits
-    who = {number: actors[votes.most_common(1)[0][0]] for number, votes in nearest.items()}
+    who = {n: actors[Counter(actor for _, actor in way).most_common(1)[0][0]] for n, way in followed.items()}
     speeds = [abs(c.speed / _speed(who[c.id]) - 1) for c in crossings if c.speed is not None]
     whole = [v for v in visits if v.begun and v.ended]
     everyone = list(actors.values())
     stays = {kind: [s for a in everyone if a.look.kind == kind for s in _stays(a, frames)] for kind in NAMES}
     dwell = [_dwell_error(stays[v.class_name], v.entered_s, v.left_s) for v in whole]
+    held = [len({a for t, a in followed[v.id] if v.entered_s <= t <= v.left_s}) == 1 for v in whole]
+    dwell_held = [error for error, one in zip(dwell, held, strict=True) if one]
     counted = Counter((c.line, c.direction, c.class_name) for c in crossings)
     visited = (sum(map(len, stays.values())), len(whole))
     sure, true = (true_crossings(everyone, range(edge, frames - edge)) for edge in (EDGE, 0))
-    return Drawn(seed, sure, true, counted, speeds, dwell, visited)
+    return Drawn(seed, sure, true, counted, speeds, dwell, dwell_held, visited)
 
 
 def _place(actor: Actor, t: float) -> np.ndarray:
@@ -118,8 +124,8 @@ def _inside(actor: Actor, t: float) -> bool:
 
 
 def _stays(actor: Actor, frames: int) -> list[tuple[float, float]]:
-    """Stays in the zone from border to border, seconds, by steps of a tenth of a frame."""
-    times = np.arange(0, frames - 1, 0.1)
+    """Stays in the zone from border to border, seconds, by steps of a tenth of a frame; one may end with the clip."""
+    times = np.arange(0, frames + 1, 0.1)
     inside = np.array([_inside(actor, t) for t in times])
     change = np.flatnonzero(np.diff(inside.astype(int)))
     starts, ends = change[~inside[change]], change[inside[change]]
@@ -147,12 +153,15 @@ def report(seeds: int) -> dict[str, Any]:
     for r in runs:
         if not r.exact:
             print(f"drawn seed {r.seed}: missed {dict(r.sure - r.counted)}, too many {dict(r.counted - r.true)}")
-    speeds, dwell = (np.array([e for r in runs for e in getattr(r, name)]) for name in ("speed_errors", "dwell_errors"))
+    speeds, dwell, held = (
+        np.array([e for r in runs for e in getattr(r, name)]) for name in ("speed_errors", "dwell_errors", "dwell_held")
+    )
     found: dict[str, Any] = {
         "seeds": seeds, "exact": exact, "crossings": sum(r.true.total() for r in runs),
         "speeds": len(speeds), "speed_median": float(np.median(speeds)), "speed_p95": float(np.quantile(speeds, 0.95)),
         "dwells": len(dwell), "dwell_within_a_frame": float((dwell <= 1 / FPS + 1e-9).mean()),
-        "dwell_worst_s": float(dwell.max()), "visits": [sum(r.visits[k] for r in runs) for k in (0, 1)],
+        "dwell_worst_s": float(dwell.max()), "dwells_held": len(held),
+        "dwell_held_within_a_frame": float((held <= 1 / FPS + 1e-9).mean()), "visits": [sum(r.visits[k] for r in runs) for k in (0, 1)],
     }  # fmt: skip
     print("drawn:", ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items()))
     return found

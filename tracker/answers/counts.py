@@ -49,6 +49,7 @@ class Counts:
         self.uncounted = 0
         self.first_s = self.last_s = 0.0
         self._started = False
+        self._interval: Interval = (0.0, 0.0)
         self._by_interval: defaultdict[Interval, Counter[Way]] = defaultdict(Counter)
         self._by_hour: defaultdict[int, Counter[Way]] = defaultdict(Counter)
         self._entries: Counter[tuple[Interval, str]] = Counter()
@@ -61,6 +62,12 @@ class Counts:
         if not self._started:
             self.first_s, self._started = time_s, True
         self.last_s = max(self.last_s, time_s)
+
+    def interval(self, time_s: float) -> Interval:
+        """The interval around a moment; asked for the same one in frame after frame."""
+        if not self._interval[0] <= time_s < self._interval[1]:
+            self._interval = self.clock.interval(time_s, self.interval_s)
+        return self._interval
 
     def add(self, events: Events) -> None:
         """Count what happened."""
@@ -81,7 +88,7 @@ class Counts:
         self.crossings[way] += 1
         if c.speed is not None:
             self.speeds[c.line, c.class_name][round(c.speed, 1)] += 1
-        self._by_interval[self.clock.interval(c.time_s, self.interval_s)][way] += 1
+        self._by_interval[self.interval(c.time_s)][way] += 1
         if (when := self.clock.at(c.time_s)) is not None:
             self._by_hour[when.hour][way] += 1
 
@@ -94,15 +101,15 @@ class Counts:
 
     def _visit(self, v: ZoneVisit) -> None:
         if v.begun:
-            self._entries[self.clock.interval(v.entered_s, self.interval_s), v.zone] += 1
+            self._entries[self.interval(v.entered_s), v.zone] += 1
         if v.ended:
-            self._exits[self.clock.interval(v.left_s, self.interval_s), v.zone] += 1
+            self._exits[self.interval(v.left_s), v.zone] += 1
         for start, end in self.clock.intervals(v.entered_s, v.left_s, self.interval_s):
             self._seconds[(start, end), v.zone] += max(0.0, min(v.left_s, end) - max(v.entered_s, start))
 
     def see_occupancy(self, time_s: float, inside: np.ndarray) -> None:
         """Objects inside each zone (Z,) in one frame."""
-        interval = self.clock.interval(time_s, self.interval_s)
+        interval = self.interval(time_s)
         for zone, count in zip(self.scene.zones, inside.tolist(), strict=True):
             self._most[interval, zone.name] = max(count, self._most[interval, zone.name])
 

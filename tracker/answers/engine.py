@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 900.0
 """Traffic is counted by the quarter of an hour."""
+FOOT = np.array([0.5, 1.0])
+"""Where a box's foot point is, in shares of its width and height."""
+LOOK_S = 0.05
+"""Least seconds between two looks at where tracks are, for ways, speeds and who stands; lines and zones see every
+frame."""
 SWEEP_S = 5.0
 """Seconds between two looks for tracks that are gone."""
 
@@ -65,8 +70,8 @@ class Answers:
         shapely.prepare(self._ignored)
         self.ground = GroundPlane(scene.ground, size) if scene.ground else None
         self._objects = ObjectLog()
-        self._links = Links()
         self.ways = Ways(size)
+        self._links = Links(self.ways)
         self._memory = Memory(
             {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), **self.ways.columns()}
             | {"foot": ((2,), 0.0), **self._links.columns()}
@@ -74,7 +79,7 @@ class Answers:
         )  # fmt: skip
         self._numbers: dict[int, int] = {}
         self._frame = 0
-        self._next_sweep_s = -np.inf
+        self._next_sweep_s = self._next_look_s = -np.inf
 
     def begin_part(self) -> Counts:
         """Sums over what is answered from now on until this is called again; `counts` goes on over all."""
@@ -102,16 +107,18 @@ class Answers:
         events = Events(self._crossings(self._lines.lost(self._memory, time_s)))
         events.extend(self._sweep(time_s))
         self._frame += len(tracks) > 0
-        tlwh = np.round(np.column_stack([tracks.xyxy[:, :2], tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]]), 2)
+        boxes = np.array(tracks.xyxy, np.float64)
+        boxes[:, 2:] -= boxes[:, :2]  # left, top, width, height, as they are written
+        np.round(boxes, 2, out=boxes)
         score = np.round(tracks.score.astype(np.float64), 4)
-        foot = np.column_stack([tlwh[:, 0] + tlwh[:, 2] / 2, tlwh[:, 1] + tlwh[:, 3]])
-        good = (score > 0) & (tlwh[:, 3] > 0)
+        foot = boxes[:, :2] + boxes[:, 2:] * FOOT
+        good = (score > 0) & (boxes[:, 3] > 0)
         if self.scene.ignored:
             good &= ~shapely.contains_xy(self._ignored, foot[:, 0], foot[:, 1])
-        if good.any():
-            xyxy = np.column_stack([tlwh[:, :2], tlwh[:, :2] + tlwh[:, 2:]])
+        if np.count_nonzero(good):
+            boxes[:, 2:] += boxes[:, :2]
             classes = self._classes(tracks.class_id[good])
-            events.extend(self._seen(tracks.id[good], foot[good], xyxy[good], score[good], classes, time_s))
+            events.extend(self._seen(tracks.id[good], foot[good], boxes[good], score[good], classes, time_s))
         return self._added(events)
 
     def _reach(self, time_s: float) -> None:
@@ -134,21 +141,17 @@ class Answers:
     ) -> Events:
         memory = self._memory
         rows, new = memory.rows(ids, time_s)
-        memory["last_s"][rows[new]] = time_s
-        before = np.where(new[:, None], foot, memory["foot"][rows])
         height = xyxy[:, 3] - xyxy[:, 1]
-        fresh = new.copy()
-        for n, old in self._links.find(memory, rows, new, foot, height, time_s):
-            self._follow(old, int(rows[n]))
-            before[n], fresh[n] = memory["foot"][old], False
-        self._links.update(memory, rows, before, foot, time_s)
-        self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame, time_s)
-        if self.ground is not None:
-            self.ground.update(memory, rows, foot, xyxy, time_s)
-            for passage in self._lines.waiting():  # one that waits near its line long after crossing it
-                if not passage.measured and time_s >= passage.time_s + WINDOW_S:
-                    self._measure(passage)
-        self.ways.update(memory, rows, foot, height, time_s)
+        before, fresh = memory["foot"].take(rows, axis=0), new
+        if np.count_nonzero(new):
+            memory["last_s"][rows[new]], before[new], fresh = time_s, foot[new], new.copy()
+            for n, old in self._links.find(memory, rows, new, foot, height, time_s):
+                self._follow(old, int(rows[n]))
+                before[n], fresh[n] = memory["foot"][old], False
+        self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame)
+        if time_s >= self._next_look_s:
+            self._next_look_s = time_s + LOOK_S
+            self._look(rows, foot, xyxy, height, time_s)
         events = Events(self._crossings(self._lines.update(memory, rows, before, foot, height, time_s)))
         visits = self._zones.update(memory, rows, before, foot, height, fresh, time_s)
         memory["foot"][rows], memory["last_s"][rows] = foot, time_s
@@ -159,6 +162,17 @@ class Answers:
                 counts.see_occupancy(time_s, occupancy)
         return events
 
+    def _look(self, rows: np.ndarray, foot: np.ndarray, xyxy: np.ndarray, height: np.ndarray, time_s: float) -> None:
+        """Take note of where tracks are."""
+        memory = self._memory
+        self._objects.look(memory, rows, foot, height, time_s)
+        self.ways.update(memory, rows, foot, height, time_s)
+        if self.ground is not None:
+            self.ground.update(memory, rows, foot, xyxy, time_s)
+            for passage in self._lines.waiting():  # one that waits near its line long after crossing it
+                if not passage.measured and time_s >= passage.time_s + WINDOW_S:
+                    self._measure(passage)
+
     def _follow(self, old: int, new: int) -> None:
         memory = self._memory
         self._lines.follow(memory, old, new)
@@ -166,15 +180,16 @@ class Answers:
         if self.ground is not None:
             self.ground.follow(memory, old, new)
         memory["followed"][old] = True
-        memory.copy(("last_s", "velocity"), old, new)
+        memory.copy(("last_s",), old, new)
 
     def _classes(self, class_id: np.ndarray) -> np.ndarray:
         """Numbers of the object log for class ids."""
-        for c in class_id.tolist():
-            if c not in self._numbers:
+        ids = class_id.tolist()
+        if not self._numbers.keys() >= set(ids):
+            for c in ids:  # in the order of the rows, which a file keeps
                 name = self._names[c] if 0 <= c < len(self._names) else f"class {c}"
                 self._numbers[c] = self._objects.number(name)
-        return np.array([self._numbers[c] for c in class_id.tolist()])
+        return np.array([self._numbers[c] for c in ids])
 
     def _crossings(self, passages: list[Passage]) -> list[Crossing]:
         return [self._crossing(p) for p in passages]
@@ -216,8 +231,7 @@ class Answers:
         visits = [self._visit(v) for v in self._zones.close(self._memory, rows)]
         per_second = UNITS[self.ground.unit] if self.ground else 0.0
         objects = self._objects.rows(self._memory, rows, metres=self.ground is not None, per_second=per_second)
-        heights = self._memory["height_sum"][rows] / self._memory["boxes"][rows]
-        for row, height in zip(objects, heights.tolist(), strict=True):
+        for row, height in zip(objects, self._memory["height"][rows].tolist(), strict=True):
             self.ways.end(row, height)
         return Events([], visits, objects)
 

@@ -127,7 +127,7 @@ class SumFiles:
 
     def update(self) -> None:
         """A frame was counted; raises OutputError when the disk is full."""
-        now, interval = self._counts.last_s, self._counts.clock.interval(self._counts.last_s, self._counts.interval_s)
+        now, interval = self._counts.last_s, self._counts.interval(self._counts.last_s)
         if self._interval is None:
             self._interval, self._written_s = interval, now
         elif interval != self._interval or now - self._written_s >= WRITE_S:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import shapely
 
 from tracker.answers.memory import Columns, Memory
 from tracker.answers.scene import UNITS, Ground
 
 WINDOW_S = 0.5
 """A speed is measured over this many seconds before a moment and as many after it, as far as they are known."""
-SPACING_S = 0.03
-"""Least seconds between two samples of a track's way."""
-SAMPLES = 36
-SHORTEST_S = 0.2
+SAMPLES = 24
+"""Latest samples of a track's way that are kept: a little more than two such windows hold."""
+SHORTEST_S = 0.15
 """Least seconds between the first and the last sample of a measurement."""
 SAME_SHAPE = 0.08
 """Largest relative difference of a box's width by height from the usual one of its track."""
 STEP_M = 0.5
 """A way is measured in steps of at least this length, so that the trembling of boxes adds none."""
+SLACK = 1.0
+"""Pixels beyond a side of the ground that are still inside: a line is often drawn along an edge."""
 BORDER = 0.01
 """Share of the frame's shorter side from its border within which a box touches it: its foot point may lie outside.
 Written boxes are smoothed and lag a little behind the border."""
@@ -43,9 +43,12 @@ class GroundPlane:
         width, length = ground.sides_m
         self.corners_m = np.array([[0, 0], [width, 0], [width, length], [0, length]], float)
         self.map = homography(self.points, self.corners_m)
-        # A line is often drawn along an edge: a foot point a pixel beyond still counts as inside.
-        self._inside = shapely.Polygon(self.points).buffer(1.0)
-        shapely.prepare(self._inside)
+        self._inward, self._least = _half_planes(self.points)
+        border = BORDER * self._size.min()
+        # A box is whole, and stands inside, where its corners keep eight inequalities.
+        foot = np.array([[0.5, 0, 0.5, 0], [0, 0, 0, 1]])
+        self._good = np.concatenate([self._inward @ foot, np.diag([1.0, 1, -1, -1])]).T
+        self._limits = np.concatenate([self._least, [border, border], border - self._size])
 
     def columns(self) -> Columns:
         """The latest samples of a track's way in metres, how many there were, and how far and how long it went."""
@@ -61,62 +64,72 @@ class GroundPlane:
 
     def metres(self, points: np.ndarray) -> np.ndarray:
         """Pixels (N,2) to metres (N,2)."""
-        mapped: np.ndarray = np.column_stack([points, np.ones(len(points))]) @ self.map.T
+        mapped: np.ndarray = points @ self.map[:, :2].T + self.map[:, 2]
         places: np.ndarray = mapped[:, :2] / mapped[:, 2:]
         return places
 
     def contains(self, points: np.ndarray) -> np.ndarray:
-        """(N,) bool: pixels inside the quadrilateral."""
-        inside: np.ndarray = shapely.contains_xy(self._inside, points[:, 0], points[:, 1])
+        """(N,) bool: pixels inside the quadrilateral, or at most `SLACK` beyond a side."""
+        inside: np.ndarray = (points @ self._inward.T >= self._least).all(axis=1)
         return inside
 
     def update(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, xyxy: np.ndarray, time_s: float) -> None:
         """Take samples of the tracks that stand on the ground inside and whose boxes (N,4) are whole."""
-        border = BORDER * self._size.min()
-        whole = (xyxy[:, :2] > border).all(axis=1) & (xyxy[:, 2:] < self._size - border).all(axis=1)
-        good = whole & self.contains(foot)
-        memory["anchor_m"][rows[~good]] = np.nan
-        rows = rows[good]
-        if not len(rows):
-            return
-        places = self.metres(foot[good])
-        count = memory["samples"][rows]
-        due = time_s - memory["sample_s"][rows, (count - 1) % SAMPLES] >= SPACING_S
-        at, slot = rows[due], count[due] % SAMPLES
-        memory["sample_s"][at, slot], memory["sample_m"][at, slot] = time_s, places[due]
-        memory["shape"][at, slot] = ((xyxy[:, 2] - xyxy[:, 0]) / (xyxy[:, 3] - xyxy[:, 1]))[good][due]
-        memory["samples"][at] += 1
+        good = np.logical_and.reduce(xyxy @ self._good > self._limits, axis=1)
+        if np.count_nonzero(good) < len(good):
+            memory["anchor_m"][rows[~good]] = np.nan
+            rows, foot, xyxy = rows[good], foot[good], xyxy[good]
+            if not len(rows):
+                return
+        places = self.metres(foot)
         self._walk(memory, rows, places, time_s)
+        sides, count = xyxy[:, 2:] - xyxy[:, :2], memory["samples"][rows]
+        slot = count % SAMPLES
+        memory["sample_s"][rows, slot], memory["sample_m"][rows, slot] = time_s, places
+        memory["shape"][rows, slot] = sides[:, 0] / sides[:, 1]
+        memory["samples"][rows] = count + 1
 
     def _walk(self, memory: Memory, rows: np.ndarray, places: np.ndarray, time_s: float) -> None:
         anchor = memory["anchor_m"][rows]
-        step = np.linalg.norm(places - anchor, axis=1)
-        fresh = np.isnan(step)
-        far = step >= STEP_M
-        memory["metres"][rows[far]] += step[far]
-        memory["measured_s"][rows[far]] += time_s - memory["anchor_s"][rows[far]]
-        moved = fresh | far
-        memory["anchor_m"][rows[moved]], memory["anchor_s"][rows[moved]] = places[moved], time_s
+        step = np.hypot(*(places - anchor).T)
+        moved = ~(step < STEP_M)  # or fresh, where there is no step yet
+        rows, step = rows[moved], step[moved]
+        memory["anchor_m"][rows] = places[moved]
+        known = ~np.isnan(step)
+        memory["metres"][rows] += np.where(known, step, 0)
+        memory["measured_s"][rows] += np.where(known, time_s - memory["anchor_s"][rows], 0)
+        memory["anchor_s"][rows] = time_s
 
     def speed(self, memory: Memory, row: int, time_s: float, x: float, y: float) -> float | None:
         """Of a track at a moment and a place (pixels), in the ground's unit; None where it cannot be measured."""
-        if not shapely.contains_xy(self._inside, x, y):
+        if not np.logical_and.reduce(self._inward @ (x, y) >= self._least):
             return None
         times, places = memory["sample_s"][row], memory["sample_m"][row]
         near = np.abs(times - time_s) <= WINDOW_S
         # What hides a part of an object shifts its foot point: samples of another shape than most are left out.
-        shapes = memory["shape"][row]
-        known = np.sort(shapes[: memory["samples"][row]])
-        usual = float(known[len(known) // 2]) if len(known) else 1.0
-        whole = near & (np.abs(shapes / usual - 1) <= SAME_SHAPE)
-        t, at = times[whole], places[whole]
-        if not _enough(t):
-            t, at = times[near], places[near]
-            if not _enough(t):
-                return None
-        t = t - t.mean()
+        known = memory["shape"][row, : memory["samples"][row]]
+        if not len(known):
+            return None
+        usual = float(np.sort(known)[len(known) // 2])
+        whole = near & (np.abs(memory["shape"][row] - usual) <= SAME_SHAPE * usual)
+        for good in (whole, near):
+            t, at = times[good], places[good]
+            if _enough(t):
+                break
+        else:
+            return None
+        t = t - t.sum() / len(t)
         vx, vy = (t @ at / (t @ t)).tolist()
         return math.hypot(vx, vy) * UNITS[self.unit]
+
+
+def _half_planes(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is inside a convex polygon (N,2): points p with `p @ inward.T >= least`, unit vectors (N,2) and pixels."""
+    side = np.roll(corners, -1, axis=0) - corners
+    inward = np.stack([-side[:, 1], side[:, 0]], axis=1) / np.linalg.norm(side, axis=1)[:, None]
+    if ((corners.mean(axis=0) - corners) * inward).sum() < 0:
+        inward = -inward
+    return inward, (corners * inward).sum(axis=1) - SLACK
 
 
 def _enough(times: np.ndarray) -> bool:

@@ -70,11 +70,11 @@ class LineCounter:
     def columns(self) -> Columns:
         """What must be remembered of each track by line.
 
-        The side it is on (1 right, -1 left, 0 not known yet), the side it comes from, how far it has been on that side
-        and how far it is beyond, in shares of its height.
+        The side it is on (1 right, -1 left, 0 not known yet), the side it comes from, and how far it has been on that
+        side, in shares of its height.
         """
         count = len(self._length)
-        return {"side": ((count,), 0), "origin": ((count,), 0), "reach": ((count,), 0.0), "beyond": ((count,), 0.0)}
+        return {"side": ((count,), 0.0), "origin": ((count,), 0.0), "reach": ((count,), 0.0)}
 
     def update(
         self, memory: Memory, rows: np.ndarray, before: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float
@@ -95,20 +95,21 @@ class LineCounter:
         if not len(self._length):
             return []
         away = foot @ self._right.T - self._offset
-        was, origin = memory["side"][rows], memory["origin"][rows]
-        side = np.where(away == 0, was, np.sign(away)).astype(was.dtype)
-        memory["side"][rows] = side
-        for n, line in np.argwhere((side != was) & (was != 0)).tolist():
-            self._turn(memory, int(rows[n]), line, before[n], foot[n], time_s)
-        origin = memory["origin"][rows]
-        origin = np.where(origin == 0, side, origin)
-        memory["origin"][rows] = origin
-        share = away * origin / height[:, None]
-        memory["reach"][rows] = np.maximum(memory["reach"][rows], share)
-        memory["beyond"][rows] = -share
+        was, side = memory["side"].take(rows, axis=0), np.sign(away)
+        if np.count_nonzero(side) < side.size:
+            side = np.where(away == 0, was, side)
+        for n, line in zip(*(at.tolist() for at in (side != was).nonzero()), strict=True):
+            row, now = int(rows[n]), side[n, line]
+            memory["side"][row, line] = now
+            if was[n, line] == 0:
+                memory["origin"][row, line] = now
+            else:
+                self._turn(memory, row, line, before[n], foot[n], time_s)
+        share = away * memory["origin"].take(rows, axis=0) / height[:, None]
+        memory["reach"][rows] = np.maximum(memory["reach"].take(rows, axis=0), share)
         counted = [
             self._settle(memory, int(rows[n]), line, float(-share[n, line]))
-            for n, line in np.argwhere(share <= -MARGIN).tolist()
+            for n, line in zip(*(at.tolist() for at in (share <= -MARGIN).nonzero()), strict=True)
         ]
         return [p for p in counted if p is not None]
 
@@ -118,11 +119,13 @@ class LineCounter:
         self._pending.pop(key, None)
         if side == memory["origin"][row, line]:
             return
-        d0, d1 = (float(p @ self._right[line] - self._offset[line]) for p in (before, foot))
+        (x0, y0), (x1, y1) = before.tolist(), foot.tolist()
+        (rx, ry), offset = self._right[line].tolist(), float(self._offset[line])
+        d0, d1 = rx * x0 + ry * y0 - offset, rx * x1 + ry * y1 - offset
         part = d0 / (d0 - d1)
-        x, y = (before + part * (foot - before)).tolist()
-        along = float((np.array([x, y]) - self._start[line]) @ self._along[line])
-        if 0 <= along <= self._length[line]:
+        x, y = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
+        (ax, ay), (sx, sy) = self._along[line].tolist(), self._start[line].tolist()
+        if 0 <= (x - sx) * ax + (y - sy) * ay <= self._length[line]:
             last_s = float(memory["last_s"][row])
             self._pending[key] = Passage(*key, side > 0, last_s + part * (time_s - last_s), x, y)
         else:
@@ -156,13 +159,20 @@ class LineCounter:
         To be asked before each frame, and at the end with a time of infinity.
         """
         found = []
-        for (track, line), passage in list(self._pending.items()):
-            row = int(np.searchsorted(memory.id, track))
+        # None was last seen before it was on the line.
+        for (track, line), passage in [p for p in self._pending.items() if p[1].time_s < time_s - LOST_S]:
+            row = int(memory.id.searchsorted(track))
             if memory["last_s"][row] >= time_s - LOST_S:
                 continue
             del self._pending[track, line]
-            beyond = float(memory["beyond"][row, line])
+            beyond = self._beyond(memory, row, line)
             if memory["reach"][row, line] + beyond >= MARGIN:
                 found.append((float(memory["last_s"][row]), passage))
                 self._arrive(memory, row, line, beyond)
         return [p for _, p in sorted(found, key=lambda f: (f[0], f[1].track, f[1].line))]
+
+    def _beyond(self, memory: Memory, row: int, line: int) -> float:
+        """How far beyond a line a track was last seen, in shares of its height."""
+        away = float(memory["foot"][row] @ self._right[line] - self._offset[line])
+        height = float(memory["xyxy"][row, 3] - memory["xyxy"][row, 1])
+        return -away * float(memory["origin"][row, line]) / height

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.answers.memory import Columns, Memory
+from tracker.answers.ways import Ways
 
 LINK_S = 1.0
 """Seconds after its end within which a track may be gone on for."""
@@ -17,15 +18,23 @@ NEAR = 0.5
 ALIKE = 1.4
 """Largest ratio of their heights."""
 LEAST_BOXES = 3
-SMOOTH_S = 0.3
 
 
 class Links:
-    """Finds, of the tracks that are new, those that go on for another."""
+    """Finds, of the tracks that are new, those that go on for another.
+
+    Parameters
+    ----------
+    ways : Ways
+        Of all tracks; they tell how fast one went.
+    """
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
 
     def columns(self) -> Columns:
-        """Pixels a second, and whether another track has gone on for this one."""
-        return {"velocity": ((2,), 0.0), "followed": ((), False)}
+        """Whether another track has gone on for this one."""
+        return {"followed": ((), False)}
 
     def find(
         self, memory: Memory, rows: np.ndarray, new: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float
@@ -43,14 +52,12 @@ class Links:
         foot, height : (N,2) and (N,) ndarray
             Foot points and heights of boxes now, pixels.
         """
-        if not new.any():
-            return []
         lost = (memory["last_s"] >= time_s - LINK_S) & ~memory["followed"] & (memory["boxes"] >= LEAST_BOXES)
         lost[rows] = False
         old = np.flatnonzero(lost)
         if not len(old):
             return []
-        expected = memory["foot"][old] + memory["velocity"][old] * (time_s - memory["last_s"][old])[:, None]
+        expected = np.array([self._expected(memory, row, time_s) for row in old.tolist()])
         tall = memory["xyxy"][old, 3] - memory["xyxy"][old, 1]
         found: list[tuple[float, int, int]] = []
         for n in np.flatnonzero(new).tolist():
@@ -65,11 +72,8 @@ class Links:
                 pairs.append((n, row))
         return pairs
 
-    def update(self, memory: Memory, rows: np.ndarray, before: np.ndarray, foot: np.ndarray, time_s: float) -> None:
-        """Keep how fast tracks go; `last_s` is when they were seen before this frame."""
-        took = time_s - memory["last_s"][rows]
-        known = took > 0
-        rows, took = rows[known], took[known]
-        now = (foot[known] - before[known]) / took[:, None]
-        gain = np.maximum(1 - np.exp(-took / SMOOTH_S), 1 / np.maximum(memory["boxes"][rows] - 1, 1))
-        memory["velocity"][rows] += gain[:, None] * (now - memory["velocity"][rows])
+    def _expected(self, memory: Memory, row: int, time_s: float) -> tuple[float, float]:
+        """Where a lost track would be by now, pixels."""
+        (x, y), last_s = memory["foot"][row].tolist(), float(memory["last_s"][row])
+        vx, vy = self._ways.velocity(int(memory.id[row]), (x, y), last_s)
+        return x + vx * (time_s - last_s), y + vy * (time_s - last_s)

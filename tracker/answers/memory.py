@@ -11,10 +11,15 @@ Columns = Mapping[str, tuple[tuple[int, ...], object]]
 
 GONE_S = 60.0
 """Seconds unseen after which a track is forgotten: longer than any tracker keeps a number, so that none comes back."""
+SPARE = 64
+"""Rows kept ready for new tracks."""
 
 
 class Memory:
     """Arrays that share axis 0, a row a track, in the order of the ids; a number is forgotten a while after its end.
+
+    Each column is the beginning of a longer store, whose spare rows hold what a row starts with: new tracks, whose ids
+    are mostly the largest, cost next to nothing.
 
     Parameters
     ----------
@@ -30,11 +35,11 @@ class Memory:
     """
 
     def __init__(self, columns: Columns) -> None:
-        self._start: dict[str, tuple[tuple[int, ...], object]] = {"first_s": ((), 0.0), "last_s": ((), 0.0), **columns}
-        self.id = np.zeros(0, np.int64)
-        self._columns = {
-            name: np.full((0, *shape), value, np.asarray(value).dtype) for name, (shape, value) in self._start.items()
-        }
+        self._start: dict[str, tuple[tuple[int, ...], object]] = {
+            "id": ((), 0), "first_s": ((), 0.0), "last_s": ((), 0.0), **columns,
+        }  # fmt: skip
+        self._stores = {name: self._fresh(name, SPARE) for name in self._start}
+        self._show(0)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -42,25 +47,40 @@ class Memory:
     def __getitem__(self, name: str) -> np.ndarray:
         return self._columns[name]
 
+    def _show(self, count: int) -> None:
+        """Let each column be the first rows of its store."""
+        self._columns = {name: store[:count] for name, store in self._stores.items()}
+        self.id = self._columns["id"]
+
+    def _fresh(self, name: str, count: int) -> np.ndarray:
+        """Rows of a column, as they start."""
+        shape, value = self._start[name]
+        return np.full((count, *shape), value, np.asarray(value).dtype)
+
     def rows(self, ids: np.ndarray, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Rows of tracks seen now, new ones made for those not known; and which are new (N,) bool."""
-        place = np.searchsorted(self.id, ids)
-        known = place < len(self.id)
-        known[known] = self.id[place[known]] == ids[known]
-        new = ~known
-        if new.any():
+        known_ids = self.id
+        place = known_ids.searchsorted(ids)
+        new = np.ones(len(ids), bool)
+        within = place < len(known_ids)
+        new[within] = known_ids[place[within]] != ids[within]
+        if np.count_nonzero(new):
             self._add(ids[new], time_s)
-            place = np.searchsorted(self.id, ids)
+            place = self.id.searchsorted(ids)
         return place, new
 
     def _add(self, ids: np.ndarray, time_s: float) -> None:
-        order = np.argsort(np.concatenate([self.id, ids]), kind="stable")
-        count = len(ids)
-        self.id = np.concatenate([self.id, ids])[order]
-        for name, (shape, value) in self._start.items():
-            old = self._columns[name]
-            fresh = np.full((count, *shape), time_s if name == "first_s" else value, old.dtype)
-            self._columns[name] = np.concatenate([old, fresh])[order]
+        first, count = len(self), len(self) + len(ids)
+        if count > len(self._stores["id"]):
+            self._stores = {
+                name: np.concatenate([column, self._fresh(name, count)]) for name, column in self._columns.items()
+            }
+        self._show(count)
+        self.id[first:], self["first_s"][first:] = ids, time_s
+        if (self.id[1:] < self.id[:-1]).any():
+            order = np.argsort(self.id)
+            for column in self._columns.values():
+                column[:] = column[order]
 
     def copy(self, names: Iterable[str], source: int, target: int) -> None:
         """Give a row what another has in some columns."""
@@ -72,13 +92,22 @@ class Memory:
         (old, *_), value = self._start[name]
         if width > old:
             self._start[name] = ((2 * width,), value)
-            more = np.full((len(self), 2 * width - old), value, self._columns[name].dtype)
-            self._columns[name] = np.concatenate([self._columns[name], more], axis=1)
+            wide = self._fresh(name, len(self._stores[name]))
+            wide[:, :old] = self._stores[name]
+            self._stores[name] = wide
+            self._show(len(self))
 
     def forget(self, rows: np.ndarray) -> None:
         """Drop rows (K,) of tracks that are over."""
+        if not len(rows):
+            return
         keep = np.ones(len(self), bool)
         keep[rows] = False
-        self.id = self.id[keep]
-        for name, values in self._columns.items():
-            self._columns[name] = values[keep]
+        kept, was = np.flatnonzero(keep), len(self)
+        for name, column in self._columns.items():
+            column[: len(kept)] = column[kept]
+            column[len(kept) :] = self._start[name][1]
+        self._show(len(kept))
+        if len(self._stores["id"]) > 4 * (was + SPARE):
+            self._stores = {name: store[: was + SPARE].copy() for name, store in self._stores.items()}
+            self._show(len(kept))

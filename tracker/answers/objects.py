@@ -13,7 +13,7 @@ LEAST_SEEN = 0.5
 STANDING = 0.5
 """An object stands whose foot point, smoothed, stays within this share of its height."""
 SMOOTH_S, SEVERAL = 0.25, 3
-"""Time constant of that smoothing, and boxes before it tells anything: one jump of a box moves nothing."""
+"""Time constant of that smoothing, and looks before it tells anything: one jump of a box moves nothing."""
 
 
 class ObjectLog:
@@ -24,11 +24,11 @@ class ObjectLog:
         self._number: dict[str, int] = {}
 
     def columns(self) -> Columns:
-        """What must be remembered of each track."""
+        """What must be remembered of each track; `reached` is how far it was to the right, down, to the left and up."""
         return {
             "votes": ((8,), 0.0), "boxes": ((), 0), "first_frame": ((), 0), "last_frame": ((), 0),
-            "xyxy": ((4,), 0.0), "start": ((2,), 0.0), "height_sum": ((), 0.0),
-            "calm": ((2,), 0.0), "low": ((2,), np.inf), "high": ((2,), -np.inf),
+            "xyxy": ((4,), 0.0), "start": ((2,), 0.0), "height": ((), 0.0),
+            "looks": ((), 0), "look_s": ((), 0.0), "calm": ((2,), 0.0), "reached": ((4,), -np.inf),
         }  # fmt: skip
 
     def number(self, name: str) -> int:
@@ -48,9 +48,8 @@ class ObjectLog:
         score: np.ndarray,
         classes: np.ndarray,
         frame: int,
-        time_s: float,
     ) -> None:
-        """Add the boxes of a frame; `classes` (N,) are numbers of `number`, `last_s` is still that of the frame before.
+        """Add the boxes of a frame; `classes` (N,) are numbers of `number`.
 
         `frame` counts frames with rows, so that none counts as missed which was left out or dropped.
         """
@@ -58,18 +57,21 @@ class ObjectLog:
         memory["votes"][rows, classes] += score
         memory["boxes"][rows] += 1
         memory["last_frame"][rows], memory["xyxy"][rows] = frame, xyxy
-        memory["height_sum"][rows] += xyxy[:, 3] - xyxy[:, 1]
-        fresh = rows[new]
-        memory["first_frame"][fresh], memory["start"][fresh], memory["calm"][fresh] = frame, foot[new], foot[new]
-        gain = 1 - np.exp(-(time_s - memory["last_s"][rows]) / SMOOTH_S)
-        gain = np.maximum(gain, 1 / memory["boxes"][rows])  # the mean, while there are few
-        calm = memory["calm"][rows]
-        calm += gain[:, None] * (foot - calm)
-        memory["calm"][rows] = calm
-        several = memory["boxes"][rows] >= SEVERAL
-        rows, calm = rows[several], calm[several]
-        memory["low"][rows] = np.minimum(memory["low"][rows], calm)
-        memory["high"][rows] = np.maximum(memory["high"][rows], calm)
+        if np.count_nonzero(new):
+            memory["first_frame"][rows[new]], memory["start"][rows[new]] = frame, foot[new]
+
+    def look(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float) -> None:
+        """Now and then: where tracks are, without the trembling of boxes, how far they got, and their mean height."""
+        looks = memory["looks"][rows] + 1
+        gain = 1 - np.exp((memory["look_s"][rows] - time_s) / SMOOTH_S)
+        gain = np.maximum(gain, 1 / looks)[:, None]  # the mean, while there are few
+        calm = memory["calm"].take(rows, axis=0)
+        calm += gain * (foot - calm)
+        memory["looks"][rows], memory["look_s"][rows], memory["calm"][rows] = looks, time_s, calm
+        memory["height"][rows] += (height - memory["height"][rows]) / looks
+        reached = np.concatenate([calm, -calm], axis=1)
+        reached[looks < SEVERAL] = -np.inf
+        memory["reached"][rows] = np.maximum(memory["reached"].take(rows, axis=0), reached)
 
     def class_of(self, memory: Memory, row: int) -> str:
         """The class that most of the score was given to."""
@@ -77,8 +79,9 @@ class ObjectLog:
 
     def standing(self, memory: Memory, rows: np.ndarray) -> np.ndarray:
         """(N,) bool: tracks that have not left their place so far."""
-        extent: np.ndarray = np.linalg.norm(np.maximum(memory["high"][rows] - memory["low"][rows], 0), axis=1)
-        still: np.ndarray = extent < STANDING * memory["height_sum"][rows] / memory["boxes"][rows]
+        reached = memory["reached"][rows]
+        extent = np.hypot(*np.maximum(reached[:, :2] + reached[:, 2:], 0).T)
+        still: np.ndarray = extent < STANDING * memory["height"][rows]
         return still
 
     def lived(self, memory: Memory, rows: np.ndarray) -> np.ndarray:

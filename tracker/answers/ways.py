@@ -14,6 +14,8 @@ from tracker.answers.scene import Size
 STEP = 0.25
 """A way gets a point where its object has gone this share of its height, and at least `LEAST_STEP` pixels."""
 LEAST_STEP = 3.0
+RECENT_S = 0.3
+"""Seconds over which a track's present velocity is told."""
 MOST_POINTS = 128
 MOST_WAYS = 3000
 """The latest ways are kept: enough for a picture and for finding flows."""
@@ -61,6 +63,15 @@ class Ways:
             points.append((x, y, time_s))
             if len(points) > MOST_POINTS:
                 points[1:-1] = points[2:-1:2]
+
+    def velocity(self, track: int, foot: tuple[float, float], time_s: float) -> tuple[float, float]:
+        """Pixels a second of a track that is at `foot` at a moment, over the last `RECENT_S`; 0 without a way."""
+        points = self._open.get(track)
+        if not points:
+            return 0.0, 0.0
+        x, y, since_s = next((p for p in reversed(points) if p[2] <= time_s - RECENT_S), points[0])
+        took = time_s - since_s
+        return ((foot[0] - x) / took, (foot[1] - y) / took) if took > 0 else (0.0, 0.0)
 
     def end(self, row: ObjectRow, height: float) -> None:
         """An object is over: its way is kept where it counts."""

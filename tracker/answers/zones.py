@@ -72,11 +72,12 @@ class ZoneWatch:
         for zone, polygon in enumerate(self._polygons):
             inside = shapely.contains_xy(polygon, foot[:, 0], foot[:, 1])
             state = memory["visit"][rows, zone]
-            unsettled = np.where(inside, state != INSIDE, state != OUTSIDE)
-            for n in np.flatnonzero(unsettled).tolist():
-                row, was = int(rows[n]), memory["last_s"][rows[n]]
+            unsettled = (state != np.where(inside, INSIDE, OUTSIDE)).nonzero()[0]
+            for n in unsettled.tolist():
+                row = int(rows[n])
                 if inside[n] != (state[n] in (ENTERING, INSIDE)):
-                    cut_s = time_s if new[n] else self._cut(zone, before[n], foot[n], float(was), time_s)
+                    was_s = float(memory["last_s"][row])
+                    cut_s = time_s if new[n] else self._cut(zone, before[n], foot[n], was_s, time_s)
                     self._turn(memory, row, zone, bool(inside[n]), cut_s, bool(new[n]))
                 ended += self._settle(memory, row, zone, foot[n], float(height[n]), time_s)
         return ended
@@ -100,23 +101,21 @@ class ZoneWatch:
         self, memory: Memory, row: int, zone: int, foot: np.ndarray, height: float, time_s: float
     ) -> list[Visit]:
         """Decide whether a track that is entering has entered, and whether one that is leaving has left."""
-        state, at = memory["visit"], (row, zone)
-        if state[at] == ENTERING and (
-            time_s - memory["entered_s"][at] >= SETTLE_S or self._depth(zone, foot) >= MARGIN * height
+        visit, at = memory["visit"], (row, zone)
+        state = int(visit[at])
+        if state == ENTERING:
+            if time_s - memory["entered_s"][at] >= SETTLE_S or self._depth(zone, foot) >= MARGIN * height:
+                visit[at] = INSIDE
+        elif (
+            state == LEAVING and time_s - memory["cut_s"][at] >= SETTLE_S and self._depth(zone, foot) >= MARGIN * height
         ):
-            state[at] = INSIDE
-        if (
-            state[at] == LEAVING
-            and time_s - memory["cut_s"][at] >= SETTLE_S
-            and self._depth(zone, foot) >= MARGIN * height
-        ):
-            state[at] = OUTSIDE
+            visit[at] = OUTSIDE
             return [self._visit(memory, row, zone, float(memory["cut_s"][at]), ended=True)]
         return []
 
     def _depth(self, zone: int, foot: np.ndarray) -> float:
         """Pixels between a foot point and the zone's border."""
-        return float(shapely.distance(self._borders[zone], shapely.Point(foot)))
+        return float(shapely.distance(self._borders[zone], shapely.points(foot)))
 
     def _cut(self, zone: int, before: np.ndarray, foot: np.ndarray, last_s: float, time_s: float) -> float:
         """When the way between two frames cut the border for the last time; now where it did not."""
