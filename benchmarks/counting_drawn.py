@@ -161,7 +161,8 @@ def report(seeds: int) -> dict[str, Any]:
         "speeds": len(speeds), "speed_median": float(np.median(speeds)), "speed_p95": float(np.quantile(speeds, 0.95)),
         "dwells": len(dwell), "dwell_within_a_frame": float((dwell <= 1 / FPS + 1e-9).mean()),
         "dwell_worst_s": float(dwell.max()), "dwells_held": len(held),
-        "dwell_held_within_a_frame": float((held <= 1 / FPS + 1e-9).mean()), "visits": [sum(r.visits[k] for r in runs) for k in (0, 1)],
+        "dwell_held_within_a_frame": float((held <= 1 / FPS + 1e-9).mean()),
+        "visits": [sum(r.visits[k] for r in runs) for k in (0, 1)],
     }  # fmt: skip
     print("drawn:", ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items()))
     return found

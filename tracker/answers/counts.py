@@ -34,8 +34,8 @@ class Counts:
         Tracks that count, by class.
     standing : list[ObjectRow]
         Tracks that never left their place.
-    uncounted : int
-        Tracks too short or too seldom seen to count.
+    uncounted, joined : int
+        Tracks too short or too seldom seen to count; tracks that broke and whose object another went on for.
     first_s, last_s : float
         Time of the first and of the latest frame.
     """
@@ -46,7 +46,7 @@ class Counts:
         self.speeds: defaultdict[tuple[str, str], Counter[float]] = defaultdict(Counter)
         self.objects: Counter[str] = Counter()
         self.standing: list[ObjectRow] = []
-        self.uncounted = 0
+        self.uncounted = self.joined = 0
         self.first_s = self.last_s = 0.0
         self._started = False
         self._interval: Interval = (0.0, 0.0)
@@ -76,6 +76,7 @@ class Counts:
         for visit in events.visits:
             self._visit(visit)
         for row in events.objects:
+            self.joined += len(row.earlier)
             if row.counted:
                 self.objects[row.class_name] += 1
             elif row.standing:

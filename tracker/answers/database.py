@@ -14,7 +14,7 @@ from tracker.core.classes import class_name
 from tracker.core.types import Tracks
 from tracker.errors import OutputError
 
-SCHEMA = 1
+SCHEMA = 2
 """`PRAGMA user_version` of the file, and `schema` in its table `run`."""
 COMMIT_ROWS = 2000
 
@@ -35,7 +35,7 @@ CREATE TABLE visits (
 ) STRICT;
 CREATE TABLE objects (
     id INTEGER PRIMARY KEY, class TEXT NOT NULL, first_s REAL NOT NULL, last_s REAL NOT NULL, seen REAL NOT NULL,
-    counted INTEGER NOT NULL, standing INTEGER NOT NULL, metres REAL, speed REAL
+    counted INTEGER NOT NULL, standing INTEGER NOT NULL, metres REAL, speed REAL, earlier_ids TEXT NOT NULL
 ) STRICT;
 CREATE INDEX tracks_by_id ON tracks (id, frame);
 CREATE INDEX crossings_by_line ON crossings (line, time_s);
@@ -122,7 +122,8 @@ class Database:
         )
         self._insert(
             "objects",
-            [(o.id, o.class_name, o.first_s, o.last_s, o.seen, int(o.counted), int(o.standing), o.metres, o.speed)
+            [(o.id, o.class_name, o.first_s, o.last_s, o.seen, int(o.counted), int(o.standing), o.metres, o.speed,
+              " ".join(map(str, o.earlier)))
              for o in events.objects],
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,7 @@ class Answers:
             | (dict(self.ground.columns()) if self.ground else {})
         )  # fmt: skip
         self._numbers: dict[int, int] = {}
+        self._earlier: dict[int, tuple[int, ...]] = {}
         self._frame = 0
         self._next_sweep_s = self._next_look_s = -np.inf
 
@@ -141,6 +143,9 @@ class Answers:
     ) -> Events:
         memory = self._memory
         rows, new = memory.rows(ids, time_s)
+        if np.count_nonzero(back := memory["followed"][rows]):  # another track goes on for what these were
+            memory.renew(rows[back], time_s)
+            new |= back
         height = xyxy[:, 3] - xyxy[:, 1]
         before, fresh = memory["foot"].take(rows, axis=0), new
         if np.count_nonzero(new):
@@ -148,7 +153,7 @@ class Answers:
             for n, old in self._links.find(memory, rows, new, foot, height, time_s):
                 self._follow(old, int(rows[n]))
                 before[n], fresh[n] = memory["foot"][old], False
-        self._objects.update(memory, rows, new, foot, xyxy, score, classes, self._frame)
+        self._objects.update(memory, rows, fresh, foot, xyxy, score, classes, self._frame)
         if time_s >= self._next_look_s:
             self._next_look_s = time_s + LOOK_S
             self._look(rows, foot, xyxy, height, time_s)
@@ -174,13 +179,14 @@ class Answers:
                     self._measure(passage)
 
     def _follow(self, old: int, new: int) -> None:
+        """A track goes on for another from now on: it is given all that is known of that."""
         memory = self._memory
-        self._lines.follow(memory, old, new)
-        self._zones.follow(memory, old, new)
-        if self.ground is not None:
-            self.ground.follow(memory, old, new)
+        memory.copy(old, new)
         memory["followed"][old] = True
-        memory.copy(("last_s",), old, new)
+        self._lines.follow(memory, old, new)
+        first, last = int(memory.id[old]), int(memory.id[new])
+        self.ways.follow(first, last)
+        self._earlier[last] = (*self._earlier.pop(first, ()), first)
 
     def _classes(self, class_id: np.ndarray) -> np.ndarray:
         """Numbers of the object log for class ids."""
@@ -227,12 +233,14 @@ class Answers:
         return events
 
     def _close(self, rows: np.ndarray) -> Events:
+        rows = rows[~self._memory["followed"][rows]]
         rows = rows[np.argsort(self._memory["last_s"][rows], kind="stable")]
         visits = [self._visit(v) for v in self._zones.close(self._memory, rows)]
         per_second = UNITS[self.ground.unit] if self.ground else 0.0
         objects = self._objects.rows(self._memory, rows, metres=self.ground is not None, per_second=per_second)
         for row, height in zip(objects, self._memory["height"][rows].tolist(), strict=True):
             self.ways.end(row, height)
+        objects = [replace(o, earlier=self._earlier.pop(o.id)) if o.id in self._earlier else o for o in objects]
         return Events([], visits, objects)
 
     def finish(self, last_s: float | None = None) -> Events:

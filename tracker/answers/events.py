@@ -66,6 +66,8 @@ class ObjectRow:
         The last box, corners in pixels.
     metres, speed : float or None
         Way on the ground and mean speed there; None where nothing was measured.
+    earlier : tuple[int, ...]
+        Numbers that the object had before and that broke.
     """
 
     id: int
@@ -80,6 +82,7 @@ class ObjectRow:
     box: tuple[float, float, float, float]
     metres: float | None
     speed: float | None
+    earlier: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ CROSSINGS = "time_s,clock,line,direction,class,id,x,y,speed\n"
 VISITS = "zone,id,class,entered,left,seconds,entered_s,left_s,seen_to_enter,seen_to_leave\n"
 OBJECTS = (
     "id,class,first_s,last_s,seconds,seen,counted,standing,start_x,start_y,end_x,end_y,"
-    "left,top,width,height,metres,speed\n"
+    "left,top,width,height,metres,speed,earlier_ids\n"
 )
 COUNTS = "start,end,line,direction,class,count\n"
 OCCUPANCY = "start,end,zone,entries,exits,mean,most\n"
@@ -215,7 +215,7 @@ def _object_rows(events: Events) -> Iterator[str]:
         yield (
             f"{o.id},{csv_field(o.class_name)},{o.first_s:.3f},{o.last_s:.3f},{o.last_s - o.first_s:.3f},{o.seen:.2f},"
             f"{_yes(o.counted)},{_yes(o.standing)},{','.join(f'{v:.1f}' for v in numbers)},"
-            f"{_number(o.metres, 1)},{_number(o.speed, 1)}\n"
+            f"{_number(o.metres, 1)},{_number(o.speed, 1)},{' '.join(map(str, o.earlier))}\n"
         )
 
 

@@ -58,10 +58,6 @@ class GroundPlane:
             "anchor_m": ((2,), np.nan), "metres": ((), 0.0), "measured_s": ((), 0.0), "anchor_s": ((), 0.0),
         }  # fmt: skip
 
-    def follow(self, memory: Memory, old: int, new: int) -> None:
-        """A track goes on for another: what is known of its way tells its speed."""
-        memory.copy(("sample_s", "sample_m", "shape", "samples"), old, new)
-
     def metres(self, points: np.ndarray) -> np.ndarray:
         """Pixels (N,2) to metres (N,2)."""
         mapped: np.ndarray = points @ self.map[:, :2].T + self.map[:, 2]

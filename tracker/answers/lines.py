@@ -141,9 +141,7 @@ class LineCounter:
         memory["origin"][row, line], memory["reach"][row, line] = memory["side"][row, line], reach
 
     def follow(self, memory: Memory, old: int, new: int) -> None:
-        """A track goes on for another: with its side of each line, and what it has on its way over them."""
-        memory.copy(self.columns(), old, new)
-        memory["side"][old], memory["origin"][old] = 0, 0
+        """A track goes on for another: with what that has on its way over lines."""
         for line in range(len(self._length)):
             if (passage := self._pending.pop((int(memory.id[old]), line), None)) is not None:
                 passage.track = int(memory.id[new])

@@ -1,7 +1,7 @@
 """Numbers that broke: a track that begins where another would be by now, which was lost a moment ago, goes on for it.
 
-Its way over lines and its stay in zones go on as those of one object: neither is a crossing lost between the end of one
-and the beginning of the other, nor counted twice.
+Both are one object: with one way over lines, one stay in a zone, one row of `objects.csv`. Neither is a crossing lost
+between the end of one and the beginning of the other, nor is anything counted twice.
 """
 
 from __future__ import annotations

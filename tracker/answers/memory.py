@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -82,10 +82,17 @@ class Memory:
             for column in self._columns.values():
                 column[:] = column[order]
 
-    def copy(self, names: Iterable[str], source: int, target: int) -> None:
-        """Give a row what another has in some columns."""
-        for name in names:
-            self._columns[name][target] = self._columns[name][source]
+    def copy(self, source: int, target: int) -> None:
+        """Give a row everything that another has, but for its id."""
+        for name, column in self._columns.items():
+            if name != "id":
+                column[target] = column[source]
+
+    def renew(self, rows: np.ndarray, time_s: float) -> None:
+        """Let tracks (K,) begin anew."""
+        for name, column in self._columns.items():
+            if name != "id":
+                column[rows] = time_s if name == "first_s" else self._start[name][1]
 
     def widen(self, name: str, width: int) -> None:
         """Make room in a column of rows for at least `width` numbers."""

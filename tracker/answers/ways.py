@@ -64,6 +64,11 @@ class Ways:
             if len(points) > MOST_POINTS:
                 points[1:-1] = points[2:-1:2]
 
+    def follow(self, old: int, new: int) -> None:
+        """A track (its id) goes on for another: their ways are one."""
+        if old in self._open:
+            self._open[new] = self._open.pop(old)
+
     def velocity(self, track: int, foot: tuple[float, float], time_s: float) -> tuple[float, float]:
         """Pixels a second of a track that is at `foot` at a moment, over the last `RECENT_S`; 0 without a way."""
         points = self._open.get(track)

@@ -203,6 +203,7 @@ class AnswerWriter:
                 for o in counts.standing
             ],
             "too_short": counts.uncounted,
+            "joined": counts.joined,
             "first_s": counts.first_s,
             "last_s": counts.last_s,
             "interval_s": counts.interval_s,

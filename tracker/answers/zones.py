@@ -82,11 +82,6 @@ class ZoneWatch:
                 ended += self._settle(memory, row, zone, foot[n], float(height[n]), time_s)
         return ended
 
-    def follow(self, memory: Memory, old: int, new: int) -> None:
-        """A track goes on for another: its stays are one."""
-        memory.copy(self.columns(), old, new)
-        memory["visit"][old] = OUTSIDE
-
     def _turn(self, memory: Memory, row: int, zone: int, inside: bool, cut_s: float, new: bool) -> None:
         """A foot point has come in or gone out."""
         state, at = memory["visit"], (row, zone)
@@ -145,7 +140,7 @@ class ZoneWatch:
         return found
 
     def occupancy(self, memory: Memory, time_s: float) -> np.ndarray:
-        """(Z,) number of objects in each zone: seen there now or a moment ago."""
+        """(Z,) number of objects in each zone: seen there now or a moment ago, and not on their way out."""
         recent = memory["last_s"] >= time_s - SETTLE_S
-        inside: np.ndarray = (memory["visit"][recent] >= INSIDE).sum(axis=0)
+        inside: np.ndarray = (memory["visit"][recent] == INSIDE).sum(axis=0)
         return inside

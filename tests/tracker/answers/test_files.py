@@ -44,8 +44,8 @@ def test_the_database_holds_the_tables(run):
         visits = db.execute("SELECT zone, id, entered_s, left_s FROM visits").fetchall()
         rows = table(run / "visits.csv")
         assert visits == [(r["zone"], int(r["id"]), float(r["entered_s"]), float(r["left_s"])) for r in rows]
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-        assert dict(db.execute("SELECT key, value FROM run"))["schema"] == "1" and len(crossings) == 2 and visits
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert dict(db.execute("SELECT key, value FROM run"))["schema"] == "2" and len(crossings) == 2 and visits
         assert db.execute("SELECT COUNT(*) FROM objects WHERE counted").fetchone() == (3,)
 
 

@@ -51,3 +51,29 @@ def test_the_lost_number_may_come_back():
     first = lambda t: (300, 100 + 2 * t) if t < 36 else (300, 60 + 2 * (t - 60)) if t > 60 else None  # noqa: E731
     ways = [first, broken(36, 5)[1]]
     assert told(feed(make(lines=(LINE,)), ways, 140)) == [THERE, THERE]
+
+
+def test_a_number_that_breaks_is_one_object():
+    answers = make(lines=(LINE,))
+    [row] = feed(answers, broken(36, 5), 120).objects
+    assert (row.id, row.earlier, row.counted, row.first_s, row.start) == (2, (1,), True, 0.0, (300.0, 100.0))
+    assert answers.counts.objects == {"car": 1} and answers.counts.joined == 1
+    [way] = answers.ways.done
+    assert way.points[0].tolist() == [300.0, 100.0, 0.0]
+
+
+def test_a_number_that_breaks_twice_is_one_object():
+    """The first number is lost, then the second, too."""
+    ways = [
+        lambda t: (300, 100 + 2 * t) if t < 30 else None,
+        lambda t: (300, 100 + 2 * t) if 33 <= t < 60 else None,
+        lambda t: (300, 100 + 2 * t) if t >= 64 else None,
+    ]
+    [row] = feed(make(lines=(LINE,)), ways, 120).objects
+    assert (row.id, row.earlier, row.class_name) == (3, (1, 2), "car")
+
+
+def test_a_lost_number_that_comes_back_is_an_object_of_its_own():
+    first = lambda t: (300, 100 + 2 * t) if t < 36 else (300, 60 + 2 * (t - 60)) if t > 60 else None  # noqa: E731
+    rows = feed(make(), [first, broken(36, 5)[1]], 140).objects
+    assert [(row.id, row.earlier, row.counted) for row in rows] == [(1, (), True), (2, (1,), True)]
