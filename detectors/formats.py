@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.core.text import label
+from tracker.core.text import label, parse_json
 from tracker.errors import DetectionsError
 
 OBJECT = "object"
@@ -199,12 +198,12 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]]) -> Rows:
 def _coco(path: Path, text: str) -> Rows:
     """A list of results, or a whole data set: boxes are [left, top, width, height] in pixels."""
     try:
-        data = json.loads(text)
+        data = parse_json(text)
         entries = data["annotations"] if isinstance(data, dict) else data
         names = {c["id"]: str(c["name"]) for c in data.get("categories", [])} if isinstance(data, dict) else {}
         frames = _image_frames(data.get("images", [])) if isinstance(data, dict) else {}
         found = [_coco_entry(entry, names, frames) for entry in entries if entry.get("bbox")]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise DetectionsError(
             f"{path}: not COCO JSON ({type(error).__name__}: {label(str(error)[:80])}); expected a list of objects "
             "with image_id, category_id, bbox and score, or a data set with annotations"

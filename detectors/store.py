@@ -17,6 +17,7 @@ from pathlib import Path
 
 from detectors.tfjs import to_graph
 from tracker.core.files import cache_folder, sha256_of, write_atomic
+from tracker.core.text import parse_json
 from tracker.errors import BackendMissingError, DetectorError
 
 _QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
@@ -70,7 +71,7 @@ def is_kept(name: str) -> bool:
     """Whether the graph and its record are there, and belong together."""
     path = model_path(name)
     try:
-        record = json.loads(path.with_suffix(".json").read_text())
+        record = parse_json(path.with_suffix(".json").read_text())
         return bool(record["graph_sha256"] == sha256_of(path))
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from freeze.errors import FreezeError
 from tracker.core.files import no_model
+from tracker.core.text import parse_json
 
 HEAD = 4096
 LIMIT = 2**31 - 1  # protocol buffers hold no more than this
@@ -245,7 +245,7 @@ def _hdf5(path: Path) -> Kind:
             keys = list(f.keys())
             full = "model_config" in f.attrs
             if full:
-                json.loads(f.attrs["model_config"])
+                parse_json(f.attrs["model_config"])
     except (OSError, ValueError, ImportError) as e:
         return Kind("hdf5", f"a damaged or truncated HDF5 file ({e})", None, "copy or download it again")
     if full:

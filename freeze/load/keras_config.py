@@ -12,6 +12,7 @@ from typing import Any
 from freeze.errors import FreezeError, Log
 from freeze.request import Request
 from freeze.sniff import LIMIT
+from tracker.core.text import parse_json
 
 
 def read(path: Path) -> Any:
@@ -33,11 +34,11 @@ def read(path: Path) -> Any:
                         "save the encoder alone, without optimiser and classifier",
                         [str(path)],
                     )
-                return json.loads(archive.read("config.json"))
+                return parse_json(archive.read("config.json"))
         import h5py
 
         with h5py.File(path, "r") as f:
-            return json.loads(f.attrs["model_config"])
+            return parse_json(f.attrs["model_config"])
     except (OSError, ValueError, KeyError, RecursionError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as e:
         raise FreezeError(
             "KERAS_DAMAGED", f"{path.name} holds no readable Keras model ({e})", "save or copy it again", [str(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,41 @@ def checkpoint_files() -> list[tuple[str, bytes]]:
             v1.train.Saver().save(session, f"{folder}/ck1", write_meta_graph=False, write_state=False)
         tf.train.Checkpoint(w=tf.Variable(np.ones((3, 4), np.float32))).write(f"{folder}/ck2")
         return [(p.name, p.read_bytes()) for p in sorted(Path(folder).iterdir()) if p.name.startswith("ck")]
+
+
+def saved_model_files() -> list[tuple[str, bytes]]:
+    """The files of a SavedModel, and a MetaGraph."""
+    from tracker.core.tensorflow import import_tensorflow
+
+    tf = import_tensorflow()
+    v1 = tf.compat.v1
+    with tempfile.TemporaryDirectory() as name, v1.Graph().as_default() as graph, v1.Session() as session:
+        folder = Path(name)
+        images = v1.placeholder(tf.float32, (None, 16, 8, 3), "images")
+        kernel = v1.get_variable("kernel", initializer=tf.constant(np.eye(3, 4, dtype=np.float32)))
+        features = tf.identity(tf.reduce_mean(images, (1, 2)) @ kernel, "features")
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(folder / "saved"), {"images": images}, {"features": features})
+        v1.train.export_meta_graph(str(folder / "net.meta"), graph=graph)
+        files = [p for p in sorted((folder / "saved").rglob("*")) if p.is_file()] + [folder / "net.meta"]
+        return [(p.name, p.read_bytes()) for p in files]
+
+
+@cache
+def openvino_files() -> list[tuple[str, bytes]]:
+    """An encoder in OpenVINO's form with its contract."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    from tracker.encoder.contract import Contract, contract_path, sha256
+
+    images = op.parameter([-1, 16, 8, 3], ov.Type.u8, name="images")
+    mean = op.reduce_mean(op.convert(images, ov.Type.f32), np.array([1, 2]), False)
+    made = op.matmul(mean, op.constant(np.eye(3, 4, dtype=np.float32)), False, False)
+    made.output(0).set_names({"features"})
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "encoder.xml")
+        ov.save_model(ov.Model([made], [images], "net"), path, compress_to_fp16=False)
+        contract = Contract(sha256(path), (16, 8, 3), 4, input_name="images", l2_normalised=False)
+        contract_path(path).write_text(contract.to_json())
+        return [(p.name, p.read_bytes()) for p in sorted(Path(name).iterdir())]

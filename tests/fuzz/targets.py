@@ -6,9 +6,11 @@ import io
 import json
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,13 +45,27 @@ class Target:
     weight: float = 10.0
 
 
+RUN = (
+    "tracks.csv",
+    "summary.json",
+    "crossings.csv",
+    "counts.csv",
+    "visits.csv",
+    "objects.csv",
+    "flows.csv",
+    "scene.toml",
+)
+"""What a run leaves, and what is read afterwards."""
+
+
 def quiet(call: Callable[[], Any]) -> Any:
     """A command's result, its words kept from the terminal; a traceback in them is a failure."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = call()
-    if "Traceback" in err.getvalue() + out.getvalue():
-        raise AssertionError(f"a traceback was shown: {err.getvalue()[-500:]}")
+    for words in ("Traceback", "fault of the program"):
+        if words in err.getvalue() + out.getvalue():
+            raise AssertionError(f"{words}: {err.getvalue()[-500:]}")
     return code
 
 
@@ -169,6 +185,155 @@ def contracts() -> list[tuple[str, bytes]]:
     from tracker.encoder.contract import Contract
 
     return [("encoder.json", Contract("0" * 64, (128, 64, 3), 128).to_json().encode())]
+
+
+@cache
+def run_files() -> list[tuple[str, bytes]]:
+    """What a small run with a line and a zone leaves."""
+    import cv2
+
+    from tracker.app.cli import main
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for index in range(1, 16):
+            cv2.imwrite(str(folder / f"{index}.png"), picture(index))
+        rows = (f"{f},-1,{5 + f},10,20,20,0.9,-1,-1,-1\n" for f in range(1, 16))
+        (folder / "det.txt").write_text("".join(rows))
+        scene = [
+            "--line",
+            "gate=24,0,24,48",
+            "--zone",
+            "all=1,1,60,1,60,46,1,46",
+            "--ground",
+            "4x4=1,47,63,47,40,20,24,20",
+        ]
+        given = [name, "--detector", f"{name}/det.txt", "--encoder", "none", "--output", f"{name}/out"]
+        code = quiet(lambda: main(["run", *given, "--start-time", "2026-11-27T08:00", *scene]))
+        if code:
+            raise AssertionError(f"the run that is damaged ended with {code}")
+        return [(file, (folder / "out" / file).read_bytes()) for file in RUN if (folder / "out" / file).exists()]
+
+
+def _beside(path: Path, files: list[tuple[str, bytes]]) -> Path:
+    """The folder of a damaged file, the others of a set beside it."""
+    for name, data in files:
+        if name != path.name:
+            (path.parent / name).write_bytes(data)
+    return path.parent
+
+
+def read_run(path: Path) -> None:
+    """A run's folder with one damaged file: as a report, counted again, for other tools, as tables."""
+    from tracker.app.cli import main
+    from tracker.app.results import load
+
+    folder = str(_beside(path, run_files()))
+    codes = [quiet(lambda more=more: main(more)) for more in (
+        ["report", folder], *(["export", folder, "--format", f] for f in ("coco", "cvat", "geojson")), ["count", folder]
+    )]  # fmt: skip
+    try:
+        results = load(folder)
+        str((results.tracks, results.crossings, results.counts, results.summary))
+    except SourceError:
+        codes.append(1)
+    if any(codes):
+        raise SourceError("refused")
+
+
+def read_mot(path: Path) -> None:
+    from tracker.core.mot import read_rows
+
+    read_rows(path, 10)
+
+
+def read_text(path: Path) -> None:
+    """Words that name moments, lengths and places, from command lines, files' names and settings."""
+    from tracker.answers.clock import parse_interval, parse_start, start_in_name
+    from tracker.serve.publish import open_target
+    from tracker.serve.server import parse_address
+
+    refused = 0
+    for line in path.read_bytes().decode("utf-8", "replace").splitlines():
+        kind, _, text = line.partition(" ")
+        start_in_name(text)
+        calls = {"start": parse_start, "every": parse_interval, "serve": parse_address,
+                 "publish": lambda t: None if t.startswith("jsonl") else open_target(t, ())}  # fmt: skip
+        try:
+            calls.get(kind, start_in_name)(text)
+        except TrackerError:
+            refused += 1
+    if refused:
+        raise SourceError("refused")
+
+
+TEXT = b"""start 2026-11-27T08:00 Europe/Paris
+every 15min
+serve [::1]:8080
+publish mqtt://user:secret@host:1883/a/b
+name VID_20261127_080000.mp4
+"""
+
+
+@cache
+def outboxes() -> list[tuple[str, bytes]]:
+    """Events that wait, as an interrupted run leaves them."""
+    from tracker.serve.outbox import Outbox
+
+    with tempfile.TemporaryDirectory() as folder:
+        box = Outbox(Path(folder, "a.db"))
+        for number in range(40):
+            box.put({"event": "crossing", "line": "gate", "id": number})
+        box.close()
+        return [("outbox.db", Path(folder, "a.db").read_bytes())]
+
+
+def read_outbox(path: Path) -> None:
+    """Everything that waits is taken out; a damaged file gives what is left of it, and ends."""
+    from tracker.serve.outbox import Outbox
+
+    box = Outbox(path)
+    try:
+        for _ in range(60):
+            rows = box.first(1)
+            if not rows:
+                break
+            json.dumps(rows)
+            box.delivered(rows[-1][0])
+        box.put({"event": "more"})
+    finally:
+        box.close()
+
+
+def read_today(path: Path) -> None:
+    """Counts that go on after a restart."""
+    from tracker.core.interfaces import SourceInfo
+    from tracker.serve.hub import Hub
+
+    hub = Hub("a", SourceInfo("a", IMAGE_SIZE, 25.0, None, live=True), path.parent)
+    json.dumps(hub.counts())
+    hub.close()
+
+
+def todays() -> list[tuple[str, bytes]]:
+    day = datetime.now().astimezone().date().isoformat()
+    return [("today.json", json.dumps({"day": day, "counts": [["gate", "in", "car", 3]]}).encode())]
+
+
+def read_playlist(path: Path) -> None:
+    """A playlist beside its piece; the case's own folder is all that it may read."""
+    (path.parent / "piece.ts").write_bytes(next(data for name, data in videos() if name.endswith(".ts")))
+    read_source(path)
+
+
+PLAYLIST = b"""#EXTM3U
+#EXT-X-VERSION:3
+#EXT-X-TARGETDURATION:1
+#EXT-X-MEDIA-SEQUENCE:0
+#EXTINF:0.320,
+piece.ts
+#EXT-X-ENDLIST
+"""
 
 
 # ---- pictures and videos ----------------------------------------------------------------------------
@@ -329,6 +494,42 @@ def tarballs() -> list[tuple[str, bytes]]:
     return [("package.tgz", buffer.getvalue())]
 
 
+@cache
+def saved_models() -> list[tuple[str, bytes]]:
+    from tests.fuzz.models import saved_model_files
+
+    return saved_model_files()
+
+
+def read_saved_model(path: Path) -> None:
+    """A damaged file of a SavedModel beside the others; `.meta` stands alone."""
+    if path.suffix == ".meta":
+        read_model(path)
+        return
+    folder = path.parent / "saved"
+    (folder / "variables").mkdir(parents=True)
+    for name, data in [*saved_models(), (path.name, path.read_bytes())]:
+        (folder / ("" if name == "saved_model.pb" else "variables") / name).write_bytes(data)
+    read_model(folder)
+
+
+def foreign_encoders() -> list[tuple[str, bytes]]:
+    from tests.fuzz.models import openvino_files
+
+    return openvino_files()
+
+
+def read_foreign_encoder(path: Path) -> None:
+    """As a run opens it: for the first time in a process of its own."""
+    from tracker.encoder.runtime import FrozenEncoder
+    from tracker.encoder.trial import tried
+
+    _beside(path, foreign_encoders())
+    model = path.with_name("encoder.xml")
+    tried(model)
+    FrozenEncoder.open(model).close()
+
+
 def read_tarball(path: Path) -> None:
     from detectors.store import unpack
 
@@ -350,12 +551,20 @@ TARGETS = (
     Target("scene", scenes, read_scene_file),
     Target("address", lambda: [(f"{k}.bin", a) for k, a in enumerate(ADDRESSES)], read_address),
     Target("contract", contracts, read_contract),
+    Target("run", run_files, read_run, weight=4.0),
+    Target("mot", lambda: detections()[:1], read_mot, weight=4.0),
+    Target("text", lambda: [("words.txt", TEXT)], read_text),
+    Target("outbox", outboxes, read_outbox, weight=4.0),
+    Target("today", todays, read_today, weight=4.0),
+    Target("playlist", lambda: [("list.m3u8", PLAYLIST)], read_playlist, weight=4.0),
     Target("pictures", pictures, read_source, weight=6.0),
     Target("videos", videos, read_source, weight=6.0),
     Target("tarball", tarballs, read_tarball),
     Target("onnx", networks, read_network, weight=0.2),
     Target("encoder", graphs, read_encoder, weight=3.0),
     Target("detector", graphs, read_detector_graph, weight=3.0),
+    Target("foreign", foreign_encoders, read_foreign_encoder, weight=0.1),
+    Target("saved_model", saved_models, read_saved_model, weight=2.0),
     Target("keras", keras_models, read_model, weight=3.0),
     Target("checkpoint", checkpoints, read_checkpoint, weight=3.0),
 )

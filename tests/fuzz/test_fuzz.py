@@ -12,7 +12,9 @@ from tests.fuzz.__main__ import Fuzzer
 from tests.fuzz.mutate import mutated
 from tracker.core import child
 
-LIGHT = "detections,labels,seqinfo,config,scene,address,contract,pictures,videos,tarball"
+LIGHT = (
+    "detections,labels,seqinfo,config,scene,address,contract,pictures,videos,tarball,run,mot,text,outbox,today,playlist"
+)
 
 
 def mov(*boxes):

@@ -6,7 +6,6 @@ on a cookie is asked for, so that neither other users of the machine nor other p
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from tracker.answers.scene import Line, Scene, as_data, scene_from, to_toml
 from tracker.core.files import write_whole
+from tracker.core.text import parse_json
 from tracker.errors import BackendMissingError, ConfigError, OutputError, TrackerError
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -175,8 +175,8 @@ class Editor:
 
     def _write(self, body: bytes) -> None:
         try:
-            data = json.loads(body)
-        except (ValueError, RecursionError):
+            data = parse_json(body)
+        except ValueError:
             raise ConfigError("the page sent no JSON") from None
         if not isinstance(data, dict):
             raise ConfigError("the page sent no scene")

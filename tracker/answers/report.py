@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 
 from tracker.answers.charts import Bars, bars, steps
 from tracker.core.files import write_whole
+from tracker.core.text import parse_json
 from tracker.errors import SourceError
 
 MOST_BYTES = 2_000_000
@@ -327,8 +327,8 @@ def write_report(folder: Path, summary: dict[str, Any] | None = None) -> Path:
     """
     if summary is None:
         try:
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValueError):
+            summary = parse_json((folder / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             raise SourceError(
                 f"{folder}: holds no summary.json that can be read; expected the folder of a finished run"
             ) from None

@@ -10,6 +10,7 @@ from tracker.answers.clock import parse_interval
 from tracker.answers.scene import Scene, SceneOptions, read_scene
 from tracker.app import draw_scene
 from tracker.app.run_folder import RunFolder
+from tracker.errors import SourceError, TrackerError, first_line
 
 FORMATS = ("coco", "cvat", "parquet", "geojson")
 """Those of `tracker.answers.export`, which is imported late."""
@@ -40,7 +41,17 @@ def add_commands(commands: Any, scene_options: Any) -> None:
 
 def main(given: dict[str, Any]) -> int:
     """Run one of the commands; raises TrackerError."""
-    return {"count": _count, "report": _report, "export": _export, "scene": draw_scene.main}[given["command"]](given)
+    if given["command"] == "scene":
+        return draw_scene.main(given)
+    try:
+        return {"count": _count, "report": _report, "export": _export}[given["command"]](given)
+    except (TrackerError, OSError, MemoryError):
+        raise
+    except Exception as e:  # tables and pages meet what they do not expect in as many ways as there are columns
+        raise SourceError(
+            f"{given['run']}: its tables or its summary.json do not hold what a run writes ({type(e).__name__}: "
+            f"{first_line(e)}); they are damaged, or of another version: run again"
+        ) from e
 
 
 def _report(given: dict[str, Any]) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.answers.files import COUNTS, CROSSINGS
+from tracker.core.text import parse_json
 from tracker.errors import BackendMissingError, SourceError
 from tracker.video.sinks import CSV_HEADER
 
@@ -89,7 +89,7 @@ class Results:
     def summary(self) -> dict[str, Any]:
         """What `summary.json` tells; empty where it is missing."""
         try:
-            data = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+            data = parse_json((self.folder / "summary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return data if isinstance(data, dict) else {}

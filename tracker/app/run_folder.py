@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracker.answers.clock import Clock, parse_start
 from tracker.answers.scene import Size
+from tracker.core.text import parse_json
 from tracker.errors import SourceError
 
 
@@ -36,9 +36,9 @@ class RunFolder:
         if not (path / "tracks.csv").is_file():
             raise SourceError(f"{path}: holds no tracks.csv; {wanted}")
         try:
-            summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+            summary = parse_json((path / "summary.json").read_text(encoding="utf-8"))
             width, height = (int(v) for v in summary["size"])
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             raise SourceError(f"{path}: its summary.json does not tell the size of the frames; {wanted}") from None
         if min(width, height) < 1:
             raise SourceError(f"{path}: frames of {width}x{height} pixels; {wanted}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracker.core.files import cache_folder
+from tracker.core.text import parse_json
 from tracker.errors import OutputError
 
 
@@ -43,7 +44,7 @@ def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]], *, most: 
 
 def _read(path: Path | None) -> dict[str, Any]:
     with suppress(OSError, ValueError, TypeError):
-        found = json.loads(path.read_text()) if path is not None else {}
+        found = parse_json(path.read_text()) if path is not None else {}
         return found if isinstance(found, dict) else {}
     return {}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 SHOWN_BYTES = 100
 """Longest name that a file, a class or a stream shows."""
@@ -32,6 +33,14 @@ def label(text: object) -> str:
 def shorten(text: str, most: int) -> str:
     """The beginning of a text, of at most so many bytes in UTF-8."""
     return text.encode()[:most].decode(errors="ignore")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a text of strangers holds; raises ValueError where it holds none, or one nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def quoted(text: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tracker.core.text import parse_json
+
 FORMAT_VERSION = 1
 
 
@@ -76,8 +78,8 @@ class Contract:
     def from_json(cls, text: str, where: str = "contract") -> Contract:
         """Raises ContractError for broken JSON, unknown or missing keys, and a newer format version."""
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as e:
+            data = parse_json(text)
+        except ValueError as e:
             raise ContractError(f"{where} is not JSON ({e}); freeze the encoder again") from None
         if not isinstance(data, dict):
             raise ContractError(f"{where} holds a {type(data).__name__}, not an object; freeze the encoder again")

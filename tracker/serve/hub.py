@@ -20,6 +20,7 @@ from tracker.answers.events import Crossing, Events
 from tracker.core.files import write_whole
 from tracker.core.interfaces import SourceInfo
 from tracker.core.tensorflow import cores
+from tracker.core.text import parse_json
 from tracker.core.types import Frame, Tracks
 from tracker.errors import TrackerError
 from tracker.video.writer import VideoSink
@@ -166,8 +167,8 @@ class Hub:
         path = self._file()
         if path is None:
             return
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            data = json.loads(path.read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
+            data = parse_json(path.read_text(encoding="utf-8"))
             if data["day"] == self._day.isoformat():
                 self._counts.update({(str(a), str(b), str(c)): int(n) for a, b, c, n in data["counts"]})
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tracker.core.text import parse_json
 from tracker.errors import OutputError
 
 ROOM = 200_000
@@ -77,15 +78,23 @@ class Outbox:
         self.changed.set()
 
     def first(self, count: int) -> list[tuple[int, dict[str, Any]]]:
-        """The oldest events with their numbers; they stay."""
+        """The oldest events with their numbers; they stay. What no event is, in a damaged file, is dropped."""
         with self._lock:
             try:
-                found = self._base.execute("SELECT number, event FROM outbox ORDER BY number LIMIT ?", (count,))
-                rows = found.fetchall()
+                rows = self._base.execute(
+                    "SELECT number, event FROM outbox ORDER BY number LIMIT ?", (count,)
+                ).fetchall()
+                found = [(int(number), _event(text)) for number, text in rows]
+                lost = [(number,) for number, event in found if event is None]
+                self._base.executemany("DELETE FROM outbox WHERE number = ?", lost)
             except sqlite3.Error as e:
                 self.error = str(e)
                 return []
-        return [(int(number), json.loads(event)) for number, event in rows]
+            if lost:
+                self._waiting -= len(lost)
+                self.dropped += len(lost)
+                self.error = "the file was damaged"
+        return [(number, event) for number, event in found if event is not None]
 
     def delivered(self, number: int) -> None:
         """Events up to this number were delivered."""
@@ -103,3 +112,11 @@ class Outbox:
             if not self._waiting:
                 for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
                     self.path.with_name(name).unlink(missing_ok=True)
+
+
+def _event(text: object) -> dict[str, Any] | None:
+    try:
+        event = parse_json(text if isinstance(text, str | bytes) else "")
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from tracker.core.text import parse_json
 from tracker.serve.hub import Hub
 from tracker.serve.metrics import render
 
@@ -153,7 +154,7 @@ class _Pages:
     async def recording(self, request: Request) -> Response:
         hub = self._hub(request)
         try:
-            wanted = json.loads(await request.body())["on"]
+            wanted = parse_json(await request.body())["on"]
         except (ValueError, KeyError, TypeError):
             wanted = None
         if hub is None or not isinstance(wanted, bool):

@@ -89,11 +89,11 @@ class Publisher:
 
     def _work(self) -> None:
         tries = 0
-        while not (self._ending.is_set() and (self._failing or not len(self._outbox))):
+        while not (self._ending.is_set() and (self._failing or self._outbox.error or not len(self._outbox))):
             self._outbox.changed.clear()
             if self._deliver():
                 tries = 0
-                if not len(self._outbox) and not self._ending.is_set():
+                if (self._outbox.error or not len(self._outbox)) and not self._ending.is_set():
                     self._outbox.changed.wait(1.0)
             else:
                 self._ending.wait(WAIT_S[min(tries, len(WAIT_S) - 1)])

@@ -19,7 +19,7 @@ from tracker.app.batch.rows import Rows
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
 from tracker.core.files import create, failed, write_whole
-from tracker.core.text import csv_field
+from tracker.core.text import csv_field, parse_json
 from tracker.errors import OutputError
 
 RECORD = "batch.json"
@@ -122,7 +122,7 @@ class Store:
         """A part that this or an earlier call kept; None where there is none that is whole."""
         try:
             with np.load(self._part(video, key, part), allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
+                meta = parse_json(str(file["meta"]))
                 rows = Rows(*(file[name] for name in Rows.__dataclass_fields__))
         except (OSError, ValueError, KeyError, EOFError):
             return None
@@ -178,7 +178,7 @@ def key_of(video: Video, config: RunConfig, split_s: float | None, overlap_s: fl
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is none that can be read."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
