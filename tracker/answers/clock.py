@@ -45,7 +45,7 @@ def parse_start(text: str) -> tuple[datetime, tzinfo | None]:
         when = datetime.fromisoformat(match[1] if match else text)
         zone = ZoneInfo(match[2]) if match and match[2] else when.tzinfo
         return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(zone), zone
-    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):  # a zone may be the name of a folder
         raise ConfigError(
             f"start time is {text!r}; expected such as 2026-11-27T08:00+01:00, or with a time zone: "
             "2026-11-27T08:00 Europe/Paris"

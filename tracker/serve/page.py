@@ -10,7 +10,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,6 +29,8 @@ MOST_VIEWERS = 32
 WAITING = 1000
 """Events that a slow reader may be behind; older ones are dropped, and it is told how many."""
 KEEP_ALIVE_S = 15.0
+MOST_BYTES = 1000
+"""Of what a request may send."""
 WRONG_S = 0.5
 """Seconds that a wrong password has to wait for its answer."""
 
@@ -86,7 +87,7 @@ class Guard:
         if not self._password and host.rsplit(":", 1)[0] not in self.OWN and host not in self.OWN:
             return PlainTextResponse("this page answers to 127.0.0.1 and localhost alone", 403)
         origin = request.headers.get("origin")
-        if request.method == "POST" and origin is not None and urlsplit(origin).netloc != host:
+        if request.method == "POST" and origin is not None and origin.partition("://")[2] != host:
             return PlainTextResponse("requests of other pages are refused", 403)
         if self._password and not self._knows(request.headers.get("authorization", "")):
             await asyncio.sleep(WRONG_S)
@@ -133,7 +134,7 @@ class _Pages:
 
     def _hub(self, request: Request) -> Hub | None:
         number = request.query_params.get("source", "0")
-        return self._hubs[int(number)] if number.isdecimal() and int(number) < len(self._hubs) else None
+        return next((hub for place, hub in enumerate(self._hubs) if str(place) == number), None)
 
     async def index(self, request: Request) -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html")
@@ -153,8 +154,13 @@ class _Pages:
 
     async def recording(self, request: Request) -> Response:
         hub = self._hub(request)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BYTES:
+                return PlainTextResponse("too much is sent", 413)
         try:
-            wanted = parse_json(await request.body())["on"]
+            wanted = parse_json(body)["on"]
         except (ValueError, KeyError, TypeError):
             wanted = None
         if hub is None or not isinstance(wanted, bool):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from base64 import b64encode
+from http.client import HTTPException
 from typing import IO, Any, Protocol
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tracker.core.address import Address
-from tracker.errors import OutputError
+from tracker.errors import ConfigError, OutputError
 
 TIMEOUT_S = 10.0
 
@@ -60,6 +61,7 @@ class Hook:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        without_user(address)  # what is wrong with it is told at once
         self._opener = build_opener(_NoRedirect())
 
     def send(self, events: Events) -> None:
@@ -75,6 +77,8 @@ class Hook:
                     raise OutputError(f"answered {answer.status}")
         except HTTPError as e:
             raise OutputError(f"answered {e.code} {e.reason}") from None
+        except HTTPException as e:  # its words may hold the address
+            raise OutputError(f"no request or no answer that is HTTP ({type(e).__name__})") from None
 
     def refresh(self) -> None:
         """There is nothing besides events."""
@@ -84,8 +88,22 @@ class Hook:
 
 
 def without_user(address: Address) -> tuple[str, tuple[str, str] | None]:
-    """An address without its user part, and user and password, decoded."""
-    parts = urlsplit(address.connect())
+    """An address without its user part, and user and password, decoded.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be told where the password ends, or host and port are none.
+    """
+    try:
+        parts = urlsplit(address.connect())
+        if "@" in parts.path + parts.query + parts.fragment or (parts.port or 1) < 1:
+            raise ValueError
+    except ValueError:  # its own words would hold a part of the password
+        raise ConfigError(
+            f"--publish {address}: cannot be taken apart; expected USER:PASSWORD@HOST:PORT before the path, and in the "
+            "password %2F for /, %40 for @, %3F for ? and %23 for #, or {NAME} for a variable of the environment"
+        ) from None
     user = (unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else None
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=host)), user

@@ -14,6 +14,10 @@ MOST_FPS = 1000.0
 """Clocks that imply more frames per second are not believed."""
 FALLBACK_FPS = 25.0
 PLAYLIST = "hls"
+PIECE_S = 5.0
+"""Seconds that a playlist on disk is waited for."""
+MOST_TEXT = 10_000_000
+"""Bytes of a playlist that are searched for its end: a day of pieces has a fifth of that."""
 ELSEWHERE = frozenset(
     ("concat", "dash", "image2", "image2pipe", "lavfi", "rtp", "rtsp", "sap", "sdp", "video4linux2,v4l2", "x11grab")
 )
@@ -45,8 +49,10 @@ def open_file(path: str | Path) -> Any:
         pass
     opened: list[IO[bytes]] = []
     try:
-        options = {"format_whitelist": f"{PLAYLIST},{whole}"}
-        return av.open(local(path), **given, options=options, io_open=_beside(Path(path), opened))
+        # One without an end is a recording that was cut off: it is read from its first piece, and not waited for.
+        options = {"format_whitelist": f"{PLAYLIST},{whole}", "live_start_index": "0", "max_reload": "1"}
+        beside = _beside(Path(path), opened)
+        return av.open(local(path), **given, options=options, io_open=beside, timeout=PIECE_S)
     except (av.FFmpegError, OSError) as e:
         for file in opened:
             file.close()
@@ -121,7 +127,7 @@ def believed_rate(stream: Any, first: Sequence[float | None]) -> tuple[float, bo
 def cut_off(path: Path) -> bool:
     """The file ends before its own structure says: a recorder lost power, or a download is incomplete.
 
-    MP4 and QuickTime, AVI and Matroska tell their length; other containers do not.
+    MP4 and QuickTime, AVI and Matroska tell their length, playlists their end; other containers do not.
     """
     try:
         size = path.stat().st_size
@@ -129,6 +135,8 @@ def cut_off(path: Path) -> bool:
             head = file.read(12)
             if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
                 return _boxes(file, size)[1]
+            if head.startswith(b"#EXTM3U"):
+                return b"#EXT-X-ENDLIST" not in head + file.read(MOST_TEXT)
             if head[:4] == b"RIFF":
                 return int.from_bytes(head[4:8], "little") + 8 > size + 1
             if head[:4] == b"\x1a\x45\xdf\xa3":

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from tracker.core.address import Address
@@ -46,7 +46,7 @@ def open_source(
     """
     span = span or FrameRange()
     if (address := Address.parse(text)) is not None and address.scheme == "file":
-        text = url2pathname(unquote(urlsplit(text).path))
+        text = url2pathname(unquote("/" + text.partition("://")[2].partition("/")[2]))
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         if (path / "seqinfo.ini").exists():

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.core.files import not_inside, path_component, unique
@@ -14,6 +14,7 @@ HOSTILE = ["../../x", "/etc/passwd", "a/b\\c", "..", ".", "", "...", "CON", "nul
            "caf\udce9", "\0", "x" * 300, "é" * 200, "12:00:05", "*", ".hidden", "end. ", "a\u202eb"]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text() | st.sampled_from(HOSTILE))
 def test_any_name_becomes_one_component_that_every_system_can_write(name):
     made = path_component(name)
@@ -38,6 +39,7 @@ def test_a_path_in_a_file_stays_inside(path):
     assert not_inside(path) and not not_inside("img1") and not not_inside("a/b.c")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
 def test_text_is_one_printable_line_that_can_be_encoded(text):
     shown = printable(text)

@@ -154,6 +154,21 @@ def test_what_is_no_target(monkeypatch):
         open_target("mqtt://host/a", [])
 
 
+@pytest.mark.parametrize("kind", ["mqtt", "mqtts", "http", "https"])
+@pytest.mark.parametrize("password", ["se/cret", "se?cret", "se#cret", "12/cret", "12#cret", "se/cr@et", "[cret"])
+def test_an_address_that_cannot_be_taken_apart_shows_no_part_of_its_password(kind, password):
+    with pytest.raises(ConfigError, match=r"cannot be taken apart.*%2F") as error:
+        open_target(f"{kind}://me:{password}@host/a", [])
+    assert "cret" not in str(error.value) and "12" not in str(error.value)
+
+
+def test_a_hook_s_address_is_in_no_message(tmp_path):
+    target = open_target("http://127.0.0.1:9/a b?token=secret", [])
+    with pytest.raises(OutputError) as error:
+        target.send([{"number": 1}])
+    assert "secret" not in str(error.value)
+
+
 # ---- a real broker --------------------------------------------------------------------------------
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")

@@ -249,6 +249,16 @@ def test_without_a_password_only_this_machine_by_its_own_name(server):
     assert refused(lambda: get(server, "health.json", Host="evil.example")) == 403
 
 
+def test_requests_that_nobody_makes_in_good_faith(hub, server):
+    """Endless bodies, an origin and a number that no parser takes, deep JSON: each is refused."""
+    for body, code in ((b"x" * 50_000, 413), (b"[" * 990, 400), (b"", 400), (b"\xff", 400)):
+        assert refused(lambda body=body: get(server, "recording", body)) == code
+    assert refused(lambda: get(server, "recording", b'{"on": true}', Origin="http://[")) == 403
+    for number in ("9" * 6000, "-1", "0x0", "%D9%A0"):
+        assert refused(lambda number=number: get(server, f"snapshot.jpg?source={number}")) == 404
+    assert not hub.recording
+
+
 def test_with_a_password(hub, monkeypatch):
     monkeypatch.setenv(PASSWORD, "sésame")
     server = Server("127.0.0.1:0", [hub])

@@ -199,6 +199,15 @@ def test_a_playlist_reads_what_lies_in_its_folder(tmp_path, name):
         assert sum(1 for _ in source) == 30
 
 
+def test_a_playlist_without_an_end_is_a_recording_that_was_cut_off(tmp_path):
+    clip(tmp_path / "piece.ts")
+    whole = playlist(tmp_path / "list.m3u8", "piece.ts").read_text()
+    (tmp_path / "list.m3u8").write_text(whole.replace("#EXT-X-ENDLIST", "").replace("DURATION:2", "DURATION:1"))
+    with open_source(str(tmp_path / "list.m3u8")) as source:
+        assert sum(1 for _ in source) == 30
+    assert any("breaks off after frame 30" in w for w in source.warnings)
+
+
 @pytest.mark.parametrize("entry", ["{}/piece.ts", "file:{}/piece.ts", "file://{}/piece.ts", "../private/piece.ts",
                                    "link/piece.ts", "http://127.0.0.1:9/piece.ts", "crypto:{}/piece.ts"])  # fmt: skip
 def test_a_playlist_reads_nothing_elsewhere(tmp_path, entry):
