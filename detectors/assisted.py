@@ -30,6 +30,9 @@ LOOK_S, REST_S = 20.0, 40.0
 """Seconds without an unknown object after which motion rests, and for how long."""
 WIDTH, EVERY_S = 320, 0.06
 """Pixels that frames are shrunk to for motion, and seconds between two of its looks while all that moves is known."""
+QUIET_S, SETTLED = 0.5, 0.8
+"""Seconds for which a network's boxes hold while nothing at all moves, and their least overlap (IoU) with those of the
+look before: what a network sees move and motion does not is too small for motion."""
 
 
 @dataclass(slots=True)
@@ -79,6 +82,8 @@ class Assisted:
         self._movers: list[_Mover] = []
         self._needed_s: float | None = None
         self._looked_s, self._helps = -EVERY_S, False
+        self._found: Detections | None = None
+        self._seen_s, self._settled, self._was_still = 0.0, False, False
         self._rests = False
 
     @property
@@ -100,16 +105,13 @@ class Assisted:
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
-        found = self._network(frame)
-        if self._rests_at(frame.time_s):
-            self._movers = []
-            return found
-        if not self._helps and frame.time_s - self._looked_s < EVERY_S:
-            return found
-        self._looked_s = frame.time_s
-        moving = self._motion(frame)
+        looks = self._looks(frame.time_s)
+        moving = self._motion(frame) if looks else None
+        if looks and self._is_quiet(frame.time_s):
+            return self._found
+        found = self._look(frame)
         if found is None or moving is None:
-            self._movers = self._movers if moving is not None else []
+            self._movers = [] if looks else self._movers
             return found
         unknown = self._follow(found.xyxy, moving.xyxy, frame)
         self._helps = len(unknown) > 0
@@ -120,12 +122,37 @@ class Assisted:
         class_id = np.full(count, len(self.class_names) - 1)
         return Detections.concatenate([found, Detections(unknown, np.full(count, SCORE), class_id)])
 
+    def _look(self, frame: Frame) -> Detections | None:
+        """What the network sees, and whether it is what it saw before."""
+        before, self._found = self._found, self._network(frame)
+        a, b = (np.zeros((0, 4)) if d is None else d.xyxy for d in (before, self._found))
+        overlap = iou(a, b)
+        self._settled = len(a) == len(b) and bool((overlap.max(axis=0, initial=0) >= SETTLED).all())
+        self._seen_s = frame.time_s
+        return self._found
+
+    def _is_quiet(self, now_s: float) -> bool:
+        """Whether the network would see what it saw: nothing moves now or did before, and that was not long ago."""
+        still, self._was_still = self._was_still, self._motion.still
+        quiet = still and self._was_still and self._settled and now_s - self._seen_s < QUIET_S
+        if quiet:
+            self._needed_s = now_s
+        return quiet
+
+    def _looks(self, now_s: float) -> bool:
+        """Whether motion looks now: while it is of use, else from time to time for a part of the time."""
+        if self._rests_at(now_s) or (not self._helps and now_s - self._looked_s < EVERY_S):
+            return False
+        self._looked_s = now_s
+        return True
+
     def _rests_at(self, now_s: float) -> bool:
-        """Whether motion rests: never while it finds something, else for a part of the time."""
+        """Whether motion rests: never while it is of use, else for a part of the time."""
         self._needed_s = now_s if self._needed_s is None else self._needed_s
         idle = now_s - self._needed_s
         if not self._rests and idle > LOOK_S:
             self._rests, self._needed_s = True, now_s
+            self._movers, self._helps = [], False
         elif self._rests and idle > REST_S:
             self._rests, self._needed_s = False, now_s
             self._motion = MotionDetector(width=WIDTH)  # the background may have changed

@@ -63,6 +63,8 @@ class MotionDetector:
         wanted_classes(classes, self.class_names, self.name)
         self.warnings: list[str] = []
         self.why = ""
+        self.still = False
+        """Whether nothing at all moved in the last frame, not even what is too small for an object."""
         self._confidence = 0.0 if confidence is None else confidence
         self._width = width
         self._size: tuple[int, int] | None = None
@@ -79,6 +81,7 @@ class MotionDetector:
             raise DetectorError(f"detector motion: frame {frame.index} has no pixels; give detections by file")
         if self._size != frame.size:
             self._start(frame.size)
+        self.still = False
         image = cv2.resize(frame.image, self._small, interpolation=cv2.INTER_AREA)
         if self._watch.moved(image):
             self._say_moved(frame)
@@ -94,6 +97,7 @@ class MotionDetector:
                 self._forget()
             return None
         self._changed = 0
+        self.still = not mask.any()
         return self._objects(mask, frame.size)
 
     def _gather(self, image: np.ndarray) -> None:

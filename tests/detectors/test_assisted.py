@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors.assisted import LOOK_S, OBJECT, REST_S, Assisted
+from detectors.assisted import LOOK_S, OBJECT, QUIET_S, REST_S, Assisted
 from detectors.auto import stands
 from detectors.motion import MotionDetector
 from tracker.core.boxes import iou
@@ -94,12 +94,43 @@ def test_what_the_network_misses_for_a_while_is_left_to_the_tracker():
 
 
 def test_motion_rests_where_it_is_not_needed():
-    motion = MotionDetector(frames=[picture(i) for i in range(6)])
     calls = []
-    detector = Assisted(Knows(car, lambda i: False), lambda frame: calls.append(frame.time_s) or motion(frame))
+
+    class Watched(MotionDetector):
+        def __call__(self, frame):
+            calls.append(frame.time_s)
+            return super().__call__(frame)
+
+    detector = Assisted(Knows(car, lambda i: False), Watched(frames=[picture(i) for i in range(6)]))
     for i in range(1, int(LOOK_S + REST_S) - 1):
         detector(Frame(i, float(i), picture(i), SIZE))
     assert 0 < len(calls) <= LOOK_S + 1 and max(calls) <= LOOK_S + 1
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_where_nothing_moves_the_network_looks_now_and_then(moves):
+    """One person stands; what only the network sees move keeps it looking."""
+    looked = []
+
+    class Watched(Knows):
+        def __call__(self, frame):
+            looked.append(frame.index)
+            return super().__call__(frame)
+
+    def standing(i):
+        return person(0) + (3 * moves * i % 60)
+
+    def still(i):
+        return picture(i, lambda _: person(0))
+
+    detector = Assisted(Watched(standing), MotionDetector(frames=[still(1000 + i) for i in range(6)]))
+    found = [detector(Frame(i, i / 10, still(i), SIZE)) for i in range(1, 61)]
+    assert all(len(d) == 1 for d in found)
+    assert len(looked) == 60 if moves else 60 / (10 * QUIET_S) <= len(looked) < 20
+    looked.clear()
+    for i in range(61, 71):
+        detector(Frame(i, i / 10, picture(i, lambda _: person(0), lambda i: car(i - 60)), SIZE))
+    assert looked == list(range(61, 71))
 
 
 @pytest.mark.parametrize("shift", [0, 6])
