@@ -1,5 +1,7 @@
 """Streams put together by hand for tests of the pipeline: real tracker, real outputs, detections from the scene."""
 
+import time
+
 import numpy as np
 
 from tests.encoders import SHAPE
@@ -101,14 +103,16 @@ def make_pipeline(
     video=True,
     detect_every=1,
     together=1,
+    viewers=(),
+    clock=time.perf_counter,
     **config,
 ):
     streams = []
     for n, source in enumerate(sources):
         folder = tmp_path / source.info.name
         folder.mkdir(parents=True, exist_ok=True)
-        output = StreamOutput(folder, source.info, ("block",), video=video, show=False)
+        output = StreamOutput(folder, source.info, ("block",), video=video, show=False, viewers=viewers)
         detector = detectors[n] if detectors else SceneDetector()
         streams.append(Stream(n, source, detector, DeepSort(configure(**config)), output))
     steps = Steps(encoder, Timing(), appearance=appearance, detect_every=detect_every, together=together)
-    return Pipeline(streams, steps, threads=threads)
+    return Pipeline(streams, steps, threads=threads, clock=clock)

@@ -141,6 +141,8 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         for stream in run.streams:
             for line in stream.source.news():
                 warn(f"{stream.source.info.name}: {line}")
+        for line in pipeline.news():
+            warn(line)
         progress.update()
         if controller is not None:
             controller.watch()

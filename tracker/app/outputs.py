@@ -122,6 +122,8 @@ class StreamOutput:
     ----------
     answers : AnswerWriter or None
         The writer of answers, once there was a frame.
+    waits : bool
+        A viewer is being shown a frame: whoever looks may take all the time in the world.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class StreamOutput:
         self._rows: list[MotSink | CsvSink] = []
         self._make_answers, self._blur = answers, blur
         self.answers: AnswerWriter | None = None
+        self.waits = False
         self._video: VideoSink | None = None
         self._opened = self._closed = False
         self._looked_s = time.monotonic()
@@ -219,8 +222,10 @@ class StreamOutput:
 
     def show(self, frame: Frame, tracks: Tracks, image: np.ndarray | None, events: Events) -> None:
         """Show the viewers a frame that was written; unlike `write`, this may wait for whoever looks."""
+        self.waits = True
         for viewer in self._viewers:
             viewer.view(frame, tracks, image, events)
+        self.waits = False
 
     def _look_around(self) -> None:
         """Once a second: raise OutputError where the files being written are no longer where they belong."""

@@ -27,6 +27,8 @@ STALL_S = 10.0
 """A stage that works on one frame for longer is named."""
 STANDSTILL_S = 60.0
 """A run of files in which no stage is at work and no frame comes out for so long will not end by itself."""
+ROOT = str(Path(__file__).parents[2])
+"""Of this program: where a thread stands in a library, the line that called it is told."""
 GRACE_S = 5.0
 """After a request to stop, frames on their way are given up when none was finished for so long."""
 
@@ -42,6 +44,8 @@ class Pipeline:
         Shared by all streams.
     threads : bool
         A thread per group of steps; False: one thread takes all steps of a frame before the next frame.
+    clock : Callable
+        Seconds, by which a run that does not move is told from one that does.
 
     Attributes
     ----------
@@ -51,9 +55,18 @@ class Pipeline:
         Threads that detect: as many frames as every detector takes at a time.
     """
 
-    def __init__(self, streams: Sequence[Stream], steps: Steps, *, threads: bool = True) -> None:
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        steps: Steps,
+        *,
+        threads: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock = clock
         self.streams, self.steps, self.threaded = list(streams), steps, threads
         self.warnings: list[str] = []
+        self._told = 0
         self.concurrency = min((s.detector.concurrency for s in streams), default=1) if threads else 1
         self._stop = threading.Event()
         self._abort = threading.Event()
@@ -123,7 +136,7 @@ class Pipeline:
             stream.ending.started_s = time.perf_counter()
         for worker in self._workers:
             worker.start()
-        done, stopping, progress_s = -1, False, time.perf_counter()
+        done, stopping, progress_s = -1, False, self._clock()
         while self._unfinished:
             with self._idle:
                 self._idle.wait_for(lambda: not self._unfinished, every_s)
@@ -132,9 +145,9 @@ class Pipeline:
             self._look_for_stalls()
             before, done = done, sum(s.counts.frames for s in self.streams)
             asked, stopping = stopping, self._stop.is_set()
-            if done != before or stopping != asked or (self.steps.timing.busy() and not stopping):
-                progress_s = time.perf_counter()
-            idle_s = time.perf_counter() - progress_s
+            if done != before or stopping != asked or (self._busy() and not stopping):
+                progress_s = self._clock()
+            idle_s = self._clock() - progress_s
             if self._abort.is_set() or (self._stop.is_set() and idle_s > GRACE_S):
                 self._give_up()
             elif idle_s > STANDSTILL_S and not any(s.source.info.live for s in self.streams):
@@ -142,14 +155,27 @@ class Pipeline:
         for worker in self._workers:
             worker.join(0.5)
 
+    def _busy(self) -> bool:
+        """A stage is at work on a frame, or whoever looks is at one."""
+        return self.steps.timing.busy() or any(s.output.waits for s in self.streams)
+
     def _positions(self) -> str:
-        """Where the threads stand, as `name in file:line function`."""
-        frames = sys._current_frames()  # noqa: SLF001 (documented, for debuggers)
-        return "; ".join(
-            f"{w.name} in {Path(f.f_code.co_filename).name}:{f.f_lineno} {f.f_code.co_name}"
-            for w in self._workers
-            if (f := frames.get(w.ident or 0)) is not None
-        )
+        """Where the threads stand in this program, as `name in file:line function`."""
+        innermost = sys._current_frames()  # noqa: SLF001 (documented, for debuggers)
+        found = []
+        for worker in self._workers:
+            frame = innermost.get(worker.ident or 0)
+            while frame is not None and frame.f_back and not frame.f_code.co_filename.startswith(ROOT):
+                frame = frame.f_back
+            if frame is not None:
+                place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+                found.append(f"{worker.name} in {place}")
+        return "; ".join(found)
+
+    def news(self) -> list[str]:
+        """Warnings that have come since the last call, to be told at once."""
+        told, self._told = self._told, len(self.warnings)
+        return self.warnings[told : self._told]
 
     def stop(self) -> None:
         """Read no further frames; those on their way are finished."""

@@ -83,8 +83,11 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
     requests = iter((pipeline.stop, pipeline.abort))
     named = f"stage {'detect' if part == 'detector' else 'encode'} has been at one frame"
 
+    told = []
+
     def watch():
-        if any(named in told for told in pipeline.warnings) and time.perf_counter() - start > 0.6:
+        told.extend(pipeline.news())
+        if any(named in line for line in told) and time.perf_counter() - start > 0.6:
             next(requests, pipeline.abort)()
 
     pipeline.run(watch, every_s=0.05)
@@ -92,6 +95,78 @@ def test_a_part_that_hangs_is_named_and_given_up_after_the_second_request(tmp_pa
     assert time.perf_counter() - start < 6
     assert decodable(tmp_path / "scene" / "tracks.mp4") == 8
     assert len(rows(tmp_path / "scene" / "tracks.txt")) == 3 * 8
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_run_in_which_nothing_moves_ends_and_says_where_it_stands(tmp_path):
+    """A tracker that never answers what it wants to be encoded: no stage is timed then, and no frame comes out."""
+    clock, asked, release = Clock(), threading.Event(), threading.Event()
+    pipeline = make_pipeline(tmp_path, [SceneSource()], encoder=ColourMean(), appearance="auto", clock=clock)
+    tracker = pipeline.streams[0].tracker
+    wants = tracker.wants_feature
+
+    def stands(*arguments):
+        if tracker.bank.age.max(initial=0) >= 8:
+            asked.set()
+            release.wait(60)
+        return wants(*arguments)
+
+    tracker.wants_feature = stands
+
+    def watch():
+        clock.now += 7 * asked.is_set()
+
+    pipeline.run(watch, every_s=0.01)
+    release.set()
+    stream = pipeline.streams[0]
+    assert str(stream.ending.error).startswith("nothing has moved for ")
+    assert "encode, associate in test_faults.py" in str(stream.ending.error) and "stands" in str(stream.ending.error)
+    assert clock.now > pipeline_module.STANDSTILL_S and 0 < stream.counts.frames < 30
+    assert len(rows(tmp_path / "scene" / "tracks.txt")) == 3 * stream.counts.frames
+
+
+class Reader:
+    """Looks at one frame for as long as it likes."""
+
+    draws = keeps = False
+    warnings = ()
+
+    def __init__(self):
+        self.looks, self.release = threading.Event(), threading.Event()
+
+    def view(self, frame, tracks, image, events):
+        if frame.index == 5:
+            self.looks.set()
+            self.release.wait(60)
+
+    def settle(self, events):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_whoever_looks_may_take_all_the_time_in_the_world(tmp_path):
+    """A loop over `tracker.track(...)` that waits for its user is no run that stands still."""
+    clock, reader = Clock(), Reader()
+    pipeline = make_pipeline(tmp_path, [SceneSource()], viewers=[reader], clock=clock, video=False)
+
+    def watch():
+        if reader.looks.is_set():
+            clock.now += 60
+            if clock.now > 20 * pipeline_module.STANDSTILL_S:
+                reader.release.set()
+
+    pipeline.run(watch, every_s=0.01)
+    assert pipeline.streams[0].ending.error is None and pipeline.streams[0].counts.frames == 30
 
 
 def test_a_hung_part_is_given_up_some_time_after_one_request(tmp_path, monkeypatch):
