@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.files import replacing
 from tracker.errors import BackendMissingError, OutputError
 from videos.figures import Look, draw_actor
 
@@ -234,14 +235,13 @@ def make(
 
 
 def _encode(path: Path, pictures: Iterator[tuple[np.ndarray, list[Row]]], size: tuple[int, int], fps: int) -> list[str]:
-    """Write the video beside its name, then rename; returns the lines of the ground truth."""
+    """Write the video, whole or not at all; returns the lines of the ground truth."""
     try:
         import av
     except ImportError as error:
         raise BackendMissingError(f"writing H.264 needs PyAV ({error}); run `pip install av`") from None
     lines: list[str] = []
-    partial = path.with_name(f".{path.name}")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with replacing(path) as beside, av.open(str(beside), "w", format="mp4") as container:
         # One thread: the bytes then depend on nothing but the seed and the encoder's version.
         stream = container.add_stream(
             "libx264", rate=Fraction(fps), options={"crf": "20", "preset": "veryfast", "threads": "1"}
@@ -254,5 +254,4 @@ def _encode(path: Path, pictures: Iterator[tuple[np.ndarray, list[Row]]], size: 
                 for r in rows
             ]
         container.mux(stream.encode())
-    partial.replace(path)
     return lines

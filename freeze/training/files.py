@@ -5,42 +5,39 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from freeze.training.errors import TrainStateError
+from tracker.core.files import replacing
 
 SHARD = ".data-00000-of-00001"
 
 
-def write_whole(path: Path, write: Any) -> None:
-    """Calls `write(temporary path)` and moves the result into place; a full disk leaves what stood there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """As `replacing`, in a folder that is made if needed; what fails is told as an error of a training."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as beside:
+            yield beside
     except OSError as e:
         raise TrainStateError(
             f"cannot write {path} ({e.strerror or e}); what stood there is untouched: free some "
             f"space and start again to resume"
         ) from e
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_state(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
     """Arrays and facts in one .npz."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez(file, __facts__=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-
-    write_whole(path, write)
+    with _whole(path) as beside, open(beside, "wb") as file:
+        np.savez(file, __facts__=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -74,8 +71,8 @@ def write_checkpoint(prefix: Path, weights: dict[str, np.ndarray], facts: dict[s
     finally:
         for ending in (SHARD, ".index"):
             Path(f"{temporary}{ending}").unlink(missing_ok=True)
-    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-    write_whole(prefix.with_name(prefix.name + ".json"), lambda p: p.write_text(text))
+    with _whole(prefix.with_name(prefix.name + ".json")) as beside:
+        beside.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
 
 def read_weights(prefix: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 from tracker.answers.files import TrackRows
 from tracker.answers.ground import GroundPlane
 from tracker.answers.scene import Scene, Size
-from tracker.core.files import failed, write_atomic, write_whole
+from tracker.core.files import failed, replacing, write_whole
 from tracker.errors import BackendMissingError, ConfigError
 
 Row = tuple[int, float, int, str, float, float, float, float, float]
@@ -116,12 +116,11 @@ def parquet(folder: Path, size: Size, scene: Scene, name: str, frames: int) -> P
         {n: pyarrow.array(c, t) for n, c, t in zip(names, columns, types, strict=True)},
         metadata={"size": f"{size[0]}x{size[1]}", "source": name},
     )
-    path, part = folder / "tracks.parquet", folder / ".tracks.parquet.part"
+    path = folder / "tracks.parquet"
     try:
-        files.write_table(table, part)
-        part.replace(path)
+        with replacing(path) as beside:
+            files.write_table(table, beside)
     except OSError as e:
-        part.unlink(missing_ok=True)
         raise failed(path, e) from None
     return path
 
@@ -160,7 +159,7 @@ def geojson(folder: Path, size: Size, scene: Scene, name: str, frames: int) -> P
     ]
     path = folder / "paths.geojson"
     about = {"type": "FeatureCollection", "name": name, "units": "metres on the ground", "features": features}
-    write_atomic(path, (json.dumps(about, ensure_ascii=False) + "\n").encode())
+    write_whole(path, json.dumps(about, ensure_ascii=False) + "\n")
     return path
 
 

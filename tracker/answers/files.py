@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,15 @@ class EventFiles:
     def __init__(self, folder: Path, counts: Counts) -> None:
         self._folder, self._clock = folder, counts.clock
         scene = counts.scene
-        self._crossings = self._open("crossings.csv", CROSSINGS) if scene.lines else None
-        self._visits = self._open("visits.csv", VISITS) if scene.zones else None
-        self._objects = self._open("objects.csv", OBJECTS)
+        with ExitStack() as opened:  # closes those that are open where a later one fails
 
-    def _open(self, name: str, header: str) -> FileSink:
-        sink = FileSink(self._folder / name)
-        sink.append(header.encode())
-        return sink
+            def sink(name: str, header: str) -> FileSink:
+                return opened.enter_context(FileSink(folder / name, header))
+
+            self._crossings = sink("crossings.csv", CROSSINGS) if scene.lines else None
+            self._visits = sink("visits.csv", VISITS) if scene.zones else None
+            self._objects = sink("objects.csv", OBJECTS)
+            opened.pop_all()
 
     def write(self, events: Events) -> None:
         """Append a frame's events; raises OutputError when the disk is full."""

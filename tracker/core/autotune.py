@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.core.files import cache_folder
+from tracker.core.files import cache_folder, write_atomic
 from tracker.core.text import parse_json
 from tracker.errors import OutputError
 
@@ -34,11 +33,9 @@ def cached(kind: str, key: str, measure: Callable[[], dict[str, Any]], *, most: 
         return cached
     outcome = measure()
     if path is not None:
-        part = path.with_name(f".{path.name}.{os.getpid()}")
         with suppress(OSError):
             kept = {**_read(path), key: outcome}
-            part.write_text(json.dumps(dict(list(kept.items())[-most if most else 0 :]), indent=1))
-            os.replace(part, path)
+            write_atomic(path, json.dumps(dict(list(kept.items())[-most if most else 0 :]), indent=1).encode())
     return outcome
 
 

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Self
@@ -157,15 +158,26 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside the target, then rename: a reader never meets half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write a file to, which takes its place when the block ends: nobody meets half a file.
+
+    Where the block fails, what stood there stays. Processes write the same file each under a name of its own.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with create(temporary) as file:
-            write_all(file, data)
-        temporary.replace(path)
+        beside.unlink(missing_ok=True)  # whatever waits there: no link is followed
+        yield beside
+        os.replace(beside, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace a file's bytes at once; OSError where that cannot be."""
+    with replacing(path) as beside, create(beside, mode) as file:
+        write_all(file, data)
 
 
 def create(path: Path, mode: int = 0o666) -> IO[bytes]:
@@ -179,11 +191,6 @@ def create(path: Path, mode: int = 0o666) -> IO[bytes]:
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, mode), "w+b", buffering=0)
-
-
-def part_of(path: Path) -> Path:
-    """The name under which a file is written until it is whole."""
-    return path.with_name(f".{path.name}.part")
 
 
 def write_whole(path: Path, text: str, *, private: bool = False) -> None:
@@ -200,12 +207,8 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         It cannot be written; the old file stays.
     """
     try:
-        with create(part_of(path), 0o600 if private else 0o666) as file:
-            write_all(file, text.encode("utf-8", "backslashreplace"))
-        os.replace(part_of(path), path)
+        write_atomic(path, text.encode("utf-8", "backslashreplace"), 0o600 if private else 0o666)
     except OSError as e:
-        with suppress(OSError):
-            part_of(path).unlink(missing_ok=True)
         raise failed(path, e) from None
 
 
@@ -232,16 +235,36 @@ def is_under(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-class FileSink:
-    """A file written beside its place and moved there when closed; what a full disk cut off is dropped."""
+def part_of(path: Path) -> Path:
+    """The name under which a file that grows is written until it is closed."""
+    return path.with_name(f".{path.name}.part")
 
-    def __init__(self, path: Path) -> None:
+
+class FileSink:
+    """A file written beside its place and moved there when closed; what a full disk cut off is dropped.
+
+    Parameters
+    ----------
+    path : Path
+        Its place.
+    header : str
+        What it begins with; where that cannot be written, no file is left.
+    """
+
+    def __init__(self, path: Path, header: str = "") -> None:
         self.path = path
         self._good = 0
         try:
             self._file: IO[bytes] | None = create(part_of(path))
         except OSError as e:
             raise failed(path, e) from None
+        try:
+            self.append(header.encode())
+        except OutputError:
+            self._file.close()
+            with suppress(OSError):
+                part_of(path).unlink()
+            raise
 
     def append(self, data: bytes) -> None:
         """Write a whole record; on failure the file ends with the record before."""

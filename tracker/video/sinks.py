@@ -33,9 +33,8 @@ class CsvSink(FileSink):
     """`tracks.csv`: the rows of `tracks.txt` with the time in seconds and the class's name."""
 
     def __init__(self, path: Path, class_names: Sequence[str] = ()) -> None:
-        super().__init__(path)
+        super().__init__(path, CSV_HEADER)
         self._names = tuple(class_names)
-        self.append(CSV_HEADER.encode())
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Append a line a track."""

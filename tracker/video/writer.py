@@ -166,9 +166,9 @@ class _Output:
             return
         self.closed = True
         try:
-            if self.error is not None:
-                self._file.truncate(whole_boxes(self._file))
-            self._file.close()
+            with self._file:
+                if self.error is not None:
+                    self._file.truncate(whole_boxes(self._file))
             if keep:
                 os.replace(part_of(self.path), self.path)
             else:

@@ -14,7 +14,7 @@ from tracker.app.batch.plan import Video
 from tracker.app.batch.rows import Rows
 from tracker.core.boxes import xyxy_to_tlwh
 from tracker.core.classes import class_name
-from tracker.core.files import failed, part_of
+from tracker.core.files import failed, replacing
 from tracker.errors import BackendMissingError, OutputError
 
 NO_DAY = "unknown"
@@ -65,8 +65,8 @@ def _literal(name: str) -> str:
 def _write(arrow: Any, path: Path, table: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrow.parquet.write_table(table, part_of(path), compression="zstd")
-        part_of(path).replace(path)
+        with replacing(path) as beside:
+            arrow.parquet.write_table(table, beside, compression="zstd")
     except (OSError, arrow.ArrowException) as e:
         raise failed(path, e) from None
 

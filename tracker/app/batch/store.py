@@ -18,12 +18,12 @@ from tracker.app.batch.plan import Part, Video
 from tracker.app.batch.rows import Rows
 from tracker.app.batch.worker import Tracked
 from tracker.app.config import RunConfig
-from tracker.core.files import create, failed, write_whole
+from tracker.core.files import create, failed, replacing, write_whole
 from tracker.core.text import csv_field, parse_json
 from tracker.errors import OutputError
 
 RECORD = "batch.json"
-FAILED = "failed.csv"
+FAILURES = "failed.csv"
 SUMMARY = "summary.csv"
 VIDEOS = "videos"
 DATASET = "dataset"
@@ -109,12 +109,10 @@ class Store:
         """Keep a part until its video is whole."""
         path = self._part(video, key, part)
         meta = {k: v for k, v in vars(tracked).items() if k != "rows"}
-        unfinished = path.with_name(f".{path.name}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with create(unfinished) as file:
+            with replacing(path) as beside, create(beside) as file:
                 np.savez_compressed(file, meta=np.array(json.dumps(meta)), **vars(tracked.rows))
-            unfinished.replace(path)
         except OSError as e:
             raise failed(path, e) from None
 
@@ -133,7 +131,7 @@ class Store:
 
     def write_failed(self, errors: dict[str, str]) -> None:
         """`failed.csv`: each video that could not be tracked, and why; none where all could."""
-        path = self.root / FAILED
+        path = self.root / FAILURES
         if errors:
             rows = (f"{csv_field(video)},{csv_field(error)}\n" for video, error in errors.items())
             write_whole(path, "video,error\n" + "".join(rows))
