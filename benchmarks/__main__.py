@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-from tracker.errors import TrackerError
+from tracker.core.command_line import Parser, guarded
 
 BENCHMARKS = {
     "association": "ms per frame of motion and association, by number of objects, beside the peers",
@@ -27,23 +27,17 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     listing = "\n".join(f"  {name:12} {text}" for name, text in BENCHMARKS.items())
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(prog="python -m benchmarks", formatter_class=raw, epilog=f"benchmarks:\n{listing}")
+    top = Parser(prog="python -m benchmarks", formatter_class=raw, epilog=f"benchmarks:\n{listing}")
     top.add_argument("name", choices=BENCHMARKS, metavar="NAME", help="which benchmark; NAME --help shows its options")
     name = top.parse_args(argv[:1]).name
     if name == "association":  # one thread of linear algebra for all: on small matrices more only wait for each other
         for library in ("OPENBLAS", "MKL", "OMP"):
             os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     module = import_module(f"benchmarks.{name}")
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=BENCHMARKS[name])
+    parser = Parser(prog=f"python -m benchmarks {name}", description=BENCHMARKS[name])
     module.add_arguments(parser)
-    try:
-        code: int = module.main(parser.parse_args(argv[1:]))
-        return code
-    except TrackerError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    options = parser.parse_args(argv[1:])
+    return guarded(lambda: int(module.main(options)))
 
 
 if __name__ == "__main__":

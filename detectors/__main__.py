@@ -9,37 +9,41 @@ import numpy as np
 
 from detectors import store
 from tracker.core import child
+from tracker.core.command_line import DONE, Parser, guarded
 from tracker.core.types import Frame
-from tracker.errors import TrackerError
 
 LOOK_SECONDS = 60.0
 """For a network of a stranger; the slowest that are about take a sixth of that."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m detectors", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> Parser:
+    """The options of every command."""
+    top = Parser(prog="python -m detectors", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what is here, from where, under which licence")
     fetch = commands.add_parser("fetch", help="get a network into the cache")
     fetch.add_argument("name", choices=sorted(store.MODELS))
     attempt = commands.add_parser("try", help="open a network and look at a black picture")
     attempt.add_argument("path", metavar="NAME|PATH")
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "list":
-            print("\n".join(store.listing()))
-        elif options.command == "try":
-            _try(options.path)
-        else:
-            path = store.fetch(options.name)
-            print(f"{options.name}: {path} ({store.MODELS[options.name].licence}, licence beside it)")
-    except TrackerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    return guarded(lambda: _done(options))
+
+
+def _done(options: argparse.Namespace) -> int:
+    """Do what is asked for; the exit code. Raises TrackerError."""
+    if options.command == "list":
+        print("\n".join(store.listing()))
+    elif options.command == "try":
+        _try(options.path)
+    else:
+        path = store.fetch(options.name)
+        print(f"{options.name}: {path} ({store.MODELS[options.name].licence}, licence beside it)")
+    return DONE
 
 
 def _try(spec: str) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from freeze.errors import Log, UsageError, unexpected
 from freeze.request import GROUPS, Request, options
+from tracker.core.command_line import DONE, Parser, did_you_mean, guarded
 from tracker.core.text import tell
 from tracker.errors import TrackerError
 
@@ -18,9 +19,9 @@ why and what to do, and no file is left. 2: wrong usage. `python -m freeze inspe
 COMMANDS = {"inspect": "freeze.report.inspect", "train": "freeze.training.train", "adapt": "freeze.training.adapt"}
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Only what is given is in the namespace, as text: `Request.from_options` reads it."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m freeze",
         description="Freeze a trained encoder into one proved graph.",
         epilog=EPILOG,
@@ -43,47 +44,46 @@ def main(argv: list[str]) -> int:
     """Exit code: 0 done, 1 cannot be frozen, 2 wrong usage, 130 interrupted."""
     if argv[:1] and argv[0] in COMMANDS:
         return int(import_module(COMMANDS[argv[0]]).main(argv[1:]))
-    given = vars(parser().parse_args(argv))
+    p = parser()
+    if argv[:1] and not argv[0].startswith("-"):
+        p.error(f"{argv[0]!r}; expected {', '.join(COMMANDS)} or options{did_you_mean(argv[0], COMMANDS)}")
+    given = vars(p.parse_args(argv))
     try:
         asked = Request.from_options(given)
         if asked.out is None:
             raise UsageError("say where the graph goes: --out X.pb")
     except UsageError as e:
-        tell(f"error: {e}", sys.stderr)
-        return 2
+        p.error(str(e))
     return run(asked)
 
 
 def run(asked: Request) -> int:
     """Freezes and says how it went; exit code 0, 1 or 130."""
+    return guarded(lambda: _frozen(asked))
+
+
+def _frozen(asked: Request) -> int:
+    """Freeze and tell what was met; where that fails, tell what was met until then. Raises TrackerError."""
+    from freeze.report.text import findings, text
+
     log = Log()
+    _environment()
     try:
-        _environment()
         from freeze.api import freeze
         from freeze.proof.reload import FreshProcess
-        from freeze.report.text import text
 
         with FreshProcess() as fresh:
             contract = freeze(asked, log, fresh)
         tell(text(asked, contract, log))
-    except TrackerError as e:
-        return _failed(e, log)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as e:  # a defect here, or TensorFlow's on this model: still no traceback and no file
-        if os.environ.get("TRACKER_TRACEBACK"):
+    except BrokenPipeError:
+        raise
+    except Exception as e:
+        for line in findings(log):
+            tell(line, sys.stderr)
+        if isinstance(e, TrackerError) or os.environ.get("TRACKER_TRACEBACK"):
             raise
-        return _failed(unexpected(e), log)
-    return 0
-
-
-def _failed(error: TrackerError, log: Log) -> int:
-    from freeze.report.text import findings
-
-    for line in findings(log):
-        tell(line, sys.stderr)
-    tell(f"error: {error}", sys.stderr)
-    return 1
+        raise unexpected(e) from e  # a defect here, or TensorFlow's on this model: still no traceback and no file
+    return DONE
 
 
 def _environment() -> None:

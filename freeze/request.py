@@ -286,7 +286,7 @@ def check_request(asked: Request) -> None:
     if not asked.source:
         raise UsageError(
             "give exactly one source: --meta, --builder, --network, --keras, --saved-model or --graphdef "
-            "(--meta may stand beside a builder or network); see python -m freeze --help"
+            "(--meta may stand beside a builder or network)"
         )
     if asked.out is not None and asked.out.suffix != ".pb":
         raise UsageError(f"--out {asked.out}: the name must end in .pb")

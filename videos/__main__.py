@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from tracker.errors import TrackerError
+from tracker.core.command_line import DONE, Parser, guarded
 from videos import crossing
 from videos.fetch import CLIPS, fetch
 
@@ -19,10 +19,10 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m videos", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> Parser:
+    """The options of every command."""
+    top = Parser(prog="python -m videos", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="draw a scene with exact ground truth")
     make.add_argument("scene", choices=["crossing"])
     make.add_argument("--frames", type=int, default=300)
@@ -33,20 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
     get.add_argument("clip", choices=sorted(CLIPS))
     for command in (make, get):
         command.add_argument("--output", type=Path, metavar="DIR", help="default: clips/NAME")
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "make":
-            folder = options.output or Path("clips") / options.scene
-            crossing.make(folder, options.frames, options.seed, options.size, options.fps)
-            print(f"{folder / 'crossing.mp4'} with ground truth in {folder / 'gt' / 'gt.txt'}")
-        else:
-            print(fetch(options.clip, options.output or Path("clips") / options.clip))
-    except TrackerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    return guarded(lambda: _done(options))
+
+
+def _done(options: argparse.Namespace) -> int:
+    """Do what is asked for; the exit code. Raises TrackerError."""
+    if options.command == "make":
+        folder = options.output or Path("clips") / options.scene
+        crossing.make(folder, options.frames, options.seed, options.size, options.fps)
+        print(f"{folder / 'crossing.mp4'} with ground truth in {folder / 'gt' / 'gt.txt'}")
+    else:
+        print(fetch(options.clip, options.output or Path("clips") / options.clip))
+    return DONE
 
 
 if __name__ == "__main__":

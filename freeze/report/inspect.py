@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 from freeze.errors import FreezeError, Log, listed
 from freeze.sniff import Kind, sniff
+from tracker.core.command_line import Parser, guarded
 from tracker.core.text import tell
 from tracker.errors import TrackerError
 
@@ -20,21 +20,21 @@ READ = 50_000_000  # checkpoints of fewer values than this are read through, so 
 
 def main(argv: list[str]) -> int:
     """Prints the description; exit code 1 where nothing here can read the file."""
-    p = argparse.ArgumentParser(
-        prog="python -m freeze inspect", description="Say what a file is and what freezing it would meet."
-    )
+    p = Parser(prog="python -m freeze inspect", description="Say what a file is and what freezing it would meet.")
     p.add_argument("path", type=Path)
     path = p.parse_args(argv).path
+    return guarded(lambda: _read(path))
+
+
+def _read(path: Path) -> int:
+    """As `_described`; what a parser of TensorFlow, Keras or HDF5 did not expect is damage. Raises TrackerError."""
     try:
         return _described(path)
-    except TrackerError as e:
-        tell(f"error: {e}", sys.stderr)
-    except Exception as e:  # a parser of TensorFlow, Keras or HDF5 met what it does not expect
-        if os.environ.get("TRACKER_TRACEBACK"):
+    except Exception as e:
+        if isinstance(e, TrackerError | BrokenPipeError) or os.environ.get("TRACKER_TRACEBACK"):
             raise
         reason = " ".join(str(e).split())[:200] or type(e).__name__
-        tell(f"error: {path}: is damaged: {reason}\n  remedy: copy or download it again", sys.stderr)
-    return 1
+        raise TrackerError(f"{path}: is damaged: {reason}\n  remedy: copy or download it again") from e
 
 
 def _described(path: Path) -> int:

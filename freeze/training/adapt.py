@@ -6,26 +6,27 @@ import argparse
 import json
 import math
 import os
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from freeze.training.errors import TrainDataError
-from tracker.errors import TrackerError
+from tracker.core.command_line import DONE, Parser, guarded
+from tracker.core.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from freeze.training.crops import Crops
 
 EPILOG = """The tracker follows what moves; tracks that are long, whole and uncovered are what is learnt from. Each
 third of them, or each pair where they are few, judges what was learnt from the others: if they are told apart no
 better, nothing is written. Use the result with `python -m tracker run VIDEO --checkpoint CKPT`."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `python -m freeze adapt`."""
-    p = argparse.ArgumentParser(
-        prog="python -m freeze adapt", description="Fit the encoder to your own footage.", epilog=EPILOG
-    )
+    p = Parser(prog="python -m freeze adapt", description="Fit the encoder to your own footage.", epilog=EPILOG)
     p.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="footage of the scene, the more the better")
     p.add_argument(
         "--out",
@@ -49,37 +50,21 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Exit code: 0 adapted and better, 1 refused, failed or no better, 2 wrong usage, 130 interrupted."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
     if not args.minutes > 0:
-        print(f"error: --minutes {args.minutes:g}; expected a number above 0", file=sys.stderr)
-        return 2
+        p.error(f"--minutes {args.minutes:g}; expected a number above 0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return adapt(args)
-    except TrackerError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    return guarded(lambda: adapt(args), interrupted="interrupted; nothing was written")
 
 
 def adapt(args: argparse.Namespace) -> int:
     """Mines, adapts, judges, and writes what is better. Raises TrainError."""
     from freeze.networks import striped
-    from freeze.training import mine
     from freeze.training.files import read_weights, write_checkpoint
-    from freeze.training.finetune import adapted, folds
+    from freeze.training.finetune import adapted
 
-    videos = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, video in enumerate(args.videos):
-            videos.append((video, mine.footage(video, Path(folder) / str(number), args.detector)))
-    crops = mine.crops_of(videos, striped.INPUT_SHAPE[:2])
-    folds(crops, args.seed)  # too little is told before TensorFlow is loaded
-
-    from tracker.core.tensorflow import import_tensorflow
-
+    crops = _mined(args)
     import_tensorflow()
     from freeze.training.model import variable_shapes
     from freeze.training.progress import Progress
@@ -111,7 +96,22 @@ def adapt(args: argparse.Namespace) -> int:
     }
     write_checkpoint(args.out, result, facts)
     print(f"written: {args.out}; use it with: python -m tracker run VIDEO --checkpoint {args.out}")
-    return 0
+    return DONE
+
+
+def _mined(args: argparse.Namespace) -> Crops:
+    """Crops of what the tracker followed; too few are told before TensorFlow is loaded. Raises TrainDataError."""
+    from freeze.networks import striped
+    from freeze.training import mine
+    from freeze.training.finetune import folds
+
+    videos = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, video in enumerate(args.videos):
+            videos.append((video, mine.footage(video, Path(folder) / str(number), args.detector)))
+    crops = mine.crops_of(videos, striped.INPUT_SHAPE[:2])
+    folds(crops, args.seed)
+    return crops
 
 
 def shipped() -> Path:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 from freeze.training.config import TrainConfig
 from freeze.training.errors import TrainError
-from tracker.errors import TrackerError
+from tracker.core.command_line import DONE, Parser, guarded
 
 SHOWN = 10
 """Entries of the list of what was skipped."""
@@ -19,10 +17,10 @@ EPILOG = """DIR holds a folder of images per identity, or a manifest.toml that l
 MOT sequences and tracklets. Interrupt at any time: the same command goes on where it stood, to the same weights."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `python -m freeze train`."""
     default = {f.name: f.default for f in fields(TrainConfig)}
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m freeze train", epilog=EPILOG, description="Train the appearance encoder on labelled crops."
     )
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="what to learn from")
@@ -56,16 +54,12 @@ def main(argv: list[str]) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the state is saved)."""
     args = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        config = TrainConfig(**vars(args))
-        train(config)
-    except TrackerError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+
+    def act() -> int:
+        train(TrainConfig(**vars(args)))
+        return DONE
+
+    return guarded(act, interrupted="interrupted; the same command goes on from here")
 
 
 def train(config: TrainConfig) -> dict[str, float]:

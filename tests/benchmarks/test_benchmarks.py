@@ -57,7 +57,7 @@ def test_wrong_use_and_errors(monkeypatch, capsys):
 
     monkeypatch.setattr("benchmarks.association.main", fail)
     assert main(["association"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "a cause and a remedy"
+    assert capsys.readouterr().err.splitlines()[-1] == "error: a cause and a remedy"
 
 
 def test_the_encoder_is_the_same_in_other_runtimes():

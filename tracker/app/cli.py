@@ -6,8 +6,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from detectors.registry import check_classes
@@ -15,20 +16,22 @@ from tracker.app import afterwards
 from tracker.app.batch import command as batch
 from tracker.app.config import RunConfig
 from tracker.app.options import build_config, parser, with_command
-from tracker.app.signals import INTERRUPTED, Signals
+from tracker.app.signals import Signals
 from tracker.core.address import shown
-from tracker.core.command_line import Parser
+from tracker.core.command_line import DONE, FAILED, INTERRUPTED, USAGE, Parser, guarded, in_a_line, silence
 from tracker.core.opencv import check_opencv
 from tracker.core.tensorflow import preload, preloading
 from tracker.core.text import tell, warn
-from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError, TrackerError
+from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError
 
 if TYPE_CHECKING:
+    from tracker.app.pipeline import Pipeline
     from tracker.app.segments import Keeping
     from tracker.app.serving import Serving
     from tracker.app.session import Say, Session
 
-DONE, FAILED, USAGE, LOST = 0, 1, 2, 3
+LOST = 3
+"""Exit code where live sources were lost and did not come back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _standard_streams()
     top = parser()
     given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
-    code = _started(top, given, began_s) if given["command"] in ("run", "batch") else _guarded(given, afterwards.main)
+    if given["command"] in ("run", "batch"):
+        code = _started(top, given, began_s)
+    else:
+        code = guarded(lambda: afterwards.main(given), traceback=given.get("verbose", False))
     if arguments is None and preloading():  # an end before it was needed: the interpreter would wait for it
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
@@ -65,43 +71,29 @@ def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
         warn(f"error: {e}")
         return FAILED
 
-    def run(signals: Signals) -> int:
+    with Signals() as signals:
+        interrupted = "interrupted before the first frame"
+        act = partial(_run_or_batch, config, given, signals, began_s)
+        return guarded(act, interrupted=interrupted, traceback=given.get("verbose", False))
+
+
+def _run_or_batch(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: float) -> int:
+    try:
         if given["command"] == "batch":
             return batch.main(config, given, signals)
         if config.wants_encoder and all(map(os.path.exists, config.sources)):
             preload()
         return _run(config, given, signals, began_s)
-
-    with Signals() as signals:
-        return _guarded(given, lambda _: run(signals), signals)
-
-
-def _guarded(given: dict[str, Any], act: Callable[[dict[str, Any]], int], signals: Signals | None = None) -> int:
-    """Do something; its exit code, or that of what ended it, told in one line."""
-    try:
-        return act(given)
-    except KeyboardInterrupt:
-        warn("interrupted" if signals is None else "interrupted before the first frame")
-        return INTERRUPTED
-    except BrokenPipeError:
-        _silence()
-        return FAILED
-    except Exception as e:
-        if given.get("verbose") and not isinstance(e, TrackerError):
-            raise
-        if signals is not None and signals.count:  # what was asked to end says that it was interrupted
+    except Exception:
+        if signals.count:  # what was asked to end says that it was interrupted
             return INTERRUPTED
-        warn(f"error: {_said(e)}")
-        return FAILED
+        raise
 
 
 def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: float) -> int:
     from tracker.app.pipeline import Pipeline
-    from tracker.app.rate_controller import RateController
-    from tracker.app.report import Progress, reader_gone
     from tracker.app.session import Session
     from tracker.app.spinner import Spinner
-    from tracker.core.tensorflow import cores
 
     quiet = given.get("quiet", False)
     unsaid: list[str] = []
@@ -110,56 +102,74 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         if not quiet and (reason := _say(line)) is not None:
             unsaid.append(reason)
 
-    serving = _serving(config, given, say)
-    try:
+    with ExitStack() as open_meanwhile:
+        serving = _serving(config, given, say)
+        if serving is not None:
+            open_meanwhile.callback(serving.close)
         run = Session(
             config, given.get("output"), overwrite=given.get("overwrite", False), say=say, doing=Spinner(quiet=quiet),
             viewers=serving.viewers if serving is not None else None, keeping=_keeping(config, given),
         )  # fmt: skip
-    except BaseException:
+        run.timing.began_s = began_s
+        pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
+        for text, error in run.failed:
+            warn(f"error: {shown(text)} is left out: {error}")
+        watch = _Watch(run, pipeline, quiet=quiet)
+        signals.attach(pipeline)
         if serving is not None:
-            serving.close()
-        raise
-    run.timing.began_s = began_s
-    pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
-    for text, error in run.failed:
-        warn(f"error: {shown(text)} is left out: {error}")
-    controller = None
-    if config.target_fps is not None:
-        controller = RateController(
-            config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.concurrency
-        )
-    lost_reader = False
-    progress = Progress(run.streams, quiet=quiet)
-
-    def watch() -> None:
-        nonlocal lost_reader
-        if reader_gone():
-            lost_reader = True
-            pipeline.stop()
-            return
-        for stream in run.streams:
-            for line in stream.source.news():
-                warn(f"{stream.source.info.name}: {line}")
-        for line in pipeline.news():
-            warn(line)
-        progress.update()
-        if controller is not None:
-            controller.watch()
-
-    signals.attach(pipeline)
-    if serving is not None:
-        serving.attach(pipeline)
-    pipeline.run(watch)
-    progress.close()
-    if serving is not None:
-        serving.close()
+            serving.attach(pipeline)
+        pipeline.run(watch)
+        watch.close()
     verbose = given.get("verbose", False)
-    code = _finish(run, pipeline, signals, lost_reader, unsaid, quiet=quiet, verbose=verbose)
+    code = _finish(run, pipeline, signals, watch.lost_reader, unsaid, quiet=quiet, verbose=verbose)
     if pipeline.stuck:  # a thread inside foreign code would hold up the interpreter's end
         os._exit(code)
     run.close()
     return code
+
+
+class _Watch:
+    """What the main thread does while a run goes on: progress, news of the sources, the rate, a reader that left.
+
+    Attributes
+    ----------
+    lost_reader : bool
+        Nobody reads the standard output any more.
+    """
+
+    def __init__(self, run: Session, pipeline: Pipeline, *, quiet: bool) -> None:
+        from tracker.app.rate_controller import RateController
+        from tracker.app.report import Progress
+        from tracker.core.tensorflow import cores
+
+        self.lost_reader = False
+        self._run, self._pipeline = run, pipeline
+        self._progress = Progress(run.streams, quiet=quiet)
+        self._controller: RateController | None = None
+        if run.config.target_fps is not None:
+            self._controller = RateController(
+                run.config.target_fps, run.steps, pipeline.stage_groups(), cores(), run.detectors, pipeline.concurrency
+            )
+
+    def __call__(self) -> None:
+        from tracker.app.report import reader_gone
+
+        if reader_gone():
+            self.lost_reader = True
+            self._pipeline.stop()
+            return
+        for stream in self._run.streams:
+            for line in stream.source.news():
+                warn(f"{stream.source.info.name}: {line}")
+        for line in self._pipeline.news():
+            warn(line)
+        self._progress.update()
+        if self._controller is not None:
+            self._controller.watch()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.close()
 
 
 def _keeping(config: RunConfig, given: dict[str, Any]) -> Keeping | None:
@@ -189,7 +199,14 @@ def _serving(config: RunConfig, given: dict[str, Any], say: Say) -> Serving | No
 
 
 def _finish(
-    run: Session, pipeline: Any, signals: Signals, lost_reader: bool, unsaid: list[str], *, quiet: bool, verbose: bool
+    run: Session,
+    pipeline: Pipeline,
+    signals: Signals,
+    lost_reader: bool,
+    unsaid: list[str],
+    *,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Write summaries and configurations, print the table; returns the exit code.
 
@@ -221,7 +238,7 @@ def _finish(
     for error in errors:
         warn(f"error: {error}")
     if lost_reader:
-        _silence()
+        silence()
     if errors and len(errors) == lost and not lost_reader:
         return LOST
     return FAILED if errors or lost_reader else INTERRUPTED if signals.count else DONE
@@ -229,20 +246,8 @@ def _finish(
 
 def _line(source: str, error: BaseException, frames: int) -> str:
     """What ended a source, as one line."""
-    text = _said(error)
+    text = in_a_line(error)
     return f"{shown(source)}: stopped after {frames} frames: {text}" if frames else f"{shown(source)}: {text}"
-
-
-def _said(error: BaseException) -> str:
-    """An error as one line: ours as they are, others with their type and where to look."""
-    if isinstance(error, TrackerError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; free space, or check that it is there and may be used"
-    if isinstance(error, MemoryError):
-        return "no memory is left; track fewer sources at once, or smaller frames"
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}; this is a fault of the program: -v shows where"
 
 
 def _standard_streams() -> None:
@@ -273,13 +278,3 @@ def _say(text: str) -> str | None:
             os.close(null)
         return e.strerror or str(e)
     return None
-
-
-def _silence() -> None:
-    """Keep the interpreter from writing to pipes that nobody reads when it ends."""
-    with suppress(OSError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        if sys.stderr is not None:
-            os.dup2(null, sys.stderr.fileno())

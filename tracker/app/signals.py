@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-INTERRUPTED = 130
+from tracker.core.command_line import INTERRUPTED
+
 LEAVE_S = 1.6
 """Seconds after which a request that must be answered at once ends the process."""
 

@@ -1,14 +1,22 @@
-"""Command lines that answer a wrong word with one line, and with the word that was probably meant."""
+"""Command lines: a wrong word, and what goes wrong later, are answered in one line and an exit code."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tracker.core.text import warn
+from tracker.errors import TrackerError
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
 
 
 def program(module: str) -> str:
@@ -22,6 +30,56 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     spelled = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), spelled, 1, 0.6)
     return f"; did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def guarded(act: Callable[[], int], *, interrupted: str = "interrupted", traceback: bool = False) -> int:
+    """The exit code of `act`, or of what ended it, which is told in one line on the error output.
+
+    Parameters
+    ----------
+    act : callable
+        Does what the command line asks for.
+    interrupted : str, optional
+        Told on Ctrl-C; nothing where it is empty.
+    traceback : bool, optional
+        Faults of the program are raised. The environment asks for the same with `TRACKER_TRACEBACK=1`.
+    """
+    try:
+        return act()
+    except KeyboardInterrupt:
+        if interrupted:
+            warn(interrupted)
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence()
+        return FAILED
+    except Exception as error:
+        if not isinstance(error, TrackerError) and (traceback or os.environ.get("TRACKER_TRACEBACK")):
+            raise
+        warn(f"error: {in_a_line(error)}")
+        return FAILED
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error as one line: ours as they are, others with their type and where to look."""
+    if isinstance(error, TrackerError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; free space, or check that it is there and may be used"
+    if isinstance(error, MemoryError):
+        return "no memory is left; track fewer sources at once, or smaller frames"
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}; this is a fault of the program: TRACKER_TRACEBACK=1 shows where"
+
+
+def silence() -> None:
+    """Keep the interpreter from writing to pipes that nobody reads when it ends."""
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        if sys.stderr is not None:
+            os.dup2(null, sys.stderr.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,8 +103,9 @@ class Parser(argparse.ArgumentParser):
 
     def _explained(self, message: str) -> str:
         if found := re.fullmatch(r"unrecognized arguments: (.*)", message):
-            words = [word for word in found[1].split() if word.startswith("-")] or [found[1]]
-            word = words[0].split("=")[0]
+            word = next((word for word in found[1].split() if word.startswith("-")), "").split("=")[0]
+            if not word:
+                return f"unexpected {found[1]!r}"
             return f"unknown option {word}{did_you_mean(word, self.option_names())}"
         if found := re.fullmatch(r"(argument .*?: )?invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
             choices = [choice.strip("' ") for choice in found[3].split(",")]

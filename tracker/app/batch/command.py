@@ -12,7 +12,8 @@ from typing import Any
 
 from tracker.answers.clock import SECONDS
 from tracker.app.config import RunConfig
-from tracker.app.signals import INTERRUPTED, Signals
+from tracker.app.signals import Signals
+from tracker.core.command_line import DONE, FAILED, INTERRUPTED
 from tracker.core.text import printable, tell, warn
 from tracker.errors import ConfigError
 
@@ -57,7 +58,7 @@ def main(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     from tracker.app.batch.cluster import LOCAL
     from tracker.app.batch.driver import track_videos
     from tracker.app.batch.plan import find_videos
-    from tracker.app.batch.store import FAILED
+    from tracker.app.batch.store import FAILURES
 
     split_s, overlap_s = given.get("split"), given.get("overlap", OVERLAP_S)
     if split_s is not None and split_s < max(SHORTEST_SPLIT_S, 4 * overlap_s):
@@ -80,13 +81,13 @@ def main(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     for error in batch.failed.values():
         warn(f"error: {error}")
     if not quiet:
-        failed = f", {len(batch.failed)} failed ({output / FAILED})" if batch.failed else ""
+        failed = f", {len(batch.failed)} failed ({output / FAILURES})" if batch.failed else ""
         seconds = time.monotonic() - began
         tell(f"{batch.finished} of {len(videos)} videos are in {output}{failed}; {seconds:.0f} s")
     if signals.count:
         warn(f"interrupted; --resume goes on from here: {batch.finished} of {len(videos)} videos are done")
         return INTERRUPTED
-    return 1 if batch.failed else 0
+    return FAILED if batch.failed else DONE
 
 
 class _Progress:
