@@ -107,24 +107,8 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
     again = "download the model itself again"
     if size == 0:
         return Kind("empty", "an empty file (0 bytes)", None, again + ", or train until a checkpoint is written")
-    text = head.lstrip().lower()
-    instead = no_model(head)
-    if instead == "html":
-        return Kind(
-            "html",
-            "an HTML web page, not a model: the download saved the page that links to the file",
-            None,
-            "open the link in a browser, confirm the download there, and give the file that it saves",
-        )
-    if text.startswith(b"<?xml"):
-        return _xml(head)
-    if instead == "git-lfs":
-        return Kind(
-            "git-lfs",
-            "a git-lfs pointer (a text file standing for the model), not the model itself",
-            None,
-            "run `git lfs install` and `git lfs pull` in the repository, or download the file from its web page",
-        )
+    if (page := _page(head)) is not None:
+        return page
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _hdf5(path)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -150,6 +134,28 @@ def _by_bytes(path: Path, head: bytes, tail: bytes, size: int) -> Kind:
     return _text_or_proto(path, head, size)
 
 
+def _page(head: bytes) -> Kind | None:
+    """What downloads leave in a model's place."""
+    instead = no_model(head)
+    if instead == "html":
+        return Kind(
+            "html",
+            "an HTML web page, not a model: the download saved the page that links to the file",
+            None,
+            "open the link in a browser, confirm the download there, and give the file that it saves",
+        )
+    if head.lstrip().lower().startswith(b"<?xml"):
+        return _xml(head)
+    if instead == "git-lfs":
+        return Kind(
+            "git-lfs",
+            "a git-lfs pointer (a text file standing for the model), not the model itself",
+            None,
+            "run `git lfs install` and `git lfs pull` in the repository, or download the file from its web page",
+        )
+    return None
+
+
 def _xml(head: bytes) -> Kind:
     if b"<net " in head:
         return Kind(
@@ -167,21 +173,8 @@ def _text_or_proto(path: Path, head: bytes, size: int) -> Kind:
         b"onnx" in head[:64].lower() or b"pytorch" in head[:64].lower() or path.suffix == ".onnx"
     ):
         return Kind("onnx", "an ONNX model", None, "give the TensorFlow or Keras model; ONNX is not read by freeze")
-    try:
-        words = head.decode()
-    except UnicodeDecodeError:
-        words = ""
-    if words and sum(c.isprintable() or c.isspace() for c in words) > 0.97 * len(words):
-        if words.lstrip().startswith(("node {", "node{")):
-            return Kind("pbtxt", "a GraphDef in text form (.pbtxt)", "--graphdef")
-        if words.lstrip().startswith("{"):
-            return Kind(
-                "json",
-                "a JSON document" + _keras_json(words),
-                None,
-                "give the model file with its weights (.keras or .h5)",
-            )
-        return Kind("text", f"a text file that starts with {words.strip()[:40]!r}", None, "give the model itself")
+    if (text := _text(head)) is not None:
+        return text
     if size > LIMIT:
         return Kind(
             "too_large",
@@ -201,6 +194,26 @@ def _text_or_proto(path: Path, head: bytes, size: int) -> Kind:
         None,
         "give a .meta, checkpoint, .keras, .h5, SavedModel folder or frozen .pb",
     )
+
+
+def _text(head: bytes) -> Kind | None:
+    """What is written in letters."""
+    try:
+        words = head.decode()
+    except UnicodeDecodeError:
+        return None
+    if sum(c.isprintable() or c.isspace() for c in words) <= 0.97 * len(words):
+        return None
+    if words.lstrip().startswith(("node {", "node{")):
+        return Kind("pbtxt", "a GraphDef in text form (.pbtxt)", "--graphdef")
+    if words.lstrip().startswith("{"):
+        return Kind(
+            "json",
+            "a JSON document" + _keras_json(words),
+            None,
+            "give the model file with its weights (.keras or .h5)",
+        )
+    return Kind("text", f"a text file that starts with {words.strip()[:40]!r}", None, "give the model itself")
 
 
 def _meta_info(head: bytes) -> bool:

@@ -96,27 +96,11 @@ def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log)
     Raises
     ------
     FreezeError
-        INPUT_UNKNOWN, INPUT_NOT_GIVEN, INPUT_PIPELINE, INPUT_IS_OUTPUT.
+        INPUT_UNKNOWN, INPUT_NOT_GIVEN, INPUT_PIPELINE, INPUT_IS_OUTPUT, DISCONNECTED.
     """
     graph = Graph(graph_def)
     if asked:
-        found = _find(graph, asked, "input", log)
-        if found is None:
-            places = described(
-                graph_def, [*nearest(asked, graph)[:2], *(n.name for n in graph_def.node if n.op in SOURCES)]
-            )
-            near = nearest(asked, Graph(type(graph_def)(node=[n for n in graph_def.node if n.op in SOURCES])))
-            raise FreezeError(
-                "INPUT_UNKNOWN",
-                f"the input '{asked}' is not in the graph; its placeholders are listed",
-                f"did you mean --input {near[0]}?" if near else "give one of the placeholders, or the tensor to cut at",
-                places,
-            )
-        if node_name(found) == node_name(output):
-            raise FreezeError(
-                "INPUT_IS_OUTPUT", f"'{asked}' is both input and output", "name two different tensors", [asked]
-            )
-        return found
+        return _asked_input(graph, asked, output, log)
     above = graph.ancestors([output])
     feeds = [n.name for n in graph_def.node if n.name in above and n.op in SOURCES]
     images = _images(graph_def, feeds)
@@ -128,9 +112,34 @@ def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log)
         )
         return tensor_name(images[0])
     pipes = [n.name for n in graph_def.node if n.name in above and n.op in PIPELINES]
-    pipes = _images(graph_def, pipes) or pipes
-    if pipes and not images:
+    raise _no_input(graph, output, feeds, images, _images(graph_def, pipes) or pipes)
+
+
+def _asked_input(graph: Graph, asked: str, output: str, log: Log) -> str:
+    """The tensor that `--input` names. Raises INPUT_UNKNOWN, INPUT_IS_OUTPUT."""
+    graph_def = graph.graph_def
+    found = _find(graph, asked, "input", log)
+    if found is None:
+        sources = [n for n in graph_def.node if n.op in SOURCES]
+        near = nearest(asked, Graph(type(graph_def)(node=sources)))
         raise FreezeError(
+            "INPUT_UNKNOWN",
+            f"the input '{asked}' is not in the graph; its placeholders are listed",
+            f"did you mean --input {near[0]}?" if near else "give one of the placeholders, or the tensor to cut at",
+            described(graph_def, [*nearest(asked, graph)[:2], *(n.name for n in sources)]),
+        )
+    if node_name(found) == node_name(output):
+        raise FreezeError(
+            "INPUT_IS_OUTPUT", f"'{asked}' is both input and output", "name two different tensors", [asked]
+        )
+    return found
+
+
+def _no_input(graph: Graph, output: str, feeds: list[str], images: list[str], pipes: list[str]) -> FreezeError:
+    """Why none of the placeholders and pipelines above the output is the input beyond doubt."""
+    graph_def = graph.graph_def
+    if pipes and not images:
+        return FreezeError(
             "INPUT_PIPELINE",
             f"the images come from {graph.nodes[pipes[0]].op} '{pipes[0]}' (a tf.data iterator or queue), "
             "there is no placeholder",
@@ -138,14 +147,14 @@ def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log)
             described(graph_def, pipes),
         )
     if not feeds and not pipes:
-        raise FreezeError(
+        return FreezeError(
             "DISCONNECTED",
             f"the output '{output}' does not depend on any input: nothing above it is fed",
             "check --output; and that the builder uses its images",
             outputs.described(graph_def, outputs.candidates(graph_def)) or [output],
             shown=None,
         )
-    raise FreezeError(
+    return FreezeError(
         "INPUT_NOT_GIVEN",
         "no input is named, and several placeholders (or none of images) lie above the output",
         f"name it: --input {(images or feeds or pipes)[0]}",

@@ -89,54 +89,68 @@ def needs(build: Callable[..., Any]) -> list[str]:
     return [p.name for p in inspect.signature(build).parameters.values() if p.default is p.empty and p.kind in kinds]
 
 
+_OWN = object()
+"""Stands for a parameter that keeps its default."""
+
+
 def _called(build: Callable[..., Any], images: Any, log: Log, taken: list[Any], given: Mapping[str, Any]) -> Any:
-    tf = import_tensorflow()
+    parameters = inspect.signature(build).parameters
     values: dict[str, Any] = {}
-    switched: list[str] = []
-    method = inspect.ismethod(build) or inspect.isclass(build)
-    for p in inspect.signature(build).parameters.values():
-        name = p.name.lower()
-        required = p.default is p.empty
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            continue
-        if name in SWITCHES | OPPOSITES:
-            values[p.name] = inference_value(p.name, None if required else p.default, _source(build))
-            switched.append(f"{p.name}={values[p.name]!r}")
-        elif p.name in given:
-            values[p.name] = given[p.name]
-        elif KEEP.fullmatch(name) and (required or isinstance(p.default, int | float)):
-            values[p.name] = 1.0
-        elif RATE.fullmatch(name) and (required or isinstance(p.default, int | float)):
-            values[p.name] = False if isinstance(p.default, bool) else 0.0
-        elif not taken and not required and tf.is_tensor(p.default):
-            taken.append(p.default)
-        elif (
-            not taken
-            and (required and p.name not in KNOWN)
-            and not (inspect.isclass(build) and not _takes_images(p.name))
-        ):
-            values[p.name] = images
-            taken.append(images)
-        elif required and p.name in KNOWN:
-            values[p.name] = KNOWN[p.name]
-        elif required and LABELS.fullmatch(name):
-            values[p.name] = tf.compat.v1.placeholder(tf.int32, [None], name=p.name)
-        elif required:
-            raise FreezeError(
-                "BUILDER_SIGNATURE",
-                f"{build.__name__}{inspect.signature(build)} needs '{p.name}' besides the images",
-                "give it a default value, or wrap it: def build(images): ...",
-                [build.__name__],
-            )
-    if not taken and not method:
-        first = next((p for p in inspect.signature(build).parameters if p not in values), None)
+    for p in parameters.values():
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            value = _argument(build, p, images, taken, given)
+            if value is not _OWN:
+                values[p.name] = value
+    if not taken and not (inspect.ismethod(build) or inspect.isclass(build)):
+        first = next((p for p in parameters if p not in values), None)
         if first is not None:
             values[first] = images
             taken.append(images)
+    switched = [f"{name}={value!r}" for name, value in values.items() if name.lower() in SWITCHES | OPPOSITES]
     if switched:
         log.note("BUILDER_SWITCH", f"{build.__name__} is called for inference: {', '.join(switched)}", [build.__name__])
-    positional = [p.name for p in inspect.signature(build).parameters.values() if p.kind is p.POSITIONAL_ONLY]
+    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY]
     return build(*(values.pop(n) for n in positional if n in values), **values)
+
+
+def _argument(
+    build: Callable[..., Any], p: inspect.Parameter, images: Any, taken: list[Any], given: Mapping[str, Any]
+) -> Any:
+    """What a parameter is given for inference, or `_OWN`; what stands for the images goes to `taken`.
+
+    Raises
+    ------
+    FreezeError
+        BUILDER_SIGNATURE.
+    """
+    tf = import_tensorflow()
+    name, required = p.name.lower(), p.default is p.empty
+    number = required or isinstance(p.default, int | float)
+    if name in SWITCHES | OPPOSITES:
+        return inference_value(p.name, None if required else p.default, _source(build))
+    if p.name in given:
+        return given[p.name]
+    if KEEP.fullmatch(name) and number:
+        return 1.0
+    if RATE.fullmatch(name) and number:
+        return False if isinstance(p.default, bool) else 0.0
+    if not required:
+        if not taken and tf.is_tensor(p.default):
+            taken.append(p.default)
+        return _OWN
+    if not taken and p.name not in KNOWN and (_takes_images(p.name) or not inspect.isclass(build)):
+        taken.append(images)
+        return images
+    if p.name in KNOWN:
+        return KNOWN[p.name]
+    if LABELS.fullmatch(name):
+        return tf.compat.v1.placeholder(tf.int32, [None], name=p.name)
+    raise FreezeError(
+        "BUILDER_SIGNATURE",
+        f"{build.__name__}{inspect.signature(build)} needs '{p.name}' besides the images",
+        "give it a default value, or wrap it: def build(images): ...",
+        [build.__name__],
+    )
 
 
 def _takes_images(name: str) -> bool:

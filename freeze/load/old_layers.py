@@ -216,41 +216,23 @@ def batch_normalization(
     tf = import_tensorflow()
     v1 = tf.compat.v1
     rank = inputs.shape.rank
-    nchw = rank == 4 and axis == 1
+    fusing = {"epsilon": epsilon, "data_format": "NCHW" if rank == 4 and axis == 1 else "NHWC"}
     with _scope(name, "batch_normalization", reuse):
         c = int(inputs.shape[axis])
-        gamma = (
-            _variable("gamma", [c], None, v1.ones_initializer(), inputs, trainable)
-            if scale
-            else tf.ones([c], inputs.dtype)
-        )
-        beta = (
-            _variable("beta", [c], None, v1.zeros_initializer(), inputs, trainable)
-            if center
-            else tf.zeros([c], inputs.dtype)
-        )
-        mean = _variable("moving_mean", [c], None, v1.zeros_initializer(), inputs, False)
-        variance = _variable("moving_variance", [c], None, v1.ones_initializer(), inputs, False)
+        ones, zeros = v1.ones_initializer(), v1.zeros_initializer()
+        gamma = _variable("gamma", [c], None, ones, inputs, trainable) if scale else tf.ones([c], inputs.dtype)
+        beta = _variable("beta", [c], None, zeros, inputs, trainable) if center else tf.zeros([c], inputs.dtype)
+        mean = _variable("moving_mean", [c], None, zeros, inputs, False)
+        variance = _variable("moving_variance", [c], None, ones, inputs, False)
 
         def infer() -> Any:
             if rank == 4:
-                return v1.nn.fused_batch_norm(
-                    inputs,
-                    gamma,
-                    beta,
-                    mean,
-                    variance,
-                    epsilon=epsilon,
-                    is_training=False,
-                    data_format="NCHW" if nchw else "NHWC",
-                )[0]
+                return v1.nn.fused_batch_norm(inputs, gamma, beta, mean, variance, is_training=False, **fusing)[0]
             return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, epsilon)
 
         def train() -> Any:
             if rank == 4:
-                y, m, v = v1.nn.fused_batch_norm(
-                    inputs, gamma, beta, epsilon=epsilon, is_training=True, data_format="NCHW" if nchw else "NHWC"
-                )
+                y, m, v = v1.nn.fused_batch_norm(inputs, gamma, beta, is_training=True, **fusing)
             else:
                 m, v = tf.nn.moments(inputs, list(range(rank - 1)))
                 y = tf.nn.batch_normalization(inputs, m, v, beta, gamma, epsilon)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from freeze.errors import Finding, FreezeError, tensorflow_words
@@ -26,26 +28,14 @@ def form_output(job: Job) -> Passed:
     """
     tf = import_tensorflow()
     new, head, findings = copied(job.graph), job.head, []
-    with Runner(job.graph, job.values) as runner:
-        tensor = runner.graph.get_tensor_by_name(job.head if ":" in job.head else job.head + ":0")
-        try:
-            sample = np.asarray(runner.run(job.head, {INPUT: structured(SAMPLES, job.input_shape)}))
-        except (tf.errors.OpError, ValueError) as e:
-            raise _does_not_run(job, tensorflow_words(e)) from None
-    if sample.ndim == 0 or not (tensor.dtype.is_floating):
-        raise FreezeError(
-            "OUTPUT_NOT_FEATURES",
-            f"the output is {tensor.dtype.name} of shape {list(sample.shape)}, not a feature per image",
-            "name the embedding with --output",
-            [job.head],
-        )
+    sample, dtype = _sample(job)
     if sample.ndim != 2:
-        head, why = _rank_two(new, head, sample, tensor.dtype)
+        head, why = _rank_two(new, head, sample, dtype)
         findings.append(Finding("OUTPUT_RANK", why, (job.head,)))
-    if tensor.dtype != tf.float32:
-        why = f"the output is {tensor.dtype.name} (half precision or double): converted to float32"
+    if dtype != tf.float32:
+        why = f"the output is {dtype.name} (half precision or double): converted to float32"
         findings.append(Finding("OUTPUT_DTYPE", why, (head,)))
-        head = add_node(new, "features_float", "Cast", [head], SrcT=tensor.dtype, DstT=tf.float32).name
+        head = add_node(new, "features_float", "Cast", [head], SrcT=dtype, DstT=tf.float32).name
     sample = sample.astype(np.float64).reshape(len(sample), -1)
     if not np.isfinite(sample).all():
         raise FreezeError(
@@ -65,6 +55,25 @@ def form_output(job: Job) -> Passed:
         findings.append(Finding("OUTPUT_NOT_NORMALISED", why, (node_name(head),)))
         head = _normalised(new, head)
     return Passed(new, head, tuple(findings))
+
+
+def _sample(job: Job) -> tuple[np.ndarray, Any]:
+    """What the head gives for some images, and its TensorFlow dtype. Raises OUTPUT_NOT_FEATURES and others."""
+    tf = import_tensorflow()
+    with Runner(job.graph, job.values) as runner:
+        dtype = runner.graph.get_tensor_by_name(job.head if ":" in job.head else job.head + ":0").dtype
+        try:
+            sample = np.asarray(runner.run(job.head, {INPUT: structured(SAMPLES, job.input_shape)}))
+        except (tf.errors.OpError, ValueError) as e:
+            raise _does_not_run(job, tensorflow_words(e)) from None
+    if sample.ndim == 0 or not dtype.is_floating:
+        raise FreezeError(
+            "OUTPUT_NOT_FEATURES",
+            f"the output is {dtype.name} of shape {list(sample.shape)}, not a feature per image",
+            "name the embedding with --output",
+            [job.head],
+        )
+    return sample, dtype
 
 
 def _classes(job: Job, count: int) -> Finding:

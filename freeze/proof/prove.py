@@ -142,29 +142,14 @@ def _failed(what: str, job: Job) -> FreezeError:
 def check_features(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray, tolerance: float
 ) -> dict[str, Any]:
-    """Rows against the live model, batch sizes, repeatability, distinctness, norm. Raises PROOF_FAILED."""
-    tf = import_tensorflow()
-    try:
-        whole = run(images)
-        single = np.concatenate([run(images[i : i + 1]) for i in range(len(images))])
-        pairs = np.concatenate([run(images[i : i + 2]) for i in range(0, len(images), 2)])
-    except (tf.errors.OpError, ValueError) as e:
-        raise FreezeError(
-            "PROOF_FAILED",
-            f"the frozen graph does not run in batches of 1, 2 and {len(images)} (a batch size is fixed inside?): "
-            f"{tensorflow_words(e)}",
-            "build the graph with a free batch size ([None, H, W, 3], reshape with -1)",
-        ) from None
-    batches = float(max(np.abs(single - whole).max(), np.abs(pairs - whole).max()))
-    if not np.isfinite(whole).all():
-        raise FreezeError("PROOF_FAILED", "features are not finite", "use a checkpoint from before training diverged")
-    if batches > tolerance:
-        raise FreezeError(
-            "PROOF_FAILED",
-            f"a crop's features depend on the other crops of its batch (batches of 1, 2 and {len(images)} differ by "
-            f"{batches:.3g}): some batch statistics (batch norm in training mode) are left in the graph",
-            "build the graph with is_training=False",
-        )
+    """Rows against the live model, batch sizes, repeatability, distinctness, norm.
+
+    Raises
+    ------
+    FreezeError
+        PROOF_FAILED, CONSTANT_FEATURES.
+    """
+    whole, batches = _in_batches(run, images, tolerance)
     again = float(np.abs(run(images) - whole).max())
     if again > tolerance:
         raise FreezeError(
@@ -172,19 +157,7 @@ def check_features(
             f"two runs on the same images differ by {again:.3g}: something random is left",
             "build the inference graph",
         )
-    spread = float(min(np.abs(whole[i] - whole[j]).max() for i in range(len(whole)) for j in range(i)))
-    if spread < 1e-6:
-        raise FreezeError(
-            "CONSTANT_FEATURES",
-            "different images give the same features: the output is disconnected from the images, or the network "
-            "is dead (all ReLU outputs 0)",
-            "check --output and the checkpoint",
-        )
-    norm = float(np.abs(np.linalg.norm(whole, axis=1) - 1).max())
-    if norm > 1e-3:
-        raise FreezeError(
-            "PROOF_FAILED", f"features are not of unit length (off by {norm:.3g})", "check that the network is trained"
-        )
+    spread, norm = _spread_and_norm(whole)
     if whole.shape != expected.shape:
         raise FreezeError(
             "PROOF_FAILED",
@@ -200,6 +173,53 @@ def check_features(
         "least_difference_between_images": spread,
         "norm_error": norm,
     }
+
+
+def _in_batches(
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, float]:
+    """Features of all images at once, and by how much those of batches of 1 and 2 differ. Raises PROOF_FAILED."""
+    tf = import_tensorflow()
+    try:
+        whole = run(images)
+        single = np.concatenate([run(images[i : i + 1]) for i in range(len(images))])
+        pairs = np.concatenate([run(images[i : i + 2]) for i in range(0, len(images), 2)])
+    except (tf.errors.OpError, ValueError) as e:
+        raise FreezeError(
+            "PROOF_FAILED",
+            f"the frozen graph does not run in batches of 1, 2 and {len(images)} (a batch size is fixed inside?): "
+            f"{tensorflow_words(e)}",
+            "build the graph with a free batch size ([None, H, W, 3], reshape with -1)",
+        ) from None
+    difference = float(max(np.abs(single - whole).max(), np.abs(pairs - whole).max()))
+    if not np.isfinite(whole).all():
+        raise FreezeError("PROOF_FAILED", "features are not finite", "use a checkpoint from before training diverged")
+    if difference > tolerance:
+        raise FreezeError(
+            "PROOF_FAILED",
+            f"a crop's features depend on the other crops of its batch (batches of 1, 2 and {len(images)} differ by "
+            f"{difference:.3g}): some batch statistics (batch norm in training mode) are left in the graph",
+            "build the graph with is_training=False",
+        )
+    return whole, difference
+
+
+def _spread_and_norm(features: np.ndarray) -> tuple[float, float]:
+    """The least difference of two rows, and the greatest of a norm to 1. Raises CONSTANT_FEATURES, PROOF_FAILED."""
+    spread = float(min(np.abs(features[i] - features[j]).max() for i in range(len(features)) for j in range(i)))
+    if spread < 1e-6:
+        raise FreezeError(
+            "CONSTANT_FEATURES",
+            "different images give the same features: the output is disconnected from the images, or the network "
+            "is dead (all ReLU outputs 0)",
+            "check --output and the checkpoint",
+        )
+    norm = float(np.abs(np.linalg.norm(features, axis=1) - 1).max())
+    if norm > 1e-3:
+        raise FreezeError(
+            "PROOF_FAILED", f"features are not of unit length (off by {norm:.3g})", "check that the network is trained"
+        )
+    return spread, norm
 
 
 def _reloaded(path: Path, images: np.ndarray, expected: np.ndarray, job: Job, fresh: FreshProcess | None) -> float:

@@ -90,4 +90,5 @@ def steps(before: Tracks, after: Tracks) -> np.ndarray:
 def overlap(step: np.ndarray) -> np.ndarray:
     """IoU (K,) of a box with itself, moved by shares (K,2) of its width and height."""
     shared = np.clip(1 - step, 0, None).prod(axis=1)
-    return shared / (2 - shared)
+    iou: np.ndarray = shared / (2 - shared)
+    return iou

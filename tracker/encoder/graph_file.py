@@ -56,6 +56,16 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
             tf.import_graph_def(graph_def, name="")
     except (ValueError, tf.errors.OpError) as e:
         raise EncoderError(f"{path}: TensorFlow cannot load the graph ({first_line(e)})") from None
+    image, output = _image(path, graph), _feature(path, graph)
+    return Contract(
+        graph_sha256=sha256(path), input_shape=tuple(image.shape.as_list()[1:]), dimension=int(output.shape[1]),
+        input_name=image.op.name, output_name=output.op.name, input_dtype=image.dtype.name, crop_rule="aspect",
+        l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
+    )  # fmt: skip
+
+
+def _image(path: Path, graph: Any) -> Any:
+    """The one placeholder, of pictures. Raises EncoderError."""
     inputs = [op.outputs[0] for op in graph.get_operations() if op.type == "Placeholder"]
     images = [t for t in inputs if t.shape.rank == 4 and None not in t.shape.as_list()[1:]]
     if len(inputs) != 1 or len(images) != 1 or images[0].dtype.name not in ("uint8", "float32"):
@@ -68,6 +78,11 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     if channels not in (1, 3):
         first = f"takes channels first, {(height, width, channels)}" if height in (1, 3) else "takes no pictures"
         raise EncoderError(f"{path}: {first}: expected (height, width, 3); {_freeze(path)}")
+    return images[0]
+
+
+def _feature(path: Path, graph: Any) -> Any:
+    """The one output of rank 2 that is no softmax over classes. Raises EncoderError."""
     ends = [
         op for op in graph.get_operations() if op.outputs and not any(t.consumers() for t in op.outputs) and op.inputs
     ]
@@ -87,12 +102,7 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
             f"{path}: its output {flat[0].op.name} is a softmax over {int(flat[0].shape[1])} classes, no feature; "
             f"it is a classifier; {_freeze(path, f'--output {below}' if below else '')}"
         )
-    image = images[0]
-    return Contract(
-        graph_sha256=sha256(path), input_shape=tuple(image.shape.as_list()[1:]), dimension=int(flat[0].shape[1]),
-        input_name=image.op.name, output_name=flat[0].op.name, input_dtype=image.dtype.name, crop_rule="aspect",
-        l2_normalised=False, provenance={"kind": "bare graph", "file": path.name},
-    )  # fmt: skip
+    return flat[0]
 
 
 LIKELY = ("features", "feature", "embedding", "l2_normalize", "descriptor")

@@ -49,7 +49,8 @@ class ScoreScale:
             return below**_RANK_POWER
         if self._even is not None:
             for_it, against = score * (1 - self._even), (1 - np.minimum(score, 1)) * self._even
-            return for_it / (for_it + against)
+            even: np.ndarray = for_it / (for_it + against)
+            return even
         if len(met) < _MEMORY:
             met = np.concatenate([np.full(_PRIOR, _LEAST_BEST), met])
         rank = int(_BEST * (len(met) - 1))

@@ -138,16 +138,8 @@ class VideoFile(FrameSource):
         self._path, self._span, self._av = path, span, av
         self._broken, self._first_broken = 0, 0
         self._grey: GreyRange | None = None
-        try:
-            self._container = container or open_file(path)
-        except (av.FFmpegError, OSError, ValueError) as e:
-            raise self._unreadable(_reason(e)) from None
-        self._stream, choice = pick_stream(self._container)
-        if self._stream is None:
-            self._container.close()
-            raise SourceError(f"{path}: {choice}; expected a video file")
-        if choice:
-            self.warnings.append(f"{path} {choice}")
+        self._container = self._opened() if container is None else container
+        self._stream = self._picked()
         self._is_file = container is None
         self._stream.thread_type = "AUTO"
         self._reformatter = av.video.reformatter.VideoReformatter()
@@ -155,18 +147,12 @@ class VideoFile(FrameSource):
         self._index = 0
         self._first_pts: float | None = None
         self._last_time = 0.0
-        head = self._seek() if span.start > SEEK_FROM and container is None else None
-        if head is None:
-            head = next(self._decoded, None)
-        if head is None:
-            self._container.close()
-            raise SourceError(f"{path}: no frame can be read; the file is empty, broken or of an unknown codec")
-        first = [head, *(f for f in (next(self._decoded, None) for _ in range(2)) if f is not None)]
+        first = self._first_frames()
         self._rate, self._clock_believed = believed_rate(self._stream, [f.time for f in first])
         if not self._clock_believed:
             self.warnings.append(self._disbelief())
         self._frames, self._ahead = self._numbered(first), deque[tuple[int, float, Any]]()
-        height, width = self._image(head).shape[:2]
+        height, width = self._image(first[0]).shape[:2]
         self._expected = self._count()
         self.info = SourceInfo(
             name,
@@ -174,8 +160,34 @@ class VideoFile(FrameSource):
             self._rate / span.stride,
             span.count(self._expected),
             live=False,
-            pixel_aspect=self._pixel_aspect(head),
+            pixel_aspect=self._pixel_aspect(first[0]),
         )
+
+    def _opened(self) -> Any:
+        try:
+            return open_file(self._path)
+        except (self._av.FFmpegError, OSError, ValueError) as e:
+            raise self._unreadable(_reason(e)) from None
+
+    def _picked(self) -> Any:
+        """The stream of pictures; raises SourceError where there is none."""
+        stream, choice = pick_stream(self._container)
+        if stream is None:
+            self._container.close()
+            raise SourceError(f"{self._path}: {choice}; expected a video file")
+        if choice:
+            self.warnings.append(f"{self._path} {choice}")
+        return stream
+
+    def _first_frames(self) -> list[Any]:
+        """Up to three frames from where the span begins, or from the file's start; raises SourceError for none."""
+        head = self._seek() if self._span.start > SEEK_FROM and self._is_file else None
+        if head is None:
+            head = next(self._decoded, None)
+        if head is None:
+            self._container.close()
+            raise SourceError(f"{self._path}: no frame can be read; the file is empty, broken or of an unknown codec")
+        return [head, *(f for f in (next(self._decoded, None) for _ in range(2)) if f is not None)]
 
     def _unreadable(self, reason: str) -> SourceError:
         if without_index(Path(self._path)):
