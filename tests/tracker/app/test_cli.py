@@ -27,22 +27,19 @@ def footage(tmp_path_factory):
     return folder
 
 
-def run(footage, output, *more, source="clip.mp4", encoder="none", detector="det.txt"):
-    given = [
-        "run",
-        str(footage / source),
-        "--detector",
-        str(footage / detector),
-        "--encoder",
-        encoder,
-        "--output",
-        str(output),
-    ]
-    return main([*given, *more])
+def words(sources, detector, output, *more, encoder="none"):
+    """The command line that tracks a source, or a list of them, with given detections."""
+    sources = sources if isinstance(sources, list) else [sources]
+    given = [*sources, "--detector", detector, "--encoder", encoder, "--output", output, *more]
+    return ["run", *map(str, given)]
+
+
+def run(footage, output, *more, source="clip.mp4", encoder="none"):
+    return main(words(footage / source, footage / "det.txt", output, *more, encoder=encoder))
 
 
 def test_a_run_writes_everything(footage, tmp_path, capsys):
-    assert run(footage, tmp_path / "out", encoder=str(footage / "encoder.pb")) == 0
+    assert run(footage, tmp_path / "out", encoder=footage / "encoder.pb") == 0
     out, _err = capsys.readouterr()
     folder = tmp_path / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -75,7 +72,7 @@ def test_a_run_writes_everything(footage, tmp_path, capsys):
 
 def test_summary(footage, tmp_path):
     encoder = footage / "encoder.pb"
-    assert run(footage, tmp_path / "out", "-q", "--appearance", "always", encoder=str(encoder)) == 0
+    assert run(footage, tmp_path / "out", "-q", "--appearance", "always", encoder=encoder) == 0
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (found["frames"], found["duration_s"], found["share_embedded"], found["objects_per_frame"]) == (
         30,
@@ -120,8 +117,8 @@ def test_the_written_configuration_repeats_the_run(footage, tmp_path):
 @pytest.mark.parametrize("appearance", ["always", "auto"])
 def test_threads_and_one_thread_write_the_same(footage, tmp_path, appearance):
     for name, more in (("threads", []), ("one", ["--sequential"])):
-        encoder = str(footage / "encoder.pb")
-        assert run(footage, tmp_path / name, "-q", "--appearance", appearance, *more, encoder=encoder) == 0
+        more = ["--appearance", appearance, *more]
+        assert run(footage, tmp_path / name, "-q", *more, encoder=footage / "encoder.pb") == 0
     for name in ("tracks.txt", "tracks.csv", "tracks.mp4"):
         assert (tmp_path / "threads" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -156,24 +153,8 @@ def test_sequence_without_pixels(footage, tmp_path, capsys):
 
 
 def test_several_sources_have_a_folder_each(footage, tmp_path, capsys):
-    sources = [
-        str(footage / "clip.mp4"),
-        str(footage / "none.mp4"),
-        str(footage / "other.mp4"),
-        str(footage / "clip.mp4"),
-    ]
-    code = main(
-        [
-            "run",
-            *sources,
-            "--detector",
-            str(footage / "det.txt"),
-            "--encoder",
-            "none",
-            "--output",
-            str(tmp_path / "two"),
-        ]
-    )
+    sources = [footage / name for name in ("clip.mp4", "none.mp4", "other.mp4", "clip.mp4")]
+    code = main(words(sources, footage / "det.txt", tmp_path / "two"))
     _out, err = capsys.readouterr()
     assert code == 1 and "none.mp4" in err and "no such file" in err
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["clip", "clip-2", "other"]
@@ -214,8 +195,12 @@ def test_show_without_a_display_goes_on(footage, tmp_path, capsys, monkeypatch):
 # ---- bad input ------------------------------------------------------------
 
 
+def with_encoder(footage, encoder, output, *more):
+    return words(footage / "clip.mp4", footage / "det.txt", output, "-q", *more, encoder=encoder)
+
+
 def bad(capsys, code, part, *arguments):
-    assert main(["run", *map(str, arguments)]) == code
+    assert main([*map(str, arguments)]) == code
     _out, err = capsys.readouterr()
     assert part in err, err
     assert "Traceback" not in err and len(err.strip().splitlines()) == 1
@@ -224,10 +209,8 @@ def bad(capsys, code, part, *arguments):
 def test_bad_sources(footage, tmp_path, capsys):
     (tmp_path / "text.mp4").write_text("no video\n" * 20)
     (tmp_path / "empty").mkdir()
-    rest = ["--detector", footage / "det.txt", "--encoder", "none", "--output", tmp_path / "out"]
-    bad(capsys, 1, "no such file", tmp_path / "none.mp4", *rest)
-    bad(capsys, 1, "not a video", tmp_path / "text.mp4", *rest)
-    bad(capsys, 1, "no images", tmp_path / "empty", *rest)
+    for part, name in (("no such file", "none.mp4"), ("not a video", "text.mp4"), ("no images", "empty")):
+        bad(capsys, 1, part, *words(tmp_path / name, footage / "det.txt", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -270,21 +253,7 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(footage, tmp_path, capsy
     path = write_video(tmp_path / "clip.avi", 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     write_detections(tmp_path / "det.txt", 60)
-    assert (
-        main(
-            [
-                "run",
-                str(path),
-                "--detector",
-                str(tmp_path / "det.txt"),
-                "--encoder",
-                "none",
-                "--output",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 0
-    )
+    assert main(words(path, tmp_path / "det.txt", tmp_path / "out")) == 0
     frames = json.loads((tmp_path / "out" / "summary.json").read_text())["frames"]
     assert 20 < frames < 40 and decodable(tmp_path / "out" / "tracks.mp4") == frames
     assert f"breaks off after frame {frames}" in capsys.readouterr().err
@@ -293,21 +262,7 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(footage, tmp_path, capsy
 
 def test_frames_that_change_size_are_a_counted_warning(footage, tmp_path, capsys):
     folder = write_images(tmp_path / "walk", 10, sizes={4: (320, 240), 5: (80, 60)})
-    assert (
-        main(
-            [
-                "run",
-                str(folder),
-                "--detector",
-                str(footage / "det.txt"),
-                "--encoder",
-                "none",
-                "--output",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 0
-    )
+    assert main(words(folder, footage / "det.txt", tmp_path / "out")) == 0
     assert "warning: 2 frames from frame 4 on had another size" in capsys.readouterr().err
 
 
@@ -319,66 +274,32 @@ def test_a_broken_line_of_detections(footage, tmp_path, capsys, line, part):
     path = write_detections(tmp_path / "det.txt", 30)
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:4], line, *lines[4:]]) + "\n")
-    bad(
-        capsys,
-        1,
-        part,
-        footage / "clip.mp4",
-        "--detector",
-        path,
-        "--encoder",
-        "none",
-        "--output",
-        tmp_path / "out",
-        "-q",
-    )
+    bad(capsys, 1, part, *words(footage / "clip.mp4", path, tmp_path / "out", "-q"))
     assert not (tmp_path / "out").exists()
 
 
 def test_nan_and_inverted_boxes_are_dropped_and_counted(footage, tmp_path, capsys):
     path = write_detections(tmp_path / "det.txt", 30)
     path.write_text(path.read_text() + "4,-1,nan,5,10,10,0.9,-1,-1,-1\n5,-1,50,50,-10,10,0.9,-1,-1,-1\n")
-    code = main(
-        [
-            "run",
-            str(footage / "clip.mp4"),
-            "--detector",
-            str(path),
-            "--encoder",
-            "none",
-            "--output",
-            str(tmp_path / "o"),
-        ]
-    )
+    code = main(words(footage / "clip.mp4", path, tmp_path / "o"))
     err = capsys.readouterr().err
     assert code == 0 and "warning" in err and "2" in err
     assert {r[1] for r in rows(tmp_path / "o" / "tracks.txt")} == {"1", "2", "3"}
 
 
 def test_an_unknown_class_lists_the_known(footage, tmp_path, capsys):
-    bad(
-        capsys,
-        2,
-        "it knows: person",
-        footage / "clip.mp4",
-        "--detector",
-        "ssdlite",
-        "--classes",
-        "person,unicorn",
-        "--encoder",
-        "none",
-        "--output",
-        tmp_path / "out",
-        "-q",
-    )
+    given = words(footage / "clip.mp4", "ssdlite", tmp_path / "out", "-q", "--classes", "person,unicorn")
+    bad(capsys, 2, "it knows: person", *given)
 
 
 def test_unwritable_output(footage, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
-    rest = [footage / "clip.mp4", "--detector", footage / "det.txt", "--encoder", "none", "--output"]
-    bad(capsys, 1, "is a file", *rest, tmp_path / "file")
-    bad(capsys, 1, "cannot be written", *rest, tmp_path / "file" / "out")
-    bad(capsys, 1, "cannot be written", *rest, "/proc/out")
+    for part, output in (
+        ("is a file", tmp_path / "file"),
+        ("cannot be written", tmp_path / "file" / "out"),
+        ("cannot be written", "/proc/out"),
+    ):
+        bad(capsys, 1, part, *words(footage / "clip.mp4", footage / "det.txt", output))
 
 
 @pytest.mark.parametrize(
@@ -393,58 +314,21 @@ def test_unwritable_output(footage, tmp_path, capsys):
 def test_bad_encoders(footage, tmp_path, capsys, data, part):
     if data is not None:
         (tmp_path / "e.pb").write_bytes(data)
-    bad(
-        capsys,
-        1,
-        part,
-        footage / "clip.mp4",
-        "--detector",
-        footage / "det.txt",
-        "--encoder",
-        tmp_path / "e.pb",
-        "--output",
-        tmp_path / "out",
-        "-q",
-    )
+    bad(capsys, 1, part, *with_encoder(footage, tmp_path / "e.pb", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_an_encoder_of_the_wrong_rank(footage, tmp_path, capsys):
     write_encoder(tmp_path / "e.pb", output_rank=4)
-    bad(
-        capsys,
-        1,
-        "expected rank 2",
-        footage / "clip.mp4",
-        "--detector",
-        footage / "det.txt",
-        "--encoder",
-        tmp_path / "e.pb",
-        "--output",
-        tmp_path / "out",
-        "-q",
-    )
+    bad(capsys, 1, "expected rank 2", *with_encoder(footage, tmp_path / "e.pb", tmp_path / "out"))
 
 
 def test_a_gpu_that_is_not_there(footage, tmp_path, capsys):
     import tensorflow as tf
 
     number = len(tf.config.list_physical_devices("GPU"))
-    bad(
-        capsys,
-        1,
-        f"TensorFlow sees {number} GPUs",
-        footage / "clip.mp4",
-        "--detector",
-        footage / "det.txt",
-        "--encoder",
-        footage / "encoder.pb",
-        "--device",
-        f"gpu:{number}",
-        "--output",
-        tmp_path / "out",
-        "-q",
-    )
+    given = with_encoder(footage, footage / "encoder.pb", tmp_path / "out", "--device", f"gpu:{number}")
+    bad(capsys, 1, f"TensorFlow sees {number} GPUs", *given)
 
 
 @pytest.mark.parametrize(
