@@ -12,7 +12,7 @@ import shapely
 from tracker.answers.clock import Clock
 from tracker.answers.counts import Counts
 from tracker.answers.events import Crossing, Events, ZoneVisit
-from tracker.answers.ground import WINDOW_S, GroundPlane
+from tracker.answers.ground import BORDER, WINDOW_S, GroundPlane
 from tracker.answers.lines import LineCounter, Passage
 from tracker.answers.links import Links
 from tracker.answers.memory import GONE_S, Memory
@@ -70,8 +70,9 @@ class Answers:
         self._ignored = shapely.union_all([shapely.Polygon(zone.points * size) for zone in scene.ignored])
         shapely.prepare(self._ignored)
         self.ground = GroundPlane(scene.ground, size) if scene.ground else None
-        self._objects = ObjectLog()
-        self.ways = Ways(size)
+        lowest = size[1] - BORDER * min(size)
+        self._objects = ObjectLog(lowest)
+        self.ways = Ways(size, lowest)
         self._links = Links(self.ways)
         self._memory = Memory(
             {**self._lines.columns(), **self._zones.columns(), **self._objects.columns(), **self.ways.columns()}

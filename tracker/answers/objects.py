@@ -11,24 +11,36 @@ LEAST_LIFE_S = 0.5
 LEAST_SEEN = 0.5
 """A track counts as an object that lived for so long and was seen in this share of the frames of its life."""
 STANDING = 0.5
-"""An object stands whose foot point, smoothed, stays within this share of its height."""
+"""An object stands whose foot point, smoothed, stays within this share of its height; one that the picture's lower
+border cuts off is judged by the upper edge of its box, since its foot is not seen."""
 SMOOTH_S, SEVERAL = 0.25, 3
 """Time constant of that smoothing, and looks before it tells anything: one jump of a box moves nothing."""
 
 
 class ObjectLog:
-    """Keeps what `ObjectRow` needs."""
+    """Keeps what `ObjectRow` needs.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    lowest : float
+        Pixels from the frame's upper border below which a box counts as cut off.
+    """
+
+    def __init__(self, lowest: float) -> None:
+        self._lowest = lowest
         self.names: list[str] = []
         self._number: dict[str, int] = {}
 
     def columns(self) -> Columns:
-        """What must be remembered of each track; `reached` is how far it was to the right, down, to the left and up."""
+        """What must be remembered of each track.
+
+        `calm` is its foot point and its upper edge, `reached` the largest and the negative of the least of these.
+        """
         return {
             "votes": ((8,), 0.0), "boxes": ((), 0), "first_frame": ((), 0), "last_frame": ((), 0),
             "xyxy": ((4,), 0.0), "start": ((2,), 0.0), "height": ((), 0.0),
-            "looks": ((), 0), "look_s": ((), 0.0), "calm": ((2,), 0.0), "reached": ((4,), -np.inf),
+            "looks": ((), 0), "look_s": ((), 0.0), "calm": ((3,), 0.0), "reached": ((6,), -np.inf),
+            "cut_off": ((), False),
         }  # fmt: skip
 
     def number(self, name: str) -> int:
@@ -65,9 +77,10 @@ class ObjectLog:
         looks = memory["looks"][rows] + 1
         gain = 1 - np.exp((memory["look_s"][rows] - time_s) / SMOOTH_S)
         gain = np.maximum(gain, 1 / looks)[:, None]  # the mean, while there are few
-        calm = memory["calm"].take(rows, axis=0)
-        calm += gain * (foot - calm)
+        calm, lower = memory["calm"].take(rows, axis=0), foot[:, 1]
+        calm += gain * (np.column_stack([foot, lower - height]) - calm)
         memory["looks"][rows], memory["look_s"][rows], memory["calm"][rows] = looks, time_s, calm
+        memory["cut_off"][rows] |= lower >= self._lowest
         memory["height"][rows] += (height - memory["height"][rows]) / looks
         reached = np.concatenate([calm, -calm], axis=1)
         reached[looks < SEVERAL] = -np.inf
@@ -80,7 +93,8 @@ class ObjectLog:
     def standing(self, memory: Memory, rows: np.ndarray) -> np.ndarray:
         """(N,) bool: tracks that have not left their place so far."""
         reached = memory["reached"][rows]
-        extent = np.hypot(*np.maximum(reached[:, :2] + reached[:, 2:], 0).T)
+        across, down, top = np.maximum(reached[:, :3] + reached[:, 3:], 0).T
+        extent = np.hypot(across, np.where(memory["cut_off"][rows], np.maximum(down, top), down))
         still: np.ndarray = extent < STANDING * memory["height"][rows]
         return still
 

@@ -40,12 +40,12 @@ class Overlay:
         scene = self._counts.scene
         for zone in scene.ignored:
             self._polygon(image, zone.points, IGNORED)
-            self._label(image, f"ignored: {zone.name}", zone.points.mean(axis=0), IGNORED)
+            self._label(image, f"ignored: {zone.name}", self._upper(zone.points), IGNORED)
         if scene.ground is not None:
             self._polygon(image, scene.ground.points, GROUND)
         for zone in scene.zones:
             self._polygon(image, zone.points, ZONE)
-            self._label(image, zone.name, zone.points.mean(axis=0), ZONE)
+            self._label(image, zone.name, self._upper(zone.points), ZONE)
         totals: Counter[tuple[str, str]] = Counter()
         for (line_name, direction, _), count in self._counts.crossings.items():
             totals[line_name, direction] += count
@@ -53,8 +53,23 @@ class Overlay:
             start, end = (tuple(p) for p in self._pixels(line.points))
             cv2.line(image, start, end, LINE, self._width + 1, cv2.LINE_AA)
             cv2.circle(image, start, 2 * self._width + 1, LINE, -1, cv2.LINE_AA)
+            self._arrow(image, line.points * self._size)
             told = "   ".join(f"{d}: {totals[line.name, d]}" for d in line.directions)
-            self._label(image, f"{line.name}   {told}", line.points.mean(axis=0), LINE)
+            self._label(image, f"{line.name}   {told}", line.points[0], LINE, away_from=line.points[1])
+
+    def _arrow(self, image: np.ndarray, points: np.ndarray) -> None:
+        """At the middle of a line, towards the right hand of one who looks along it: the first of its directions."""
+        along = points[1] - points[0]
+        right = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
+        middle, reach = points.mean(axis=0), 14 * self._width
+        start, tip = (tuple(np.round(p).astype(int).tolist()) for p in (middle, middle + reach * right))
+        cv2.arrowedLine(image, start, tip, LINE, self._width + 1, cv2.LINE_AA, tipLength=0.45)
+
+    def _upper(self, points: np.ndarray) -> np.ndarray:
+        """The middle of an area's upper edge (shares): there its name hides least of what is inside."""
+        top = points[:, 1].min()
+        near = points[points[:, 1] <= top + 0.1 * np.ptp(points[:, 1])]
+        return np.array([near[:, 0].mean(), top])
 
     def _pixels(self, points: np.ndarray) -> list[list[int]]:
         return np.round(points * self._size).astype(int).tolist()  # type: ignore[no-any-return]
@@ -63,11 +78,26 @@ class Overlay:
         corners = [np.array(self._pixels(points), np.int32)]
         cv2.polylines(image, corners, True, colour, self._width, cv2.LINE_AA)
 
-    def _label(self, image: np.ndarray, text: str, place: np.ndarray, colour: tuple[int, int, int]) -> None:
-        """Dark text on a bar of the shape's colour, centred at a place (shares) and kept within the frame."""
+    def _label(
+        self,
+        image: np.ndarray,
+        text: str,
+        place: np.ndarray,
+        colour: tuple[int, int, int],
+        away_from: np.ndarray | None = None,
+    ) -> None:
+        """Dark text on a bar of the shape's colour, centred at a place (shares) and kept within the frame.
+
+        Where it shall keep `away_from` another place it stands on the far side of its own: nothing that crosses a line
+        is hidden by what the line is called.
+        """
         (w, h), below = cv2.getTextSize(text, FONT, self._scale, 1)
         pad = max(2, h // 3)
         x, y = (place * self._size).tolist()
+        if away_from is not None:
+            dx, dy = ((place - away_from) * self._size).tolist()
+            reach = min((w / 2 + 3 * pad) / max(abs(dx), 1e-9), (h / 2 + 4 * pad) / max(abs(dy), 1e-9))
+            x, y = x + reach * dx, y + reach * dy + h / 2
         left = int(np.clip(x - w / 2, pad, max(pad, self._size[0] - w - pad)))
         top = int(np.clip(y - h - 2 * pad, pad, max(pad, self._size[1] - h - below - pad)))
         cv2.rectangle(image, (left - pad, top - pad), (left + w + pad, top + h + below + pad), colour, -1)

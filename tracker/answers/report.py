@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from tracker.answers.charts import Bars, bars, steps
+from tracker.answers.scene import DIRECTIONS
 from tracker.core.files import write_whole
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
@@ -105,11 +106,13 @@ class Folder:
 
 
 def moment(text: str) -> str:
-    """`start` or `end` of a row as a reader wants it: 08:15:00, or 0:15:00.0 into the video."""
+    """`start` or `end` of a row as a reader wants it: 08:15:00, or 0:06.6 and 1:15:00 into the video."""
     if "T" in text:
         return text[11:19]
-    seconds = float(text)
-    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{seconds % 60:04.1f}"
+    tenths = round(10 * float(text))
+    minutes, rest = divmod(tenths, 600)
+    into = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else str(minutes)
+    return f"{into}:{rest // 10:02}" + (f".{rest % 10}" if rest % 10 else "")
 
 
 def _together(rows: Sequence[Row]) -> list[list[str]]:
@@ -135,7 +138,7 @@ def count_tables(folder: Folder) -> list[dict[str, Any]]:
         labels = [f"{moment(group[0])} – {moment(ends[group[-1]])}" for group in groups]
         table = [{"label": label, "counts": h} for label, h in zip(labels, heights, strict=True)]
         totals = [sum(h[n] for h in heights) for n in range(len(classes))]
-        chart = bars([moment(group[0]).removesuffix(".0") for group in groups], heights, classes)
+        chart = bars([moment(group[0]) for group in groups], heights, classes) if len(groups) > 1 else None
         found.append(
             {"line": line, "direction": direction, "classes": classes, "rows": table, "totals": totals,
              "total": sum(totals), "chart": chart}
@@ -193,10 +196,10 @@ def zone_parts(folder: Folder) -> list[dict[str, Any]]:
 
 def _dwell(seconds: Sequence[float]) -> Bars | None:
     """How many visits took how long, in bins that double."""
-    if not seconds:
-        return None
     edges = [0.0, *(2.0**k for k in range(12))]
-    edges = edges[: next((n for n, e in enumerate(edges) if e > seconds[-1]), len(edges) - 1) + 1]
+    edges = edges[: next((n for n, e in enumerate(edges) if not seconds or e > seconds[-1]), len(edges) - 1) + 1]
+    if len(edges) < 3:  # one bar tells nothing
+        return None
     heights, _ = np.histogram(seconds, [*edges[:-1], max(edges[-1], seconds[-1] + 1e-9)])
     labels = [f"{a:g}–{b:g} s" for a, b in pairwise(edges)]
     return bars(labels, [[int(h)] for h in heights], ["visits"])
@@ -236,10 +239,14 @@ def trust(folder: Folder) -> list[tuple[str, str]]:
     counted = [o for o in objects if o["counted"] == "yes"]
     detector = s.get("detector") or {}
     found = [
-        ("Detector", ", ".join(f"{k}: {v}" for k, v in detector.items() if v)),
+        ("Detector", ", ".join(
+            str(v) if k in ("name", "runtime") else f"{k.replace('_', ' ')} {v}"
+            for k, v in detector.items() if v and k != "path"
+        )),
         ("Boxes that the detector missed and the tracker filled in", _coasted(folder.path / "tracks.csv")),
         ("Objects seen in less than 80 % of the frames of their life",
          f"{sum(float(o['seen']) < 0.8 for o in counted)} of {len(counted)} that count"),
+        ("Numbers that broke and were joined to one object", str(s.get("joined", 0))),
         ("Tracks too short or too seldom seen to count", str(s.get("too_short", 0))),
         ("Frames", f"{s.get('frames', '?')} in {s.get('duration_s', '?')} s"),
     ]  # fmt: skip
@@ -309,7 +316,8 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
         speeds=summary["speeds"] or [], unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flow_table(it),
         hours=hour_chart(it), trust=trust(it), video=(folder / "tracks.mp4").is_file(),
         pictures=[(title, data) for name, title in TITLES.items() if (data := picture(folder / name))],
-        poster=picture(folder / "background.jpg", 120_000), standing=summary["standing"] or [],
+        poster=picture(folder / "background.jpg", 120_000), drawn=picture(folder / "scene.jpg", 200_000),
+        unnamed=any(t["direction"] in DIRECTIONS for t in tables), standing=summary["standing"] or [],
         objects=summary["objects"] or {}, script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moment=moment,
     )  # fmt: skip

@@ -23,6 +23,10 @@ CELLS = 180
 """Cells of the heat map along the frame's shorter side."""
 
 
+Point = tuple[float, float, float]
+"""x and y in pixels, and the second."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """The foot points of an object, (N,3) float32: x, y in pixels and the second; `height` of its boxes, their mean."""
@@ -36,6 +40,13 @@ class Way:
 class Ways:
     """Ways of the objects that count.
 
+    Parameters
+    ----------
+    size : Size
+        (width, height) of the frames, pixels.
+    lowest : float
+        Pixels from the frame's upper border below which a box counts as cut off.
+
     Attributes
     ----------
     done : deque[Way]
@@ -44,11 +55,12 @@ class Ways:
         Seconds that objects spent in each cell of `cell` pixels.
     """
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, lowest: float) -> None:
         self.cell = max(1, round(min(size) / CELLS))
         self.heat = np.zeros((size[1] // self.cell + 1, size[0] // self.cell + 1))
         self.done: deque[Way] = deque(maxlen=MOST_WAYS)
-        self._open: dict[int, list[tuple[float, float, float]]] = {}
+        self._lowest = lowest
+        self._open: dict[int, list[Point]] = {}
 
     def columns(self) -> Columns:
         """Where the way of each track got its last point."""
@@ -83,10 +95,19 @@ class Ways:
         points = self._open.pop(row.id, [])
         if not row.counted or not points:
             return
-        points.append((*row.end, row.last_s))
+        points = self._standing_in_picture([*points, (*row.end, row.last_s)])
         way = Way(row.id, row.class_name, np.array(points, np.float32), height)
         self.done.append(way)
         self._warm(way.points)
+
+    def _standing_in_picture(self, points: list[Point]) -> list[Point]:
+        """A way without its beginning and end where the lower border of the picture cuts boxes off.
+
+        There the middle of a box's lower side is not where the object stands. One that is always cut off is left as it
+        is.
+        """
+        whole = [n for n, (_, y, _) in enumerate(points) if y < self._lowest]
+        return points[whole[0] : whole[-1] + 1] if len(whole) > 1 else points
 
     def _warm(self, points: np.ndarray) -> None:
         """Add the seconds between points to the cells along the way from one to the next."""

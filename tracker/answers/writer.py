@@ -25,7 +25,7 @@ from tracker.core.files import failed, write_atomic, write_whole
 from tracker.core.types import Frame, Tracks
 from tracker.errors import TrackerError
 
-PICTURES = ("background.jpg", "heatmap.png", "paths.png", "flows.png", "birds_eye.png")
+PICTURES = ("background.jpg", "scene.jpg", "heatmap.png", "paths.png", "flows.png", "birds_eye.png")
 WRITTEN = (*TABLES, *PICTURES, "scene.toml", "report.html")
 """Everything that answers may leave in a folder."""
 
@@ -144,7 +144,7 @@ class AnswerWriter:
             )  # fmt: skip
 
     def illustrate(self, folder: Path) -> None:
-        """Write the pictures: background, heat map, ways, flows with their table, and the ground from above.
+        """Write the pictures: background, scene, heat map, ways, flows with their table, and the ground from above.
 
         Raises
         ------
@@ -163,11 +163,16 @@ class AnswerWriter:
         _write_image(folder / "heatmap.png", pictures.heatmap(background, answers.ways.heat, size))
         _write_image(folder / "paths.png", pictures.paths(background, ways, size))
         _write_image(folder / "flows.png", pictures.flow_picture(background, flows, size))
-        if answers.ground is not None:
-            _write_image(folder / "birds_eye.png", pictures.birds_eye(answers.ground, ways))
-        else:
-            with suppress(OSError):
-                (folder / "birds_eye.png").unlink(missing_ok=True)
+        drawn = {
+            "scene.jpg": pictures.drawn_scene(background, self.overlay, size) if answers.scene else None,
+            "birds_eye.png": pictures.birds_eye(answers.ground, ways) if answers.ground is not None else None,
+        }
+        for name, image in drawn.items():
+            if image is not None:
+                _write_image(folder / name, image)
+            else:
+                with suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
 
     def told(self) -> list[str]:
         """Counts and standing objects, as lines for the end of a run."""

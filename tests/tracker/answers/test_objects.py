@@ -164,3 +164,11 @@ def test_the_overlay_draws_lines_and_counts():
     image = np.zeros((360, 640, 3), np.uint8)
     Overlay(counts, SIZE).draw(image)
     assert image[180, 120].any() and image[10, 50].any() and not image[300, 600].any()
+
+
+def test_one_that_comes_in_over_the_lower_border_moved():
+    """Its foot is out of the picture all the while: its box grows from below."""
+    entering = lambda t: (300, 360, {"height": 20 + 4 * t})  # noqa: E731
+    waiting = lambda t: (500, 360, {"height": 80})  # noqa: E731
+    rows = feed(make(), [entering, waiting], 40).objects
+    assert [(row.standing, row.counted) for row in rows] == [(False, True), (True, False)]
