@@ -118,9 +118,9 @@ class VideoSink:
             error = e
         with suppress(self._av.FFmpegError, OSError):
             self._container.close()
+        self._file.close(keep=self._last_pts >= 0)
         if error is None and self._file.error is not None:
             error = failed(self.path, self._file.error)
-        self._file.close(keep=self._last_pts >= 0)
         if error is not None:
             raise error
 
