@@ -117,16 +117,16 @@ class AddressFeed:
             return None
 
     def _next(self) -> Any:
-        """The next picture; what the decoder refuses is counted."""
+        """The next picture; packets that lack a part, that the decoder refuses, or of a broken picture are counted."""
         while not self._waiting:
             packet = next(self._packets)
+            broken = packet.is_corrupt
             try:
                 self._waiting = packet.decode()
             except self._av.error.InvalidDataError:
-                self.broken += 1
-        frame = self._waiting.pop(0)
-        self.broken += bool(frame.is_corrupt)
-        return frame
+                broken = True
+            self.broken += broken or any(frame.is_corrupt for frame in self._waiting)
+        return self._waiting.pop(0)
 
     def release(self) -> None:
         """Close the connection."""

@@ -1,5 +1,6 @@
 """Sources of frames, good and bad."""
 
+import io
 import wave
 
 import av
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
+from tracker.core.address import Address
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
+from tracker.video.live import AddressFeed, CameraFeed, LiveSource
 from tracker.video.sources import expand_source, open_source
 
 
@@ -230,8 +233,6 @@ def images_of(video, folder):
 
 
 def test_a_camera_feed_that_fails_is_our_error(monkeypatch):
-    from tracker.video.live import CameraFeed
-
     class Closed:
         def isOpened(self):
             return False
@@ -245,8 +246,6 @@ def test_a_camera_feed_that_fails_is_our_error(monkeypatch):
 
 
 def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
-    from tracker.video.live import LiveSource
-
     class Feed:
         """Thirty pictures, ten a second; the fifteenth comes after ten seconds and a half."""
 
@@ -276,3 +275,19 @@ def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
     assert told[:2] == ["no frame for 6 s, waiting", "back after 10 s"] and told[2].startswith("lost after frame 30")
     assert any(w == "no frame for 10.5 s after frame 14" for w in source.warnings)
     np.testing.assert_allclose(times, [0.1 * k + (10.4 if k >= 14 else 0) for k in range(30)], atol=1e-9)
+
+
+@pytest.mark.parametrize("lost", [0, 4])
+def test_what_a_network_loses_is_counted(tmp_path, lost):
+    """An MPEG transport stream of which some of the datagrams, seven cells of 188 bytes each, do not arrive."""
+    write_video(tmp_path / "clip.ts", 60)
+    data = (tmp_path / "clip.ts").read_bytes()
+    datagrams = [data[at : at + 1316] for at in range(0, len(data), 1316)]
+    missing = np.linspace(len(datagrams) // 4, len(datagrams) - 4, lost).astype(int).tolist()
+    arrived = b"".join(d for number, d in enumerate(datagrams) if number not in missing)
+    container = av.open(io.BytesIO(arrived))
+    feed = AddressFeed(Address("udp://127.0.0.1:9"), container=container)
+    source = LiveSource("udp://127.0.0.1:9", FrameRange(max_frames=40), reconnect_s=0.1, feed=feed)
+    assert sum(1 for _ in source) > 30
+    told = [w for w in source.warnings if "lost or broken" in w]
+    assert len(told) == bool(lost) and all(1 <= int(w.split()[0]) <= 3 * lost for w in told)
