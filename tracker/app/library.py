@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class TrackedFrame:
     class_names : tuple of str
         Names by class id.
     crossings : list of Crossing
-        Crossings of the scene's lines that count from this frame on.
+        Crossings of the scene's lines that count from this frame on; with the last frame also those that only the end
+        settles. All together are those of `crossings.csv`.
     """
 
     index: int
@@ -58,7 +59,10 @@ class TrackedFrame:
 
 
 class _Outlet:
-    """Hands frames from the thread that writes to the one that iterates; bounded, so that memory stays flat."""
+    """Hands frames from the thread that writes to the one that iterates; bounded, so that memory stays flat.
+
+    A frame is held back until the next is there: what only the end settles comes with the last.
+    """
 
     draws, keeps = False, True
 
@@ -66,18 +70,22 @@ class _Outlet:
         self._names = tuple(class_names)
         self.warnings: list[str] = []
         self._channel: Channel[TrackedFrame] = Channel(1, AHEAD)
+        self._held: TrackedFrame | None = None
 
     def view(self, frame: Frame, tracks: Tracks, drawn: np.ndarray | None, events: Events) -> None:
-        with suppress(Closed):
-            self._channel.put(
-                TrackedFrame(frame.index, frame.time_s, frame.image, tracks, self._names, events.crossings)
-            )
+        done, self._held = self._held, TrackedFrame(
+            frame.index, frame.time_s, frame.image, tracks, self._names, events.crossings
+        )  # fmt: skip
+        if done is not None:
+            with suppress(Closed):
+                self._channel.put(done)
 
     def settle(self, events: Events) -> None:
-        """What only the end settles has no frame to come with; it stands in the files."""
+        if self._held is not None:
+            self._held = replace(self._held, crossings=[*self._held.crossings, *events.crossings])
 
     def close(self) -> None:
-        self._channel.end()
+        self._channel.end(last=self._held)
 
     def give_up(self) -> None:
         self._channel.abort()

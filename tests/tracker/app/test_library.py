@@ -1,5 +1,6 @@
 """`tracker.track`: the whole pipeline in a loop."""
 
+import csv
 import json
 import logging
 import threading
@@ -126,3 +127,14 @@ def test_it_tells_by_logging(clip, caplog):
     with caplog.at_level(logging.INFO, "tracker"):
         list(track(clip, max_frames=2))
     assert "detector: blocks (python)" in caplog.text
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_crossings_are_those_of_the_file_to_the_last(clip, tmp_path, threads):
+    """The second block is a tenth of its height beyond the line when the clip ends: only the end settles that."""
+    settings = {"line": "gate=55,10,55,110:in/out", "threads": threads, "video": False}
+    frames = list(track(clip, output=tmp_path / "out", **settings))
+    told = [(f"{c.time_s:.3f}", c.line, c.direction, str(c.id)) for f in frames for c in f.crossings]
+    with open(tmp_path / "out" / "crossings.csv", newline="") as file:
+        assert told == [(c["time_s"], c["line"], c["direction"], c["id"]) for c in csv.DictReader(file)]
+    assert len(told) == 2 and len(frames) == 40 and len(frames[-1].crossings) == 1
