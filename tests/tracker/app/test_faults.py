@@ -410,3 +410,27 @@ def test_a_live_source_that_is_lost_is_taken_up_again_and_changes_its_size(camer
     assert {f[2] for f in frames} == {(SIZE[1], SIZE[0], 3)}
     assert any(w.startswith("no frame for") for w in source.warnings)
     assert any("had another size" in w for w in source.warnings)
+
+
+def test_no_secret_of_an_address_leaves_the_run_but_in_a_file_of_its_owner(camera, tmp_path, capsys, monkeypatch):
+    """In what is told, in every file and name that is written, by each door that takes an address."""
+    from tests.scenes import SIZE
+    from tracker.app.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    Camera.plan = [(2000, 0.02, SIZE)]
+    secret = f"{camera.replace('://', '://me:canary-1@')}?token=canary-2"
+    publish = [
+        f"{scheme}://me:canary-3@127.0.0.1:9/a{rest}" for scheme, rest in (("mqtt", ""), ("http", "?key=canary-4"))
+    ]
+    given = ["--detector", "motion", "--encoder", "none", "--max-frames", "12", "--reconnect", "0.5", "-v"]
+    hooks = [part for text in publish for part in ("--publish", text)]
+    assert main(["run", secret, "rtsp://me:canary-5@127.0.0.1:9/x", *given, *hooks, "--output", "out"]) == 1
+    assert main(["run", secret, *given, "--output", "out2"]) == 1  # the camera is gone
+    assert main(["run", secret, *given, "--stride", "0"]) == 2
+    assert main(["batch", secret, *given[:4], "--output", "many"]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert "12" in out and "canary" not in out + err
+    found = [p for p in tmp_path.rglob("*") if p.is_file() and b"canary" in p.read_bytes()]
+    assert {p.name for p in found} == {"config.toml"} and found[0].stat().st_mode & 0o77 == 0
+    assert not list(tmp_path.rglob("*canary*"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tracker.core.address import shown
 from tracker.errors import SourceError
 from tracker.video.files import VIDEOS
 from tracker.video.timeline import Timeline
@@ -97,7 +98,9 @@ def _of_input(text: str) -> list[tuple[Path, Path | None]]:
     if path.suffix.lower() == ".txt" and path.is_file():
         return [pair for line in _lines(path) for pair in _of_input(str(path.parent / line))]
     if not os.path.exists(path):
-        raise SourceError(f"{text}: no such file or folder; expected a video, a folder of videos, or a list (.txt)")
+        raise SourceError(
+            f"{shown(text)}: no such file or folder; expected a video, a folder of videos, or a list (.txt)"
+        )
     return [(path, None)]
 
 
