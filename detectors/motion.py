@@ -68,7 +68,7 @@ class MotionDetector:
         self._confidence = 0.0 if confidence is None else confidence
         self._width = width
         self._size: tuple[int, int] | None = None
-        self._primer = list(frames)
+        self._primer = [(f.shape[1::-1], self._shrunk(f)) for f in frames]
         self._background: Any = None
         self._before: Any = None
         self._samples: list[np.ndarray] = []
@@ -82,7 +82,7 @@ class MotionDetector:
         if self._size != frame.size:
             self._start(frame.size)
         self.still = False
-        image = cv2.resize(frame.image, self._small, interpolation=cv2.INTER_AREA)
+        image = self._shrunk(frame.image)
         if self._watch.moved(image):
             self._say_moved(frame)
             self._forget()
@@ -157,17 +157,24 @@ class MotionDetector:
         """Forget the background."""
         self._size = None
 
+    def _shrunk(self, image: np.ndarray) -> np.ndarray:
+        """A picture (H,W,3) of a frame as it is looked at."""
+        height, width = image.shape[:2]
+        return cv2.resize(image, self._small_size((width, height)), interpolation=cv2.INTER_AREA)
+
+    def _small_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) at which frames of a size are looked at."""
+        width = min(self._width, size[0])
+        return width, max(1, round(size[1] * width / size[0]))
+
     def _start(self, size: tuple[int, int]) -> None:
         """Begin anew for frames of (width, height) pixels."""
-        self._size = size
-        width = min(self._width, size[0])
-        self._small = width, max(1, round(size[1] * width / size[0]))
+        self._size, self._small = size, self._small_size(size)
         self._watch = _CameraWatch()
         self._forget()
-        primer = [f for f in self._primer if (f.shape[1], f.shape[0]) == size]
+        primer = [small for of, small in self._primer if of == size]
         if len(primer) >= 3:
-            small = [cv2.resize(f, self._small, interpolation=cv2.INTER_AREA) for f in primer]
-            self._prime([cv2.GaussianBlur(f, (3, 3), 0) for f in small])
+            self._prime([cv2.GaussianBlur(small, (3, 3), 0) for small in primer])
             self._seen = SAMPLES[-1]
         self._primer = []
 

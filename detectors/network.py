@@ -11,6 +11,7 @@ import numpy as np
 
 from detectors import detail
 from detectors.options import NetworkOptions
+from detectors.runners.base import Runner
 from detectors.suppression import nms
 from detectors.tiles import cut_by_tile
 from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
@@ -88,6 +89,7 @@ class Network:
     path: str
     runtime: str
     class_names: tuple[str, ...]
+    _run: Runner
 
     def __init__(
         self,
@@ -244,10 +246,14 @@ class Network:
 
         identity = self._identity()
         chosen, why = detail.remembered(identity, pictures, measure) if identity else measure()
-        if chosen is None or chosen >= len(views):
-            return ""
-        self._views[size, True] = views[chosen]
-        return f"{views[chosen]} {why}"
+        if chosen is not None and chosen < len(views):
+            self._views[size, True] = views[chosen]
+            why = f"{views[chosen]} {why}"
+        else:
+            why = ""
+        used = self.view(size).size
+        self._run.forget({v.size for v in views if v.size is not None and v.size != used})
+        return why
 
     def _identity(self) -> str:
         """What tells this network and its options from others; empty where there is no file that would."""

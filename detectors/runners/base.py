@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -88,6 +88,9 @@ class Runner(Protocol):
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for uint8 pictures (N,H,W,3)."""
         ...
+
+    def forget(self, sizes: Collection[tuple[int, int]]) -> None:
+        """Free what was prepared for pictures of these sizes (width, height), and the calling thread's buffers."""
 
 
 _SHARED: WeakValueDictionary[tuple[object, ...], Runner] = WeakValueDictionary()

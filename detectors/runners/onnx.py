@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,9 @@ class ORTRunner:
         self._dtype = {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8}.get(kinds[feed.name], np.float32)
         self.output_names = tuple(str(o.name) for o in self._session.get_outputs())
         self.name = "onnxruntime cpu" if gpu is None else f"onnxruntime gpu:{gpu}"
+
+    def forget(self, sizes: Collection[tuple[int, int]]) -> None:
+        """Nothing: sessions are of any size."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for uint8 RGB pictures (N,H,W,3)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,13 @@ class OpenVINORunner:
                     self._compiled[shape] = self._compile(self._model, shape, self._options)
                 requests[shape] = self._compiled[shape].create_infer_request()
         return requests[shape]
+
+    def forget(self, sizes: Collection[tuple[int, int]]) -> None:
+        """Free the compiled networks of these sizes (width, height), unless other threads use them."""
+        self._mine.__dict__.pop("requests", None)
+        with self._compiling:
+            for shape in [s for s in self._compiled if s[-2:-4:-1] in sizes]:
+                del self._compiled[shape]
 
     def _compile(self, model: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
         model = model.clone()

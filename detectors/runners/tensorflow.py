@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,9 @@ class TFRunner:
         self._path, self._error = path, tf.errors.OpError
         self.output_names = tuple(outputs)
         self.name = "tensorflow cpu" if gpu is None else f"tensorflow gpu:{gpu}"
+
+    def forget(self, sizes: Collection[tuple[int, int]]) -> None:
+        """Nothing: a session is of any size."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for a batch, in the order asked for."""

@@ -58,6 +58,10 @@ class Eye(Network):
     def __init__(self, objects, least, options, **given):
         super().__init__("eye", "", ("thing",), options, (512, 512), **given)
         self.objects, self.height, self.looks, self.runtime = np.array(objects), least, [], "test"
+        self._run, self.forgotten = self, set()
+
+    def forget(self, sizes):
+        self.forgotten |= sizes
 
     def look(self, images, size, confidence):
         self.looks.append(size)
@@ -80,6 +84,7 @@ def test_the_cheapest_size_that_sees_what_is_there(least, size):
     why = eye.choose_view(frames())
     assert eye.settings((1280, 720)) == {"input_size": f"{size[0]}x{size[1]}", "tiles": "off"}
     assert why.startswith(f"{size[0]}x{size[1]} finds 100%")
+    assert eye.forgotten == set(eye.looks) - {size}
     eye.looks.clear()
     assert len(eye(frames(1)[0])) == 8 and eye.looks == [size]
     eye.tiled = False

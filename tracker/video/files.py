@@ -27,8 +27,9 @@ from tracker.video.timeline import read_timeline
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
 
-PRIMER_BYTES = 500_000_000
-"""Decoded frames that wait while a source is looked at; of larger ones the first seconds are fewer."""
+PRIMER_BYTES, PICTURES_BYTES, FEWEST_PICTURES = 300_000_000, 150_000_000, 6
+"""Decoded frames that wait while a source is looked at, and pictures made of some of them; of larger ones the first
+seconds are fewer, and so are the pictures, though never fewer than these."""
 SEEK_FROM = 100
 """A first frame with a higher number is jumped to; reading up to a lower one takes no longer than looking for it."""
 
@@ -299,6 +300,9 @@ class VideoFile(FrameSource):
         start, spread = self._span.start, max(1, round(seconds * self._rate))
         if self._expected:
             spread = max(1, min(spread, self._expected - start + 1))
+        pixels = self.info.size[0] * self.info.size[1]
+        spread = max(1, min(spread, PRIMER_BYTES * 2 // (3 * pixels)))
+        count = min(count, max(FEWEST_PICTURES, PICTURES_BYTES // (3 * pixels)))
         step, room = max(1, spread // count), PRIMER_BYTES
         frames: list[Frame] = []
         while len(frames) < count and room > 0 and (item := next(self._frames, None)) is not None:
