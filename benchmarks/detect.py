@@ -23,7 +23,7 @@ from tracker.core.types import Detections, Frame
 from tracker.errors import TrackerError
 
 PEOPLE, VEHICLES = ("person",), ("bicycle", "car", "motorcycle", "bus", "truck")
-FAINTEST = 0.05
+FAINTEST = 0.002
 """Least score of boxes: what scores less hardly moves the average precision."""
 SIZES, TALL = ("small", "middle", "large"), (32, 96)
 """Boxes by the square root of their area, pixels, as COCO divides them."""

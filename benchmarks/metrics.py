@@ -51,13 +51,14 @@ def read_truth(folder: Path) -> Truth:
     path = folder / "gt" / "gt.txt"
     rows = read_rows(path, 10)
     sure = rows[:, 6] != 0
-    if np.isfinite(rows[:, 9]).all():
+    mot15 = bool(np.isfinite(rows[:, 9]).all())
+    people = mot15 or bool((rows[:, 7] == _PEDESTRIAN).any())
+    if mot15:
         rows, counts, ignored = rows[sure], np.ones(sure.sum(), bool), np.zeros(sure.sum(), bool)
-    elif (rows[:, 7] == _PEDESTRIAN).any():
+    elif people:
         counts, ignored = sure & (rows[:, 7] == _PEDESTRIAN), np.isin(rows[:, 7], _BYSTANDERS)
     else:
         counts, ignored = sure, ~sure
-    people = rows.shape[1] >= 10 or bool((rows[:, 7:8] == _PEDESTRIAN).any())
     return Truth(folder.name, read_seqinfo(folder).frames, rows[:, :6], counts, ignored, people)
 
 

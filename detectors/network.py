@@ -139,7 +139,7 @@ class Network:
 
     def _detect(self, frame: Frame, image: np.ndarray, view: View) -> Detections:
         width, height = frame.size
-        seen = self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in view.rects], view.size, self.least(view))
+        seen = self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in view.rects], view.size, self._confidence)
         seen = self._bounded(self._sound(seen, frame.index), frame.index)
         if len(seen) == 1:
             found = seen[0]
@@ -171,10 +171,6 @@ class Network:
                 c = Candidates(c.xyxy[good], c.score[good], c.class_id[good])
             sound.append(c)
         return sound
-
-    def least(self, view: View) -> float:
-        """The least score of a box in a view."""
-        return self._confidence
 
     def _bounded(self, seen: list[Candidates], index: int) -> list[Candidates]:
         """The best of what is seen where it is too much to compare all with all."""

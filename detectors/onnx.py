@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 from detectors.network import Candidates, Network
-from detectors.onnx_file import Input, OnnxFile, read_onnx
+from detectors.onnx_file import MOST_PICTURES, SIDES, Input, OnnxFile, read_onnx
 from detectors.onnx_heads import EXTRAS, LAYOUTS, Layout, Output, decode, recognise
 from detectors.options import NetworkOptions
 from detectors.runners.base import Feed, Runner
 from detectors.runners.onnx import has_onnxruntime, open_onnx
 from detectors.views import STEP, Size
-from tracker.core.classes import COCO, ROAD_USERS
+from tracker.core.classes import COCO, ROAD_USERS, coco_90
 from tracker.core.files import model_bytes
 from tracker.errors import DetectorError
 
@@ -56,10 +56,10 @@ class ONNXDetector(Network):
         try:
             about = read_onnx(data, path.parent)
             picture = _picture_input(about)
+            own, free = _input_size(about, picture)
+            feed = _feed(about, picture, own)
         except DetectorError as error:
-            raise DetectorError(f"{path}: {error}; expected a detector in ONNX format") from None
-        own, free = _input_size(about, picture)
-        feed = _feed(about, picture, own)
+            raise DetectorError(f"{path}: {error}") from None
         self._run: Runner = open_onnx(path, feed, options)
         shown = np.zeros((feed.batch or 1, own[1], own[0], 3), np.uint8)
         try:
@@ -80,16 +80,21 @@ class ONNXDetector(Network):
             raise DetectorError(f"{path}: {_unknown(outputs)}")
         if layout.kind == "apart":  # boxes as shares of the picture are a transformer's
             layout = replace(layout, stretched=bool(np.abs(arrays[layout.outputs[0]]).max() <= 1.5))
+        if feed.size_input is not None or layout.rows_first:  # RT-DETR's and D-FINE's own exports, TensorFlow's SSDs
+            layout = replace(layout, stretched=True)
         self._layout, self._batch = layout, feed.batch
         better = _trained_with(feed, layout, about)
         if better != feed:
             self._run = open_onnx(path, better, options)
-        if not names:
-            names = COCO if layout.classes in (0, 80) else tuple(f"class {i}" for i in range(layout.classes or MANY))
+        names = names or _usual_names(layout, feed)
+        if unnamed := range(len(names), layout.classes):
+            names = (*names, *(f"class {i}" for i in unnamed))
         if options.classes is None and set(ROAD_USERS) < set(names):
             options = replace(options, classes=ROAD_USERS)
         super().__init__(path.name, str(path), names, options, own, free=free)
         self.runtime, self.concurrency = self._run.name, self._run.concurrency
+        if unnamed:
+            self.warnings.append(f"detector {path.name}: the file names {unnamed.start} of its {unnamed.stop} classes")
         if extra := EXTRAS.get(about.metadata.get("task", "")):
             self.warnings.append(f"detector {path.name}: of its boxes with {extra} the boxes alone are used")
 
@@ -146,13 +151,16 @@ def _picture_input(about: OnnxFile) -> Input:
         if len(given.shape) == 3 and given.shape[0] in (3, None):
             return given
     told = ", ".join(f"{i.name} {list(i.shape)}" for i in about.inputs)
-    raise DetectorError(f"its inputs are {told}; none takes pictures of three colours")
+    raise DetectorError(f"its inputs are {told}; none takes pictures of three colours: no detector")
 
 
 def _input_size(about: OnnxFile, picture: Input) -> tuple[Size, bool]:
     """(width, height) of the input, or where it is free of what it was trained with, and whether it is free."""
     last = len(picture.shape) == 4 and picture.shape[3] == 3 and picture.shape[1] != 3
     height, width = picture.shape[1:3] if last else picture.shape[-2:]
+    least, most = SIDES
+    if not all(side is None or least <= side <= most for side in (width, height)):
+        raise DetectorError(f"its input {picture.name} is {width}x{height} pixels; expected {least} to {most} a side")
     if width and height:
         return (width, height), False
     trained = about.size or USUAL
@@ -162,17 +170,29 @@ def _input_size(about: OnnxFile, picture: Input) -> tuple[Size, bool]:
 def _feed(about: OnnxFile, picture: Input, size: Size) -> Feed:
     """How pictures are fed, as far as the inputs tell."""
     last = len(picture.shape) == 4 and picture.shape[3] == 3 and picture.shape[1] != 3
-    others = [i.name for i in about.inputs if i.name != picture.name]
-    if len(others) > 1:
-        raise DetectorError(f"it has the inputs {', '.join(i.name for i in about.inputs)}; expected one for pictures")
+    others = [i for i in about.inputs if i.name != picture.name]
+    if len(others) > 1 or any(len(i.shape) > 2 or i.shape[-1:] not in ((2,), (None,)) for i in others):
+        told = ", ".join(f"{i.name} {list(i.shape)}" for i in about.inputs)
+        raise DetectorError(f"its inputs are {told}; expected one for pictures, and at most one for their size")
+    batch = picture.shape[0] if len(picture.shape) == 4 else 1
+    if batch is not None and not 0 < batch <= MOST_PICTURES:
+        raise DetectorError(f"it takes {batch} pictures at a time; expected 1 to {MOST_PICTURES}: export with batch=1")
     return Feed(
         picture.name,
         axes="CHW" if len(picture.shape) == 3 else ("NHWC" if last else "NCHW"),
-        batch=picture.shape[0] if len(picture.shape) == 4 else 1,
+        batch=batch,
         divisor=1.0 if picture.kind == 2 else 255.0,
-        size_input=others[0] if others else None,
+        size_input=others[0].name if others else None,
         size=size,
     )
+
+
+def _usual_names(layout: Layout, feed: Feed) -> tuple[str, ...]:
+    """Where the file holds none: COCO's, numbered as who exports such outputs does, or numbers."""
+    numbered_90 = layout.kind == "listed" and (layout.rows_first or feed.axes == "CHW")  # TensorFlow, torchvision
+    if numbered_90 or layout.classes == len(coco_90()) + 1:  # RF-DETR
+        return ("background", *coco_90())
+    return COCO if layout.classes in (0, len(COCO)) else tuple(f"class {i}" for i in range(layout.classes or MANY))
 
 
 def _trained_with(feed: Feed, layout: Layout, about: OnnxFile) -> Feed:
@@ -192,4 +212,4 @@ def _unknown(outputs: list[Output]) -> str:
     told = ", ".join(f"{o.name} {list(o.shape)}" for o in outputs)
     if any(len(o.shape) > 3 for o in outputs):
         return f"its outputs are {told}: feature maps before their decoding; export it with its own decoding"
-    return f"its outputs are {told}; expected {'; '.join(LAYOUTS.values())}"
+    return f"it is no detector known here: its outputs are {told or 'none'}; expected {'; '.join(LAYOUTS.values())}"

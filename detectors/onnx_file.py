@@ -15,7 +15,7 @@ from pathlib import Path
 from tracker.core.text import label
 from tracker.errors import DetectorError
 
-_GRAPH, _METADATA, _FUNCTIONS = 7, 14, 25  # of ModelProto
+_GRAPH, _OPSETS, _METADATA, _FUNCTIONS = 7, 8, 14, 25  # of ModelProto
 _NODE, _INITIALIZER, _SPARSE, _GRAPH_INPUT = 1, 5, 15, 11  # of GraphProto
 _ATTRIBUTE, _FUNCTION_NODE = 5, 7  # of NodeProto, of FunctionProto
 _DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14  # of TensorProto
@@ -25,6 +25,10 @@ _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12
 DEEPEST = 32
 """Graphs within graphs."""
 MOST_NAMES = 100_000
+NEWEST = 28
+"""The operator set of ONNX 1.23: a later one may mean something else by the names that runtimes know."""
+SIDES, MOST_PICTURES = (32, 8192), 64
+"""Sides of an input, pixels, and pictures at a time, that a detector may have."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,21 @@ def read_onnx(data: bytes, folder: Path) -> OnnxFile:
             _check_graph(graph, folder, 0)
         for node in _parts(memoryview(data), _FUNCTIONS, _FUNCTION_NODE):
             _check_node(node, folder, 0)
+        for opset in _parts(memoryview(data), _OPSETS):
+            _check_opset(dict(_fields(opset)))
     except (IndexError, ValueError) as error:
-        raise DetectorError(f"not an ONNX model ({error})") from None
+        raise DetectorError(f"not an ONNX model ({error}); expected the whole file of a detector") from None
     if not graphs or not inputs or not all(i.name for i in inputs):
         raise DetectorError("not an ONNX model: it has no graph, or an input without a name")
     return OnnxFile(metadata, inputs)
+
+
+def _check_opset(entry: dict[int, int | memoryview]) -> None:
+    """Refuse ONNX's own operators of a version that is not known yet; an entry is a domain (1) and a version (2)."""
+    domain, version = entry.get(1, b""), entry.get(2, 0)
+    own = not isinstance(domain, int) and bytes(domain) in (b"", b"ai.onnx")
+    if own and isinstance(version, int) and not 0 < version <= NEWEST:
+        raise DetectorError(f"its operators are of ONNX's set {version}; expected 1 to {NEWEST}: export with opset=17")
 
 
 def _check_graph(graph: memoryview, folder: Path, depth: int) -> None:
@@ -197,7 +211,7 @@ def _inputs(graph: memoryview) -> tuple[Input, ...]:
         if name in weights:
             continue
         axes = _parts(entry, 2, 1, 2, 1)  # type, tensor_type, shape, dim
-        shape = tuple(next((v for f, v in _fields(a) if f == 1 and isinstance(v, int)), None) for a in axes)
+        shape = _signed([next((v for f, v in _fields(a) if f == 1 and isinstance(v, int)), 0) for a in axes])
         kinds = [v for t in _parts(entry, 2, 1) for f, v in _fields(t) if f == 1 and isinstance(v, int)]
         found.append(Input(name.decode("utf-8", "replace"), tuple(d or None for d in shape), kinds[0] if kinds else 0))
     return tuple(found)

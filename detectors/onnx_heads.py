@@ -52,6 +52,8 @@ class Layout:
         The last column turns the box, radians.
     stretched : bool
         The network was trained with pictures stretched to its input, not framed in it: that of transformers.
+    rows_first : bool
+        Corners are y1, x1, y2, x2, as TensorFlow's Object Detection API gives them.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Layout:
     transposed: bool = False
     angle: bool = False
     stretched: bool = False
+    rows_first: bool = False
 
 
 def cells(size: tuple[int, int], strides: Sequence[int] = STRIDES[0]) -> int:
@@ -83,10 +86,14 @@ def recognise(outputs: Sequence[Output], size: tuple[int, int], names: int, meta
     """
     layout = _several(outputs)
     counts = {cells(size, s) for s in STRIDES}
+    beside = metadata.get("task") in EXTRAS or any(
+        len(o.shape) == 4 for o in outputs
+    )  # masks have a table of their own
     for number, output in enumerate(outputs) if layout is None else ():
         layout = _single(output.shape, counts, names, metadata)
         if layout is not None:
-            layout = replace(layout, outputs=(number,))
+            named_alone = names and (beside or names > layout.classes)
+            layout = replace(layout, outputs=(number,), classes=names if named_alone else layout.classes)
             break
     return layout and replace(layout, angle=metadata.get("task") == "obb")
 
@@ -94,6 +101,8 @@ def recognise(outputs: Sequence[Output], size: tuple[int, int], names: int, meta
 def _several(outputs: Sequence[Output]) -> Layout | None:
     """Boxes apart from scores: as one row for each class, or with classes beside them."""
     boxes = [i for i, o in enumerate(outputs) if len(o.shape) in (2, 3) and o.shape[-1] == 4]
+    if len(boxes) > 1:  # scores of four classes have the same shape
+        boxes = [i for i in boxes if any(w in outputs[i].name.lower() for w in ("box", "dets", "loc"))]
     if len(boxes) != 1 or len(outputs) < 2:
         return None
     place, shape = boxes[0], outputs[boxes[0]].shape
@@ -104,7 +113,8 @@ def _several(outputs: Sequence[Output]) -> Layout | None:
         label = next((i for i in lists if outputs[i].whole), named[0] if named else lists[1])
         score = next(i for i in lists if i != label)
         count = [i for i, o in enumerate(outputs) if i not in (place, *lists) and int(np.prod(o.shape)) == 1]
-        return Layout("listed", (place, score, label, *count[:1]))
+        rows_first = outputs[place].name.lower().startswith("detection_boxes")
+        return Layout("listed", (place, score, label, *count[:1]), rows_first=rows_first)
     tables = [i for i in same if len(outputs[i].shape) == len(shape) == 3]
     if len(tables) == 1:
         return Layout("apart", (place, tables[0]), outputs[tables[0]].shape[-1])
@@ -120,14 +130,14 @@ def _single(shape: tuple[int, ...], counts: set[int], names: int, metadata: dict
     rows, columns = shape[1:]
     turned, about = metadata.get("task") == "obb", metadata.get("description", "").lower()
     if columns in counts and rows > 4:
-        return Layout("v8", (), names or rows - 4 - turned)
+        return Layout("v8", (), rows - 4 - turned)
     if rows in counts and columns > 4:
         if columns - 4 == names or columns == 84 or metadata.get("task") in EXTRAS:
-            return Layout("v8", (), names or columns - 4, transposed=True)
+            return Layout("v8", (), columns - 4 - turned, transposed=True)
         if columns > 5:
-            return Layout("yolox", (), names or columns - 5)
+            return Layout("yolox", (), columns - 5)
     if rows in {3 * c for c in counts} and columns > 5:
-        return Layout("v5", (), names or columns - 5)
+        return Layout("v5", (), columns - 5)
     if columns == 6 and "detr" in metadata.get("head", "").lower():  # newer ones pick the best class inside
         return Layout("end2end", (), stretched=True)
     if columns > 4 and columns == 4 + (names or 80) and (columns != 6 or "detr" in about):
@@ -160,7 +170,7 @@ def decode(
         rows = arrays[0][arrays[0][:, 0] == picture].astype(np.float32)
         return _above(rows[:, 1:5], rows[:, 6], rows[:, 5], confidence, size)
     if layout.kind == "listed":
-        return _listed(arrays, size, confidence, picture)
+        return _listed(layout, arrays, size, confidence, picture)
     found = [a[picture].astype(np.float32) for a in arrays]
     if layout.kind == "apart":
         return _apart(found[0], found[1], size, confidence)
@@ -187,7 +197,7 @@ def _grid(layout: Layout, found: np.ndarray, size: tuple[int, int], confidence: 
     if layout.kind == "yolox":
         rows = ungrid(rows, size)
     scale = _scale(rows[:, :4], size)
-    good = score >= confidence
+    good = ~(score < confidence)  # what is no number goes on and is told
     boxes = rows[good, :4] * scale
     corners = _enclosing(boxes, rows[good, -1]) if layout.angle else _corners(boxes)
     return _above(corners, score[good], class_id[good], confidence, None)
@@ -208,11 +218,14 @@ def _apart(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], confide
     return _above((_corners(boxes) if shares or turned else boxes) * scale, score, class_id, confidence, None)
 
 
-def _listed(arrays: Sequence[np.ndarray], size: tuple[int, int], confidence: float, picture: int) -> Candidates:
+def _listed(
+    layout: Layout, arrays: Sequence[np.ndarray], size: tuple[int, int], confidence: float, picture: int
+) -> Candidates:
     """Boxes, scores and classes, of a batch or of one picture, and perhaps how many of them count."""
     boxes, score, class_id = (a[picture] if arrays[0].ndim == 3 else a for a in arrays[:3])
     count = int(np.ravel(arrays[3])[min(picture, arrays[3].size - 1)]) if len(arrays) > 3 else len(boxes)
     boxes, score, class_id = (np.asarray(a, np.float32)[:count] for a in (boxes, score, class_id))
+    boxes = boxes[:, [1, 0, 3, 2]] if layout.rows_first else boxes
     return _above(boxes, score.ravel(), class_id.ravel(), confidence, size)
 
 
@@ -258,7 +271,7 @@ def ungrid(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _above(
     xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, confidence: float, size: tuple[int, int] | None
 ) -> Candidates:
-    """Those that score enough and have an area; `size` where boxes may be shares of it."""
-    good = (score >= confidence) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+    """Those that score enough and have an area, or are no numbers; `size` where boxes may be shares of it."""
+    good = ~(score < confidence) & ~(xyxy[:, 2:] <= xyxy[:, :2]).any(axis=1)
     boxes = xyxy[good] if size is None else xyxy[good] * _scale(xyxy[good], size)
     return Candidates(boxes.astype(np.float64), score[good], class_id[good].astype(np.int32))

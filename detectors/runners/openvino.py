@@ -206,10 +206,17 @@ class OpenVINORunner:
         return self._core.compile_model(model, "CPU", options)
 
 
+UNKNOWN = "No conversion rule found for operations: "
+HEADINGS = ("Exception from", "Check '", "FrontEnd API failed", "Loading input model", "Model wasn't fully converted")
+
+
 def _said(error: Exception) -> str:
     """What OpenVINO has to say, without where in its sources it says so."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith(UNKNOWN):
+            return f"it knows no {line.removeprefix(UNKNOWN)[:200]}; export the network with usual operations alone"
+    told = [line for line in lines if not line.startswith(HEADINGS)]
     return (told or lines or [type(error).__name__])[0][:300]
 
 

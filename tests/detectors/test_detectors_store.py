@@ -13,7 +13,7 @@ import pytest
 
 from detectors import store
 from detectors.__main__ import main
-from detectors.centernet import cut_centernet, decode
+from detectors.centernet import cut_centernet, decode, probability, score_of
 from detectors.registry import open_detector
 from detectors.tfjs import read_weights, to_graph
 from tracker.errors import BackendMissingError, DetectorError
@@ -207,13 +207,47 @@ def test_list_says_what_is_there(own_cache, capsys):
         main(["fetch", "nothing"])
 
 
+def bump(size, y, x, top):
+    """(H,W) heat that falls by half from cell to cell around a peak."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    return top * 0.5 ** np.maximum(abs(rows - y), abs(columns - x))
+
+
+def extents_of(size, box):
+    """(H,W,4) distances of every cell's corner to a box's sides."""
+    rows, columns = 4 * np.mgrid[: size[0], : size[1]]
+    x1, y1, x2, y2 = box
+    return np.stack([columns - x1, rows - y1, x2 - columns, y2 - rows], axis=-1).astype(np.float32)
+
+
 def test_peaks_become_boxes():
-    peaks, extents = np.zeros((128, 128, 80), np.float32), np.zeros((128, 128, 4), np.float32)
-    peaks[10, 20, 2], peaks[50, 60, 0] = 0.9, 0.1
-    extents[10, 20] = [8, 4, 24, 12]  # left, top, right, bottom
-    found = decode(peaks, extents, 0.3)
-    np.testing.assert_allclose(found.xyxy * 512, [[72, 36, 104, 52]])
-    assert found.class_id.tolist() == [2] and len(decode(peaks, extents, 0.95).score) == 0
+    heat, box = np.zeros((96, 128, 80), np.float32), np.array([72, 36, 104, 52])
+    heat[..., 2], heat[50, 60, 0] = bump((96, 128), 10, 20, 0.9), 0.1
+    found = decode(heat, extents_of((96, 128), box), 0.3)
+    np.testing.assert_allclose(found.xyxy * (512, 384, 512, 384), [box + 0.5], rtol=1e-5)
+    assert found.class_id.tolist() == [2] and abs(found.score[0] - 0.9) < 0.02  # it spreads as objects do
+    assert len(decode(heat, extents_of((96, 128), box), 0.95).score) == 0
+
+
+def test_the_cells_around_a_peak_correct_its_box():
+    box, rng = np.array([40.0, 30.0, 90.0, 80.0]), np.random.default_rng(2)
+    heat, off = bump((32, 32), 14, 16, 0.8)[..., None], []
+    for _ in range(50):
+        extents = extents_of((32, 32), box) + rng.normal(0, 2, (32, 32, 4))
+        found = decode(heat, extents, 0.3)
+        off.append([found.xyxy[0] * 128 - 0.5 - box, extents[14, 16] * (-1, -1, 1, 1) + [64, 56, 64, 56] - box])
+    together, alone = np.abs(off).mean(axis=(0, 2))
+    assert together < 0.6 * alone
+
+
+def test_a_lone_cell_is_worth_less_than_one_among_warm_ones_and_a_border_takes_nothing():
+    heat = np.zeros((32, 32, 1), np.float32)
+    heat[..., 0] = bump((32, 32), 20, 0, 0.6)
+    heat[:12], heat[5, 5] = 0, 0.6
+    found = decode(heat, np.full((32, 32, 4), 8, np.float32), 0.1)
+    assert len(found.score) == 2 and found.score[0] < 0.5 * found.score[1]
+    np.testing.assert_allclose(found.score[1], 0.6 * np.sqrt((1 + 5 / 2) / 6 / 0.55), rtol=1e-5)
+    assert len(decode(np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.float32), 0.0).score) == 0
 
 
 def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
@@ -222,8 +256,10 @@ def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
     import cv2
     import tensorflow as tf
 
+    from detectors.centernet import EXTENTS, HEAT, INPUT, _cut_beside
+    from detectors.runners.base import RunnerOptions
+    from detectors.runners.graphs import open_runner
     from detectors.runners.tensorflow import read_graph
-    from tracker.core.types import Frame
 
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8), (0, 0), 4)
     cv2.rectangle(image, (100, 200), (300, 300), (20, 20, 160), -1)
@@ -234,22 +270,20 @@ def test_coco_cut_and_whole_graph_give_the_same_boxes_in_both_runtimes():
                 0
             ]
     rows = rows[rows[:, 4] > np.sort(rows[:, 4])[-20]]
-    frame = Frame(1, 0.0, image, (512, 512))
     # TensorFlow's own kernels differ from each other by as much as OpenVINO differs from them: deep in this network
     # rounding is amplified, most of all where there is nothing to see.
     for runtime, pixels, points in (("tensorflow", 0.05, 1e-4), ("openvino", 3.0, 0.01)):
         if runtime == "openvino":
             pytest.importorskip("openvino")
-        least = max(float(rows[:, 4].min()) - points, 1e-3)
-        detector = open_detector(
-            "coco", confidence=least, nms=1.0, classes=["all"], tiles="off", device="cpu",
-            runtime=runtime, precision="f32",
-        )  # fmt: skip
-        found = detector(frame)
-        for x1, y1, x2, y2, score, class_id in rows:
-            near = np.abs(found.xyxy - np.clip([x1, y1, x2, y2], 0, 512)).max(axis=1) < pixels
-            assert (near & (found.class_id == int(class_id)) & (np.abs(found.score - score) < points)).any()
-        detector.close()
+        options = RunnerOptions(device="cpu", precision="f32")
+        whole = _cut_beside(store.model_path("coco"), None)
+        heat, extents = open_runner(whole, INPUT, (HEAT, EXTENTS), options, runtime=runtime)(image[None, ..., ::-1])
+        y, x = 4 * np.mgrid[:128, :128]
+        left, top, right, bottom = np.moveaxis(extents[0], 2, 0)
+        boxes = np.stack([x - left, y - top, x + right, y + bottom], axis=-1)
+        for *box, score, class_id in rows:
+            near = np.abs(boxes - box).max(axis=-1) < pixels
+            assert (near & (np.abs(heat[0, ..., int(class_id)] - score) < points)).any()
 
 
 def test_scores_of_some_classes_are_those_of_the_whole_network():
@@ -265,9 +299,7 @@ def test_scores_of_some_classes_are_those_of_the_whole_network():
         seen = tf.nn.relu(tf.nn.conv2d(images / 255, constant((4, 4, 3, 6), "stem"), 4, "VALID"))
         weights = constant((1, 1, 6, 80), "CenternetHead/centernet_cls_output/pointwise_weights")
         biases = constant((80,), "CenternetHead/centernet_cls_output/biases")
-        scores = tf.sigmoid(tf.nn.conv2d(seen, weights, 1, "VALID") + biases)
-        peaks = tf.equal(scores, tf.nn.max_pool2d(scores, 3, 1, "SAME"))
-        tf.multiply(scores, tf.cast(peaks, tf.float32), name="tower_0/mul_1")
+        tf.sigmoid(tf.nn.conv2d(seen, weights, 1, "VALID") + biases, name="tower_0/keypoints")
         tf.nn.relu(tf.nn.conv2d(seen, constant((1, 1, 6, 4), "extent"), 1, "VALID"), name="tower_0/wh")
     picture = rng.integers(0, 255, (1, 512, 512, 3), np.uint8)
     classes, found = np.array([0, 2, 7, 79]), []
@@ -275,14 +307,14 @@ def test_scores_of_some_classes_are_those_of_the_whole_network():
         with tf.Graph().as_default() as cut:
             tf.import_graph_def(cut_centernet(whole.as_graph_def(), wanted), name="")
             with tf.compat.v1.Session(graph=cut) as session:
-                found.append(session.run(["peaks:0", "extents:0"], {"image:0": picture}))
+                found.append(session.run(["heat:0", "extents:0"], {"image:0": picture}))
     assert found[1][0].shape == (1, 128, 128, 4) and (found[1][0] > 0).sum() > 100
     np.testing.assert_allclose(found[1][0], found[0][0][..., classes], atol=1e-6)
     np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-6)
 
 
 def small_centernet():
-    """A network with the names of CenterNet's nodes: peaks and extents at a quarter of 64x64, by one doubling."""
+    """A network with the names of CenterNet's nodes: heat and extents at a quarter of 64x64, by one doubling."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -294,14 +326,14 @@ def small_centernet():
             np.ones((1, 1, 3, 80), np.float32), name="CenternetHead/centernet_cls_output/pointwise_weights"
         )
         biases = tf.constant(np.arange(80, dtype=np.float32), name="CenternetHead/centernet_cls_output/biases")
-        tf.add(tf.nn.conv2d(large, weights, 1, "SAME"), biases, name="tower_0/mul_1")
+        tf.add(tf.nn.conv2d(large, weights, 1, "SAME"), biases, name="tower_0/keypoints")
         tf.concat([large, large[..., :1]], 3, name="tower_0/wh")
     return graph.as_graph_def()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (64, 160)])
 def test_the_cut_takes_any_size(tmp_path, size):
-    from detectors.centernet import EXTENTS, INPUT, PEAKS, cut_centernet
+    from detectors.centernet import EXTENTS, HEAT, INPUT, cut_centernet
     from detectors.runners.base import RunnerOptions
     from detectors.runners.graphs import open_runner
 
@@ -309,10 +341,10 @@ def test_the_cut_takes_any_size(tmp_path, size):
     path.write_bytes(cut_centernet(small_centernet(), np.array([2, 7])).SerializeToString())
     image = np.full((1, size[1], size[0], 3), 10, np.uint8)
     for runtime in ("tensorflow", "openvino"):
-        runner = open_runner(path, INPUT, (PEAKS, EXTENTS), RunnerOptions(device="cpu"), runtime=runtime)
-        peaks, extents = runner(image)
-        assert peaks.shape == (1, size[1] // 4, size[0] // 4, 2) and extents.shape[-1] == 4
-        np.testing.assert_allclose(peaks, np.broadcast_to([32, 37], peaks.shape), rtol=0.02)
+        runner = open_runner(path, INPUT, (HEAT, EXTENTS), RunnerOptions(device="cpu"), runtime=runtime)
+        heat, extents = runner(image)
+        assert heat.shape == (1, size[1] // 4, size[0] // 4, 2) and extents.shape[-1] == 4
+        np.testing.assert_allclose(heat, np.broadcast_to([32, 37], heat.shape), rtol=0.02)
 
 
 def test_a_graph_that_is_no_centernet():
@@ -324,3 +356,14 @@ def test_a_graph_that_is_no_centernet():
         tf.constant(1.0, name="one")
     with pytest.raises(DetectorError, match=r"no node tower_0/images"):
         cut_centernet(graph.as_graph_def())
+
+
+def test_scores_are_probabilities_that_ask_for_more_the_larger_the_input():
+    score = np.array([0.05, 0.3, 0.42, 0.6, 1.0])
+    for side in (320, 512, 640):
+        likely = probability(score, side)
+        assert (np.diff(likely) > 0).all() and likely[0] < 0.01 and likely[-1] <= 1
+        np.testing.assert_allclose([score_of(p, side) for p in likely[:4]], score[:4], rtol=1e-6)
+    assert abs(score_of(0.5, 512) - 0.417) < 0.005  # the score of best F1 at the size that it was trained with
+    assert score_of(0.5, 320) < score_of(0.5, 512) < score_of(0.5, 640)
+    assert score_of(0.0, 320) == 0 and score_of(1.0, 320) == 1
