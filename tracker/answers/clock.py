@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tracker.errors import ConfigError
 
+LOCAL = "local"
+"""The time zone of the machine that a run was made on, in `summary.json`."""
 DAY_S = 86400.0
 MICROSECOND = timedelta(microseconds=1)
 SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
@@ -76,7 +78,8 @@ class Clock:
     Attributes
     ----------
     start : datetime or None
-        With its offset to UTC; None: only seconds since the first frame are known.
+        With its offset to UTC, in whole milliseconds, as it is written: a run that is counted again begins at the very
+        same moment. None: only seconds since the first frame are known.
     zone : tzinfo or None
         In which times are told; None: that of this machine.
     source : str
@@ -89,6 +92,11 @@ class Clock:
     zone: tzinfo | None = None
     source: str = ""
     guessed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.start is not None:
+            whole = self.start.microsecond // 1000 * 1000
+            object.__setattr__(self, "start", self.start.replace(microsecond=whole))
 
     def at(self, time_s: float) -> datetime | None:
         """The local time at a moment of the video."""

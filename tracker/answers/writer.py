@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.answers import pictures
 from tracker.answers.background import Background
-from tracker.answers.clock import Clock
+from tracker.answers.clock import LOCAL, Clock
 from tracker.answers.database import Database
 from tracker.answers.engine import INTERVAL_S, Answers
 from tracker.answers.events import Events
@@ -213,7 +213,7 @@ class AnswerWriter:
             "last_s": counts.last_s,
             "interval_s": counts.interval_s,
             "start_time": clock.text(0.0) or None,
-            "time_zone": getattr(clock.zone, "key", None),
+            "time_zone": LOCAL if clock.start is not None and clock.zone is None else getattr(clock.zone, "key", None),
             "start_time_from": clock.source or None,
             "start_time_guessed": clock.guessed,
         }  # fmt: skip

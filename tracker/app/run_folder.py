@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker.answers.clock import Clock, parse_start
+from tracker.answers.clock import LOCAL, Clock, parse_start
 from tracker.answers.scene import Size
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
@@ -53,7 +53,9 @@ class RunFolder:
             return Clock()
         start, offset = parse_start(told)
         zone = self.summary.get("time_zone")
-        named = parse_start(f"{told} {zone}")[1] if isinstance(zone, str) and zone else offset
+        named = parse_start(f"{told} {zone}")[1] if isinstance(zone, str) and zone not in ("", LOCAL) else offset
+        if zone == LOCAL and start.astimezone().utcoffset() == start.utcoffset():
+            named = None  # this machine's, with its daylight saving
         source = str(self.summary.get("start_time_from") or "")
         return Clock(start, named, source, bool(self.summary.get("start_time_guessed")))
 

@@ -1,5 +1,6 @@
 """The clock: start times in any form, intervals along the day, daylight saving."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.tracker.answers.ways import feed, make
 from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.app.run_folder import RunFolder
 from tracker.errors import ConfigError
 
 PARIS = "2026-03-29T00:30 Europe/Paris"
@@ -146,3 +148,24 @@ def test_every_moment_of_an_interval_names_it_alike(start, moments):
     for moment in (*moments, *(np.round(m, 3) for m in moments)):
         interval = clock.interval(moment, 900.0)
         assert interval in told and interval[0] <= moment + 1e-6 and moment - 1e-6 <= interval[1]
+
+
+def test_what_is_written_of_the_start_reads_back_as_the_same_clock():
+    """The wall clock of a stream has microseconds; `summary.json` holds milliseconds."""
+    live = Clock(datetime(2026, 11, 27, 7, 59, 59, 123987, UTC))
+    again = Clock(*parse_start(live.text(0.0)))
+    for time_s in (0.0, 0.876, 0.877, 12.3455, 86400.0005):
+        assert again.at(time_s) == live.at(time_s) and again.interval(time_s, 60.0) == live.interval(time_s, 60.0)
+
+
+def test_local_time_is_read_back_with_its_daylight_saving(tmp_path, monkeypatch):
+    """A stream's clock is this machine's: the day after, it has gone forward."""
+    try:
+        monkeypatch.setenv("TZ", "Europe/Paris")
+        time.tzset()
+        live = Clock(datetime(2026, 3, 28, 12, 0, tzinfo=UTC))
+        again = RunFolder(tmp_path, {"start_time": live.text(0.0), "time_zone": "local"}, (640, 360)).clock(None)
+        assert again.text(86400.0) == live.text(86400.0) == "2026-03-29T14:00:00.000+02:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
