@@ -47,6 +47,7 @@ class SceneSource:
         return []
 
     state = ""
+    reconnects, started_s = 0, None
 
     def __enter__(self):
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracker.core.types import Detections, Frame
 from tracker.errors import TrackerError
@@ -63,13 +63,28 @@ class _Lent:
         detector.warnings.clear()
         self.name, self.path, self.runtime = detector.name, detector.path, detector.runtime
         self.class_names, self.warnings, self.why = detector.class_names, detector.warnings, ""
+        self.concurrency, self._tiled = detector.concurrency, detector.tiled
+
+    @property
+    def tiled(self) -> bool:
+        """Whether it looks with all its detail."""
+        return self._detector.tiled
+
+    @tiled.setter
+    def tiled(self, value: bool) -> None:
+        self._detector.tiled = value
+
+    def settings(self, size: tuple[int, int]) -> dict[str, str]:
+        """How it looks at frames of a size."""
+        return self._detector.settings(size)
+
+    def even_score(self, size: tuple[int, int]) -> float | None:
+        """Score of a box that is as likely an object as not."""
+        return self._detector.even_score(size)
 
     def __call__(self, frame: Frame) -> Detections | None:
         return self._detector(frame)
 
-    def __getattr__(self, name: str) -> Any:
-        """What some detectors have besides, such as how many frames they take at a time."""
-        return getattr(self._detector, name)
-
     def close(self) -> None:
-        """Nothing: the lender closes."""
+        """Give it back as it was lent; the lender closes it."""
+        self._detector.tiled = self._tiled

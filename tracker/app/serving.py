@@ -89,7 +89,7 @@ class Serving:
             return Facts()
         source = self._pipeline.streams[number].source
         dropped = self._pipeline.dropped[number]
-        return Facts(dropped, getattr(source, "reconnects", 0), getattr(source, "started_s", None))
+        return Facts(dropped, source.reconnects, source.started_s)
 
     def close(self) -> None:
         """Deliver what can be delivered soon, and answer no more."""

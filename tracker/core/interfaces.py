@@ -42,6 +42,10 @@ class Source(Protocol):
 
     info: SourceInfo
     warnings: list[str]
+    reconnects: int
+    """Times that a lost source came back."""
+    started_s: float | None
+    """`time.monotonic()` of time 0 of a live source, once that is known."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 

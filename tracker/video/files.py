@@ -75,6 +75,8 @@ class FrameSource:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.reconnects = 0
+        self.started_s: float | None = None
         self._resized = 0
         self._first_resized = 0
 

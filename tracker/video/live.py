@@ -29,6 +29,12 @@ class Feed(Protocol):
     """One connection. `read` returns an image, or None when the connection is lost."""
 
     fps: float
+    broken: int
+    """Packets that were lost or broken."""
+
+    @property
+    def time(self) -> float:
+        """Time of the last picture by a playlist's clock; minus infinity where there is none."""
 
     def read(self) -> np.ndarray | None:
         """The next picture, uint8 (H,W,3) BGR; None when the feed has ended or failed."""
@@ -49,6 +55,8 @@ class CameraFeed:
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self.broken = 0
+        self.time = float("-inf")
 
     def read(self) -> np.ndarray | None:
         """The next picture, uint8 (H,W,3) BGR; None when the camera gives none."""
@@ -99,7 +107,7 @@ class AddressFeed:
 
     @property
     def time(self) -> float:
-        """Time of the last picture by a playlist's clock."""
+        """Time of the last picture by a playlist's clock; minus infinity where there is none."""
         return self._after
 
     def read(self) -> np.ndarray | None:
@@ -176,11 +184,9 @@ class LiveSource(FrameSource):
         if self._head is None:
             self._feed.release()
             raise SourceError(f"{shown(text)}: opened, but no frame came; check that it is sending")
-        self.reconnects = 0
         self._news: deque[str] = deque()
         self._index, self._seen_s = 0, 0.0
         self._lost = self._silent = False
-        self.started_s: float | None = None
         size = (self._head.shape[1], self._head.shape[0])
         frames = span.count(span.start - 1 + (span.max_frames or 0) * span.stride) if span.max_frames else None
         self.info = SourceInfo(stem(text), size, self._feed.fps / span.stride, frames, live=True)
@@ -275,8 +281,8 @@ class LiveSource(FrameSource):
     def _release(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
-            self._broken += getattr(feed, "broken", 0)
-            self._after = getattr(feed, "time", self._after)
+            self._broken += feed.broken
+            self._after = feed.time
             feed.release()
 
     def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:

@@ -249,7 +249,7 @@ def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
     class Feed:
         """Thirty pictures, ten a second; the fifteenth comes after ten seconds and a half."""
 
-        fps, now, count = 10.0, 100.0, 0
+        fps, now, count, broken, time = 10.0, 100.0, 0, 0, float("-inf")
 
         def read(self):
             self.count += 1
