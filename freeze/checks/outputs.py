@@ -86,7 +86,7 @@ def candidates(graph_def: GraphDef) -> list[Candidate]:
         if not _flat(shapes, node.name) or _inside(graph, shapes, node):
             continue
         last = node.name.rsplit("/", 1)[-1].rstrip("_0123456789").lower()
-        sink, classes = not _readers(graph, node.name), _holds_classes(graph, node)
+        sink, classes = not _readers(graph, node.name), _holds_classes(node)
         score = 4 * (last in GOOD) + 2 * sink - 3 * classes + place / len(graph_def.node)
         above = graph.ancestors([node.name], control=False)
         found.append(Candidate(node.name, score, sink, classes, tuple(s for s in sources if s in above)))
@@ -122,7 +122,7 @@ def held_one(graph_def: GraphDef, held: Mapping[str, str]) -> tuple[str, str] | 
     if len(ends) != 1:
         return None
     tensor, name = next(iter(ends.items()))
-    return None if CLASSES.search(name) or _holds_classes(graph, graph.producer(tensor)) else (name, tensor)
+    return None if CLASSES.search(name) or _holds_classes(graph.producer(tensor)) else (name, tensor)
 
 
 def trains(graph_def: GraphDef) -> bool:
@@ -160,7 +160,7 @@ def _inside(graph: Graph, shapes: Shapes, node: NodeDef) -> bool:
     return readers[0].op != "MatMul" or node.op in ("Reshape", "Squeeze")
 
 
-def _holds_classes(graph: Graph, node: NodeDef) -> bool:
+def _holds_classes(node: NodeDef) -> bool:
     return (
         node.op in ("Softmax", "LogSoftmax")
         or bool(CLASSES.search(node.name.rsplit("/", 1)[-1]))

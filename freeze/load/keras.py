@@ -26,7 +26,7 @@ def load(request: Request, log: Log) -> Model:
     path = Path(request.keras)
     check_kind(path, "keras", "--keras")
     import_tensorflow()
-    config = keras_config.examined(path, request, log)
+    config = keras_config.examined(path, request)
     translated = keras2.modernised(config)
     if translated:
         log.repair("KERAS_2", translated, "the file was written by Keras 2: its words were translated for Keras 3")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from freeze.errors import FreezeError, Log
+from freeze.errors import FreezeError
 from freeze.request import Request
 from freeze.sniff import LIMIT
 from tracker.core.text import parse_json
@@ -169,8 +169,8 @@ def in_float32(config: Any) -> list[str]:
     return changed
 
 
-def examined(path: Path, request: Request, log: Log) -> Any:
-    """The configuration, after refusing what must not or cannot be loaded; what was mended is in the log.
+def examined(path: Path, request: Request) -> Any:
+    """The configuration, after refusing what must not or cannot be loaded.
 
     Raises
     ------

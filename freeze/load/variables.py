@@ -149,7 +149,7 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
     for _, rule in attempts:
         keys = {n: rule(k) for n, k in named.items()}
         if all(k in checkpoint.shapes for k in keys.values()):
-            return _averaged(keys, wanted, checkpoint, log, ema)
+            return _averaged(keys, checkpoint, log, ema)
     shadows = {n: k if k in checkpoint.shapes else k + EMA for n, k in named.items()}
     if all(k in checkpoint.shapes for k in shadows.values()):
         log.note(
@@ -160,11 +160,11 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
         return shadows
     mapped = _prefixed(wanted, named, checkpoint, log)
     if mapped:
-        return _averaged(mapped, wanted, checkpoint, log, ema)
+        return _averaged(mapped, checkpoint, log, ema)
     raise _missing(wanted, named, checkpoint)
 
 
-def _averaged(keys: dict[str, str], wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> dict[str, str]:
+def _averaged(keys: dict[str, str], checkpoint: Checkpoint, log: Log, ema: str) -> dict[str, str]:
     """Where moving averages lie beside the raw values: which of the two."""
     shadows = _shadows(keys, checkpoint)
     if ema == "yes" and not shadows and not any(k.endswith(EMA) for k in keys.values()):

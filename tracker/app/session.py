@@ -137,7 +137,7 @@ class Session:
         folders = self._folders([s for _, s in sources], output, overwrite)
         coming = self._begin_encoder()
         with self._doing(f"opening detector {self.config.detector}"):
-            detectors = [self._detector(text, source) for text, source in sources]
+            detectors = [self._detector(source) for _, source in sources]
         self.encoder = self._encoder(coming)
         self.streams = [
             self._stream(n, source, detectors[n], folders[n], text) for n, (text, source) in enumerate(sources)
@@ -194,7 +194,7 @@ class Session:
             folders.append(folder)
         return folders
 
-    def _detector(self, text: str, source: Source) -> Detector:
+    def _detector(self, source: Source) -> Detector:
         """A source's detector; streams share one, unless it was made for what its source shows."""
         from detectors.registry import family_of, open_detector
 

@@ -144,11 +144,6 @@ def gpu_reason() -> str:
     return "TensorFlow found none"
 
 
-def gpu_words() -> str:
-    """What TensorFlow itself printed about GPUs while it was loaded; empty where it said nothing."""
-    return _load()[1]
-
-
 def pick_device(device: str) -> str:
     """`/CPU:0` or `/GPU:n` for auto, cpu, gpu or gpu:N.
 
