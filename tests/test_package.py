@@ -23,5 +23,20 @@ def test_names_are_shown_before_they_are_loaded_and_load():
     assert all(getattr(tracker, name) is not None for name in dir(tracker))
 
 
+def test_every_file_of_the_packages_is_installed():
+    """What is no module is named in `package_data`, by the package that it lies in or below."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    patterns = {key: value.split(", ") for key, value in config["options.package_data"].items()}
+    modules = [
+        p for name in ("tracker", "freeze", "detectors", "videos", "benchmarks") for p in (ROOT / name).rglob("*")
+    ]
+    for path in (p for p in modules if p.is_file() and p.suffix not in (".py", ".pyc")):
+        package = next(p for p in path.parents if (p / "__init__.py").exists())
+        name, inside = ".".join(package.relative_to(ROOT).parts), path.relative_to(package)
+        named = [*(patterns["*"] if inside.parent == Path() else ()), *patterns.get(name, ())]
+        assert any(inside.match(pattern) for pattern in named), f"{path.relative_to(ROOT)} is not installed"
+
+
 def test_packages_carry_their_types():
     assert all((ROOT / package / "py.typed").exists() for package in ("tracker", "freeze", "detectors"))
