@@ -82,9 +82,19 @@ def others(extras: Sequence[str] = ()) -> list[str]:
     lines = []
     for line in required:
         extra = re.search(r"""\s*(?:;|and)\s*extra == ["']([\w-]+)["']""", line)
-        if not line.startswith("opencv-") and (extra is None or extra[1] in extras):
+        if not _brings_opencv(line) and (extra is None or extra[1] in extras):
             lines.append(line[: extra.start()] if extra else line)
     return lines
+
+
+def _brings_opencv(line: str) -> bool:
+    """A requirement is a package of OpenCV, or is installed and requires one itself."""
+    name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
+    try:
+        needs = metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        needs = []
+    return any(each.startswith("opencv-") for each in (name, *needs))
 
 
 if __name__ == "__main__":
