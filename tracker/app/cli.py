@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began_s = time.perf_counter()
     _standard_streams()
     top = parser()
-    given = vars(top.parse_args(with_command(sys.argv[1:] if arguments is None else arguments, top.commands)))
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words:
+        top.error(f"nothing to do; give a video: {top.prog} VIDEO")
+    given = vars(top.parse_args(with_command(words, top.commands)))
     if given["command"] in ("run", "batch"):
         code = _started(top, given, began_s)
     else:
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
     """`run` or `batch`; returns the exit code."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     try:
         check_opencv()
         with warnings.catch_warnings(record=True, action="always", category=FutureWarning) as old_names:

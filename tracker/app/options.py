@@ -73,7 +73,7 @@ def with_command(arguments: Sequence[str], commands: Sequence[str]) -> list[str]
 
 def _output_options(group: Any) -> None:
     group.add_argument(
-        "--output", metavar="DIR", type=Path, help="folder for the results (default: runs/<name of the source>)"
+        "-o", "--output", metavar="DIR", type=Path, help="folder for the results (default: runs/<name of the source>)"
     )
     group.add_argument("--overwrite", action="store_true", help="replace results in that folder")
     group.add_argument("--video", action="store_true", help=argparse.SUPPRESS)

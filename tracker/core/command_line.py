@@ -111,6 +111,8 @@ class Parser(argparse.ArgumentParser):
             choices = [choice.strip("' ") for choice in found[3].split(",")]
             where = (found[1] or "").removeprefix("argument ")
             return f"{where}{found[2]!r}; expected {', '.join(choices)}{did_you_mean(found[2], choices)}"
+        if found := re.fullmatch(r"argument (.*?): invalid (int|float) value: (.*)", message):
+            return f"{found[1]}: {found[3]}; expected a {'whole number' if found[2] == 'int' else 'number'}"
         return message.removeprefix("argument ")
 
     def option_names(self) -> Iterator[str]:

@@ -380,9 +380,10 @@ class ImageFiles(FrameSource):
             self.warnings.append(self._pages.warning)
         found_at = next((index for index in range(1, count + 1) if self._image(index) is not None), None)
         if found_at is None:
-            found = f"none of its {len(paths)} images can be read" if paths else f"no images ({', '.join(IMAGES)})"
+            found = f"none of its {len(paths)} images can be read" if paths else "no video and no image"
             raise SourceError(
-                f"{where}: {found}; expected a folder or pattern of images, or a sequence with seqinfo.ini"
+                f"{where}: {found}; expected a folder or pattern of videos ({', '.join(VIDEOS)}) or images "
+                f"({', '.join(IMAGES)}), or a sequence with seqinfo.ini"
             )
         if length is not None and length != len(paths):
             self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -308,11 +309,17 @@ class LiveSource(FrameSource):
         super().close()
 
 
+PAGES = ("youtube.com", "youtu.be", "vimeo.com")
+"""Hosts whose addresses are pages about videos."""
+
+
 def open_live(text: str, span: FrameRange, *, reconnect_s: float, transport: str = "tcp") -> Source:
     """A camera or an address; a recording behind an address is read like a file, no frame dropped."""
     if text.isdecimal():
         return LiveSource(text, span, reconnect_s=reconnect_s)
     address = Address(text)
+    if (host := urlsplit(text).hostname or "").endswith(PAGES):
+        raise SourceError(f"{shown(text)}: a page of {host}, no video; save it first (yt-dlp ADDRESS), give the file")
     container = connect(address, transport)
     kind = _kind(address, container)
     if kind != "live":

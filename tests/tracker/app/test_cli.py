@@ -391,7 +391,9 @@ def test_a_source_alone_is_run(footage, tmp_path):
         ),
         (["x.mp4", "--detector", "yolov8s"], "yolo export model=yolov8s.pt format=onnx"),
         (["x.mp4", "--preset", "papr"], "did you mean 'paper'?"),
-        (["x.mp4", "--max-age", "long"], "invalid int value"),
+        (["x.mp4", "--max-age", "long"], "--max-age: 'long'; expected a whole number"),
+        (["x.mp4", "--confidence", "half"], ": 'half'; expected a number"),
+        ([], "nothing to do; give a video"),
     ],
 )
 def test_a_wrong_word_is_answered_at_once_in_one_line(arguments, text, capsys):
@@ -401,6 +403,19 @@ def test_a_wrong_word_is_answered_at_once_in_one_line(arguments, text, capsys):
         code = e.code
     out, err = capsys.readouterr()
     assert (code, out, err.count("\n")) == (2, "", 1) and text in err
+
+
+@pytest.mark.parametrize(
+    "source, text",
+    [
+        ("https://www.youtube.com/watch?v=x", "a page of www.youtube.com, no video; save it first"),
+        ("nowhere/*.mp4", "pattern nowhere/*.mp4: no video and no image; expected"),
+    ],
+)
+def test_what_is_no_source_is_answered_in_one_line(source, text, capsys):
+    assert main([source, "--encoder", "none"]) == 1
+    err = capsys.readouterr().err
+    assert text in err and err.count("\n") == 1
 
 
 def test_version(capsys):

@@ -33,7 +33,7 @@ def parser():
         (["run", "a", "--detecter", "x"], "unknown option --detecter; did you mean '--detector'?"),
         (["run", "a", "--xyzzy=3"], "unknown option --xyzzy ("),
         (["run", "a", "--preset", "papr"], "--preset: 'papr'; expected default, paper; did you mean 'paper'?"),
-        (["run", "a", "--max-age", "much"], "--max-age: invalid int value: 'much'"),
+        (["run", "a", "--max-age", "much"], "--max-age: 'much'; expected a whole number"),
         (["rnu"], "did you mean 'run'?"),
         (["--version", "run", "a", "--max-age"], "--max-age: expected one argument"),
     ],

@@ -33,7 +33,7 @@ def add_command(commands: Any, groups: Callable[[Any], None]) -> None:
     )  # fmt: skip
     batch.add_argument("sources", nargs="+", metavar="VIDEO|FOLDER|LIST.txt", help="videos, folders, lists of paths")
     own = batch.add_argument_group("batch")
-    own.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for all results")
+    own.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for all results")
     own.add_argument("--resume", action="store_true", help="take up what an earlier call left; skip what it finished")
     own.add_argument("--overwrite", action="store_true", help="do again what is in the output folder")
     own.add_argument("--split", metavar="TIME", type=length, help="track long videos in parts: 10min, 1h ...")

@@ -52,6 +52,8 @@ function showCounts(rows) {
     const line = element("tr", undefined, body);
     for (const key of ["line", "direction", "class", "count"]) element("td", row[key], line);
   }
+  const total = rows.reduce((sum, row) => sum + row.count, 0);
+  byId("total").textContent = total ? `${total} ${total === 1 ? "crossing" : "crossings"}` : "";
   byId("counts").hidden = !rows.length;
   byId("no-counts").hidden = rows.length > 0;
 }
@@ -90,12 +92,15 @@ function showLatest(rows) {
     const speed = row.speed === null ? "" : `, ${row.speed}`;
     element("li", `${row.time.slice(11, 19)}  ${row.line}, ${row.direction}: ${row.class} ${row.id}${speed}`, list);
   }
+  byId("no-latest").hidden = rows.length > 0;
 }
 
 function showHealth(data) {
+  const share = data.dropped / Math.max(1, data.dropped + data.frames);
   const told = {
-    "frames a second": data.fps, "delay": data.delay_s === null ? "-" : `${data.delay_s} s`, "objects": data.objects,
-    "frames": data.frames, "dropped": data.dropped, "reconnects": data.reconnects, "viewers": data.viewers,
+    "frames a second": data.fps.toFixed(1), "delay": data.delay_s === null ? "-" : `${data.delay_s.toFixed(1)} s`,
+    "objects": data.objects, "frames": data.frames,
+    "dropped": share ? `${data.dropped} (${Math.ceil(100 * share)} %)` : data.dropped, "reconnects": data.reconnects, "viewers": data.viewers,
   };
   const list = byId("health");
   list.replaceChildren();
@@ -107,7 +112,7 @@ function showHealth(data) {
   byId("record").textContent = recording ? "Stop recording" : "Start recording";
   byId("record").setAttribute("aria-pressed", recording);
   const late = data.last_frame_s === null || data.last_frame_s > 5;
-  byId("state").textContent = late ? "no frames" : "running";
+  byId("state").textContent = late ? "no frames" : `running, ${data.fps.toFixed(1)} FPS`;
   byId("state").classList.toggle("bad", late);
 }
 
