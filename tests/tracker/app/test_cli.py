@@ -209,7 +209,7 @@ def bad(capsys, code, part, *arguments):
 def test_bad_sources(footage, tmp_path, capsys):
     (tmp_path / "text.mp4").write_text("no video\n" * 20)
     (tmp_path / "empty").mkdir()
-    for part, name in (("no such file", "none.mp4"), ("not a video", "text.mp4"), ("no images", "empty")):
+    for part, name in (("no such file", "none.mp4"), ("not a video", "text.mp4"), ("no video and no image", "empty")):
         bad(capsys, 1, part, *words(tmp_path / name, footage / "det.txt", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

@@ -131,9 +131,9 @@ def bad_sources(tmp_path):
         ("text.mp4", "not a video"),
         ("empty.mp4", "not a video"),
         ("cut.mp4", "video"),
-        ("folder", "no images"),
+        ("folder", "no video and no image"),
         ("broken", "none of its 1 images"),
-        ("*.jpg", "no images"),
+        ("*.jpg", "no video and no image"),
         ("99", "camera 99"),
     ],
 )
