@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from tracker.answers.scene import Line, Scene, Size, read_scene
 from tracker.app.run_folder import RunFolder
-from tracker.errors import SourceError
+from tracker.errors import SourceError, TrackerError
 
 
 def add_command(commands: Any) -> None:
@@ -99,8 +100,9 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
     if picture is None:
         raise SourceError(f"{text}: holds no pictures to draw on")
     kept = Path("runs") / Path(text).stem  # where run puts a video's results unless told otherwise
-    if (kept / "tracks.csv").is_file() and RunFolder.open(kept).size == size:
-        return cv2.resize(picture, size), _suggested(kept, size)
+    with suppress(TrackerError):  # nothing is suggested from a run that cannot be read
+        if (kept / "tracks.csv").is_file() and RunFolder.open(kept).size == size:
+            return cv2.resize(picture, size), _suggested(kept, size)
     return cv2.resize(picture, size), ()
 
 
