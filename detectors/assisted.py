@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from detectors.motion import MotionDetector
-from tracker.core.boxes import area, intersection, iou
+from tracker.core.boxes import area, clip, intersection, iou
 from tracker.core.interfaces import Detector
 from tracker.core.types import Detections, Frame
 
@@ -26,6 +26,11 @@ KNOWN, MEMORY_S = 0.1, 1.0
 on, what it sees for a moment now and then it does not know."""
 SCORE = 0.6
 """Of an unknown object: enough to begin a track."""
+ALIKE = 0.5
+"""Least overlap (IoU) of a moving box with a network's from which both are of one object, which then has that class."""
+CARRIED, CARRY_S = 0.2, 2.5
+"""Score of what the network saw a moment ago and misses, which carries a track on and begins none; for so many seconds,
+after which it is not known any more."""
 LOOK_S, REST_S = 20.0, 40.0
 """Seconds without an unknown object after which motion rests, and for how long."""
 WIDTH, EVERY_S = 320, 0.06
@@ -44,12 +49,27 @@ class _Mover:
     since_s: float
     last_s: float
     known: float = 0.0
+    class_id: int = -1
+    named_s: float = 0.0
+    sides: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
     def carry_on(self, box: np.ndarray, frame: Frame, *, covered: bool) -> None:
         """Its box in a frame, and whether the network saw it there."""
         kept = np.exp(-max(frame.time_s - self.last_s, 0.0) / MEMORY_S)
         self.known = float(kept * self.known + (1 - kept) * covered)
         self.box, self.last_s = box, frame.time_s
+
+    def name(self, known: np.ndarray, class_id: int, now_s: float) -> None:
+        """The network's box (4,) of it, and its class."""
+        self.class_id, self.named_s = class_id, now_s
+        self.sides = (known - self.box) / np.tile(self.box[2:] - self.box[:2], 2)
+
+    def carried(self, now_s: float) -> np.ndarray | None:
+        """The box (4,) that the network would give it, by how both lay when it last did; None if that is long ago."""
+        if self.class_id < 0 or now_s - self.named_s > CARRY_S:
+            return None
+        carried: np.ndarray = self.box + self.sides * np.tile(self.box[2:] - self.box[:2], 2)
+        return carried
 
     def goes(self, now_s: float) -> bool:
         """It has come far enough, for its size, to be an object, and the network has not seen it of late."""
@@ -60,7 +80,10 @@ class _Mover:
 
 
 class Assisted:
-    """A network's boxes, and those of moving objects that it has not seen for some seconds, of class `object`.
+    """A network's boxes, and those of moving objects that it misses.
+
+    What it has never known is of class `object`. What it saw a moment ago, and leaves the picture say, comes as a weak
+    box of its class, by which a track goes on: rows with the score `CARRIED` are motion's.
 
     Parameters
     ----------
@@ -113,14 +136,12 @@ class Assisted:
         if found is None or moving is None:
             self._movers = [] if looks else self._movers
             return found
-        unknown = self._follow(found.xyxy, moving.xyxy, frame)
-        self._helps = len(unknown) > 0
+        missed = self._follow(found, moving.xyxy, frame)
+        self._helps = len(missed) > 0
         if not self._helps:
             return found
         self._needed_s = frame.time_s
-        count = len(unknown)
-        class_id = np.full(count, len(self.class_names) - 1)
-        return Detections.concatenate([found, Detections(unknown, np.full(count, SCORE), class_id)])
+        return Detections.concatenate([found, missed])
 
     def _look(self, frame: Frame) -> Detections | None:
         """What the network sees, and whether it is what it saw before."""
@@ -158,13 +179,15 @@ class Assisted:
             self._motion = MotionDetector(width=WIDTH)  # the background may have changed
         return self._rests
 
-    def _follow(self, known: np.ndarray, moving: np.ndarray, frame: Frame) -> np.ndarray:
-        """Carry the movers on to this frame's moving boxes (M,4); those (K,4) that are unknown objects."""
+    def _follow(self, found: Detections, moving: np.ndarray, frame: Frame) -> Detections:
+        """Carry the movers on to this frame's moving boxes (M,4); those that the network misses or does not know."""
+        known = found.xyxy
         shared = intersection(moving, known)
         covered = (shared > COVERED * np.minimum(area(moving)[:, None], area(known)[None])).any(axis=1)
+        alike = iou(moving, known)
         overlap = iou(moving, np.array([m.box for m in self._movers]).reshape(-1, 4))
         out, taken = [], set()
-        for box, seen, row in zip(moving, covered, overlap, strict=True):
+        for box, seen, row, same in zip(moving, covered, overlap, alike, strict=True):
             best = int(row.argmax()) if len(row) else -1
             if best >= 0 and row[best] >= SAME and best not in taken:
                 taken.add(best)
@@ -173,10 +196,16 @@ class Assisted:
                 mover = _Mover(box, box, frame.time_s, frame.time_s)
                 self._movers.append(mover)
             mover.carry_on(box, frame, covered=bool(seen))
+            if same.max(initial=0) >= ALIKE:
+                mover.name(known[same.argmax()], int(found.class_id[same.argmax()]), frame.time_s)
             if not seen and mover.goes(frame.time_s):
-                out.append(box)
+                out.append((box, SCORE, mover.class_id if mover.class_id >= 0 else len(self.class_names) - 1))
+            elif not seen and (carried := mover.carried(frame.time_s)) is not None:
+                out.append((carried, CARRIED, mover.class_id))
         self._movers = [m for m in self._movers if frame.time_s - m.last_s <= PATIENCE_S]
-        return np.array(out).reshape(-1, 4)
+        boxes, scores, classes = zip(*out, strict=True) if out else ((), (), ())
+        xyxy = clip(np.array(boxes).reshape(-1, 4), *frame.size)
+        return Detections.clean(xyxy, np.array(scores), np.array(classes, np.int32))[0]
 
     def close(self) -> None:
         """Free both."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors.assisted import LOOK_S, OBJECT, QUIET_S, REST_S, Assisted
+from detectors.assisted import CARRIED, LOOK_S, OBJECT, QUIET_S, REST_S, SCORE, Assisted
 from detectors.auto import stands
 from detectors.motion import MotionDetector
 from tracker.core.boxes import iou
@@ -142,3 +142,13 @@ def test_a_camera_that_stands(shift):
         image[40:120, 30 * i : 30 * i + 40] = 200
     assert stands(pictures) == (shift == 0)
     assert not stands(pictures[:2])
+
+
+def test_what_the_network_saw_a_moment_ago_is_carried_on_and_keeps_its_class():
+    """It sees the car until frame 50, and never the person."""
+    _, found = run(Knows(lambda i: car(i - 20), lambda i: 22 < i < 50), count=120)
+    seen = {i: d[d.class_id == 0] for i, d in found.items() if 31 <= i < 95}
+    assert all(len(d) == 1 and iou(d.xyxy, car(i)[None].astype(float))[0, 0] > 0.6 for i, d in seen.items())
+    score = np.array([d.score[0] for d in seen.values()])
+    np.testing.assert_allclose(score[:40], CARRIED)  # carries a track on; from then on it is not known any more
+    np.testing.assert_allclose(score[-15:], SCORE)
