@@ -61,6 +61,13 @@ def test_architecture_names_what_there_is():
     assert not said - known, f"ARCHITECTURE.md names {sorted(said - known)}"
 
 
+def test_architecture_names_every_package():
+    words = {word.rstrip("/") for word in spoken(ROOT / "ARCHITECTURE.md")}
+    packages = {path.parent.relative_to(ROOT) for p in PACKAGES for path in (ROOT / p).rglob("__init__.py")}
+    missing = sorted(str(p) for p in packages if not {str(p), "/".join(p.parts[-2:]), p.name} & words)
+    assert not missing, f"ARCHITECTURE.md does not name {missing}"
+
+
 def test_options_exist():
     known = {"--help", "--index-url", "--strict"}  # everybody's, pip's and mkdocs's
     known |= {"--address", "--block", "--entrypoint", "--head", "--rm", "--shm-size"}  # Ray's and docker's

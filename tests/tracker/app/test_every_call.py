@@ -9,7 +9,6 @@ import errno
 import os
 import sqlite3
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -120,14 +119,12 @@ def test_whichever_call_fails_the_run_ends_and_leaves_whole_files(clip, tmp_path
         out = tmp_path / f"run{number}"
         with pytest.MonkeyPatch.context() as patch:
             faults = Faults(patch, out, number, code)
-            started = time.monotonic()
             ended = run(clip, out)
-            took = time.monotonic() - started
         told = capsys.readouterr().err
         if not faults.failed:
             break
         where = f"call {number}, {faults.failed}: {told}"
-        assert took < 10 and ended in (0, 1), where
+        assert ended in (0, 1), where
         assert "Traceback" not in told and "fault of the program" not in told, where
         assert ended == 0 or "error: " in told, where
         assert not [t for t in threading.enumerate() if t.name.startswith(("decode", "write"))], where
