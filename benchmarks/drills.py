@@ -79,7 +79,13 @@ class Run:
         command = [sys.executable, "-m", "tracker", "run", *arguments, "--detector", detector, "--encoder", "none",
                    "--output", str(self.folder), "--overwrite"]  # fmt: skip
         self._started = time.monotonic()
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+        self.process = subprocess.Popen(
+            command,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_heard,  # noqa: PLW1509
+        )
 
     def wait_for_rows(self, seconds: float = 30.0, minimum: int = 60) -> None:
         """Until so many bytes of rows are written."""
@@ -108,6 +114,12 @@ class Run:
         said = self._log.read().decode(errors="replace")
         self._log.close()
         return Result(code, time.monotonic() - self._started, said, self.folder)
+
+
+def _heard() -> None:
+    """Signals that a shell or nohup has what it starts in the background ignore are heard."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def command(source: str, output: Path) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,8 @@ from tracker.errors import DetectionsError
 _NONE = Detections.empty()
 _BEYOND = 0.02
 """A box reaches beyond the frame where it does by more than this share of its side: detectors overshoot a little."""
+_PERCENT = 20.0
+"""A score above that is no probability, nor the margin of an older detector."""
 _MOST = 0.5
 """More than this share of the boxes makes a remark."""
 
@@ -97,6 +99,11 @@ class Precomputed:
             if not good.any():
                 why += "; are the columns in another order, or right and bottom swapped with left and top?"
             self._remarks.append(f"{self.path}: {dropped} of {len(good)} rows dropped: {why}")
+        if good.any() and rows.score[good].min() >= 0 and rows.score[good].max() > _PERCENT:
+            low, high = rows.score[good].min(), rows.score[good].max()
+            self._remarks.append(
+                f"{self.path}: scores from {low:g} to {high:g}, percent as it seems; expected probabilities from 0 to 1"
+            )
         if confidence is not None and good.any():
             sure = rows.score >= confidence
             if not (good & sure).any():

@@ -200,6 +200,14 @@ FAMILIES = (
 )
 FOLDER = Family("", _file, "a folder of YOLO or KITTI labels", recorded=True)
 """Every family, once: options, help and errors are made of these rows."""
+FOREIGN = {
+    ".caffemodel": "a Caffe model", ".cfg": "a Darknet network", ".engine": "a TensorRT engine", ".h5": "a Keras model",
+    ".hdf5": "a Keras model", ".keras": "a Keras model", ".mlmodel": "a Core ML model", ".mlpackage": "a Core ML model",
+    ".param": "an ncnn model", ".pbtxt": "a graph in text form", ".pdmodel": "a Paddle model",
+    ".safetensors": "a file of weights", ".tflite": "a TensorFlow Lite model", ".torchscript": "a TorchScript model",
+    ".weights": "a file of Darknet weights", ".xml": "an OpenVINO model",
+}  # fmt: skip
+"""Networks of other tools."""
 NAMES = tuple(f.key for f in FAMILIES if not f.key.startswith("."))
 SUFFIXES = tuple(f.key for f in FAMILIES if f.key.startswith("."))
 
@@ -217,6 +225,11 @@ def family_of(spec: str | Path) -> Family:
     for family in FAMILIES:
         if family.key == key:
             return family
+    if what := _foreign(text):
+        raise DetectorError(
+            f"detector {text!r} is {what}, which is not run here; export the network once as ONNX with the tool that "
+            f"trained it, and give --detector {Path(text).stem}.onnx"
+        )
     if text and os.path.isdir(text):
         return FOLDER
     installed = plugins()
@@ -233,6 +246,13 @@ def family_of(spec: str | Path) -> Family:
         f"detector {text!r}; expected one of {', '.join(known)}, or a file that ends in {', '.join(SUFFIXES)}"
         f"{did_you_mean(text, known)}"
     )
+
+
+def _foreign(text: str) -> str:
+    """What networks of other tools are, by their suffix; empty for anything else."""
+    if os.path.isdir(text) and any(os.path.exists(os.path.join(text, f"saved_model.{s}")) for s in ("pb", "pbtxt")):
+        return "a SavedModel"
+    return FOREIGN.get(Path(text).suffix.lower(), "")
 
 
 def check_classes(spec: str, classes: Sequence[str]) -> None:

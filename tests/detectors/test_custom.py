@@ -74,3 +74,11 @@ def test_the_command_knows_it(installed):
     from tracker.app.options import parser
 
     assert parser().parse_args(["run", "x.mp4", "--detector", "blobs"]).detector == "blobs"
+
+
+@pytest.mark.parametrize("name", ["x.tflite", "x.engine", "x.xml", "x.keras", "x.safetensors", "x.weights", "saved"])
+def test_networks_of_other_tools_are_told_what_to_make_of_them(tmp_path, name):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    with pytest.raises(DetectorError, match=r"which is not run here; export .* ONNX .* --detector (x|saved).onnx"):
+        open_detector(tmp_path / name)

@@ -189,3 +189,9 @@ def test_broken_files_of_every_form_are_one_message(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(DetectionsError):
         open_detector(tmp_path / name)
+
+
+def test_scores_in_percent_are_told(tmp_path):
+    rows = csv("", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},91.5,-1,-1,-1")
+    assert any("percent as it seems" in w for w in open_detector(write(tmp_path, rows)).warnings)
+    assert not open_detector(write(tmp_path, rows.replace("91.5", "3.2"))).warnings

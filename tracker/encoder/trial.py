@@ -21,6 +21,8 @@ def tried(path: Path) -> None:
     EncoderError
         It does not end, or it kills the process that runs it.
     """
+    if path.suffix == ".xml" and path.is_file() and not path.with_suffix(".bin").is_file():
+        raise EncoderError(f"{path}: its weights {path.stem}.bin are missing; put that file beside it")
     if path.is_file():
         runtime = "other" if path.suffix in SUFFIXES else f"tensorflow {import_tensorflow().__version__}"
         key = f"{runtime}, {sha256(path)}"

@@ -7,6 +7,7 @@ from tests.encoders import SHAPE
 from tracker.encoder.contract import Contract, contract_path, sha256
 from tracker.encoder.foreign import ForeignSession
 from tracker.encoder.runtime import FrozenEncoder, trial_crops
+from tracker.encoder.trial import tried
 from tracker.errors import DeviceError, EncoderError
 
 onnx = pytest.importorskip("onnx")
@@ -95,3 +96,9 @@ def test_weights_in_another_file_are_not_opened(path):
     contract_path(path).unlink()
     with pytest.raises(EncoderError, match="another file"):
         FrozenEncoder.open(path)
+
+
+def test_weights_that_are_missing_are_named(tmp_path):
+    (tmp_path / "net.xml").write_text("<net/>")
+    with pytest.raises(EncoderError, match=r"its weights net.bin are missing; put that file beside it"):
+        tried(tmp_path / "net.xml")
