@@ -147,7 +147,7 @@ class OverlapConfig(Settings):
     max_age: int | None = setting(None, 1)
     """Frames a track survives without a match, whatever else; None: `max_lost_s`, or `stationary_s` where it stood."""
     max_lost_s: float = setting(1.8)
-    """Seconds a confirmed track survives without a match, though never below 16 frames."""
+    """Seconds a confirmed track survives without a match."""
     stationary_s: float = setting(9.0)
     """Seconds a track that stood still is remembered where it stood."""
     min_iou: float = setting(0.12, 0, 1)

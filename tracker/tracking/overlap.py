@@ -25,8 +25,6 @@ from tracker.tracking.overlap_matching import (
     touching,
 )
 
-_SHORTEST_AGE = 16
-"""Frames a confirmed track survives without a match where frames are slow."""
 _LONGEST_COAST = 50
 """Frames after which a missed track is not written."""
 _SIZE_INERTIA = 0.9
@@ -181,7 +179,7 @@ class OverlapTracker:
         if len(just):
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate
-        lost = bank.confirmed & (missed > (c.max_age or max(_SHORTEST_AGE, round(c.max_lost_s * rate))))
+        lost = bank.confirmed & (missed > (c.max_age or max(1, round(c.max_lost_s * rate))))
         bank.stationary[:] = lost & (bank.speed <= STATIONARY_SPEED) & (missed <= c.stationary_s * rate)
         bank.stationary[:] &= (bank.hits >= STATIONARY_HITS) & (c.max_age is None)
         alive = (missed == 0) | (bank.confirmed & (bank.hits >= c.n_init) & (~lost | bank.stationary))

@@ -146,7 +146,7 @@ def test_one_who_stood_still_is_remembered_and_one_who_walked_is_not():
 
 
 @pytest.mark.parametrize(
-    "rate, frames, kept", [(30, None, 54), (10, None, 18), (5, None, 16), (10, 5, 5), (10, 50, 50), (30, 60, 60)]
+    "rate, frames, kept", [(30, None, 54), (10, None, 18), (5, None, 9), (10, 5, 5), (10, 50, 50), (30, 60, 60)]
 )
 def test_lost_tracks_live_for_seconds_or_for_the_frames_asked_for(rate, frames, kept):
     tracker = DeepSort.from_preset("default", max_age=frames)
