@@ -15,7 +15,6 @@ from freeze.load.checkpoint import resolve
 from freeze.proof.prove import Proof
 
 TOLERANCE = 1e-4
-LIKELY = 2.0  # of a candidate: a telling name, or nothing reads it
 TRIES = 4
 
 
@@ -44,7 +43,9 @@ def check_against_meta(job: Job, proof: Proof) -> None:
             "META_NOT_COMPARED", f"{meta.name} cannot be read ({e.code}): the builder was not compared with it"
         )
         return
-    likely = [c.name for c in outputs.candidates(graph_def) if c.score >= LIKELY][:TRIES]
+    found = outputs.candidates(graph_def)
+    last = outputs.ends(found)
+    likely = [c.name for c in found if c.telling or c in last][:TRIES]
     differences = {n: d for n in likely if (d := _difference(job, proof, meta, n)) is not None}
     if not differences:
         why = f"no output of {meta.name} could be run: the builder was not compared with it"

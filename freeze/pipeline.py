@@ -110,9 +110,10 @@ def _compare_averages(job: Job) -> None:
     cosine = (features[0] * features[1]).sum(1)
     job.log.warn(
         "CHECKPOINT_EMA",
-        f"the checkpoint holds moving averages (EMA) beside the values of {len(job.averages)} variables, and they give "
-        f"other features (cosine {cosine.min():.4f} at least, {cosine.mean():.4f} on average, on {COMPARED} images): "
-        "the plain values are used, as a plain restore does; --ema yes uses the averages",
+        f"the checkpoint holds moving averages (EMA) beside the values of {len(job.averages)} of "
+        f"{sum(n.op in VARIABLE_OPS for n in job.graph.node)} variables, and they give other features "
+        f"(cosine {cosine.min():.4f} at least, {cosine.mean():.4f} on average, on {COMPARED} images): the plain "
+        "values are used, as a plain restore does; --ema yes uses the averages",
         sorted(job.averages),
     )
 

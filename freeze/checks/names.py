@@ -66,18 +66,25 @@ def resolve_output(graph_def: GraphDef, asked: str | None, log: Log, held: Mappi
 def _only_output(graph_def: GraphDef, log: Log, held: Mapping[str, str]) -> str:
     """The output where none is named: what the program's own names tell, or the only tensor that can be meant."""
     found = outputs.candidates(graph_def)
-    if (told := outputs.held_one(graph_def, held)) is not None:
-        name, tensor = told
-        log.note(
-            "OUTPUT_CHOSEN", f"output {node_name(tensor)} is used: the program calls it {name}", [node_name(tensor)]
-        )
-        return tensor
+    if (told := outputs.held_one(found, held)) is not None:
+        name, chosen = told
+        why = f"output {chosen.name} is used: the program calls it {name}"
+        if chosen.classes:
+            log.warn(
+                "OUTPUT_CHOSEN",
+                f"{why}; scores of classes are made of it: if it is a classifier's last layer, name "
+                "the one before it with --output",
+                [chosen.name],
+            )
+        else:
+            log.note("OUTPUT_CHOSEN", why, [chosen.name])
+        return tensor_name(chosen.name)
     one = outputs.only_one(found)
-    if one is not None and not (outputs.trains(graph_def) and len(found) > 1):
+    if one is not None:
         why = (
             "it is the only one that can be meant"
             if len(found) == 1
-            else "nothing computes with it, with all others something does"
+            else "nothing else that can be meant is computed from it, from all others something is"
         )
         log.note("OUTPUT_CHOSEN", f"output {one.name} is used: {why}", [one.name])
         return tensor_name(one.name)

@@ -8,21 +8,22 @@ The file is the user's own code and runs as such; what it does for training alon
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
 from freeze.errors import FreezeError, Log, listed
-from freeze.graph.graphdef import pruned
+from freeze.graph.graphdef import Graph, node_name, pruned
 from freeze.load import old_layers
-from freeze.load.calling import KNOWN, call, created_when_missing, features, needs
+from freeze.load.calling import KNOWN, call, created_when_missing, features, needs, tensors_in
 from freeze.load.graph_model import from_graph
 from freeze.load.script import RESULT, BuildCall, Script
-from freeze.load.user_code import explained, imported
+from freeze.load.user_code import LeftOut, explained, imported, in_steps
 from freeze.model import Model
 from freeze.request import Request
 from tracker.core.tensorflow import import_tensorflow
@@ -76,6 +77,7 @@ class Builder:
 
     def __init__(self, path: Path, request: Request, log: Log) -> None:
         self.path, self.request, self.log = path, request, log
+        self.left = LeftOut()
         with explained(path):
             self.script = Script(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
@@ -109,7 +111,7 @@ class Builder:
 
     def _from_call(self, chosen: BuildCall) -> tuple[Any, Named]:
         """The graph of one call of the script, with its switch off, and of what is computed from its value."""
-        graph, results = import_tensorflow().Graph(), []
+        results: list[Any] = []
 
         def record(value: Any) -> Any:
             results.append(value)
@@ -118,19 +120,27 @@ class Builder:
         calls = [c for c in self.script.calls if c.owner == chosen.owner]
         places = [c.text for c in calls]
         part = self.script.for_call(chosen)
-        with graph.as_default(), old_layers.lent(self.log), explained(self.path), created_when_missing():
-            module = imported(self.path, part.tree, **{RESULT: record})
+        with self._building():
+            module = in_steps(self.path, part.tree.body, self.left, **{RESULT: record})
             _follow(module, part.after, self.path)
             value = results[-1]
             build = getattr(module, chosen.owner)
             if inspect.isclass(build) and isinstance(value, build):
                 value = {k: v for k, v in vars(value).items() if import_tensorflow().is_tensor(v)}
             head = features(value, build, self.log)
-        self._log_twice(chosen.owner, places, [c.node.lineno for c in calls], graph)
-        held = {n: t for n, t in _held(module).items() if _below(graph, head.name, t)} or {chosen.owner: head.name}
-        return graph, self._asked(
-            {"held": held if len(held) > 1 else None, "output": None if len(held) > 1 else head.name}
-        )
+        self._log_twice(chosen.owner, places, [c.node.lineno for c in calls], head.graph)
+        others = {t.name for t in tensors_in(value)} - {head.name}  # returned beside the features, perhaps made of them
+        held = {n: t for n, t in _held(module, head.graph).items() if t not in others and _below(head, t)}
+        if len(held) > 1:
+            return head.graph, self._asked({"held": held})
+        return head.graph, self._asked({"held": None, "output": head.name})
+
+    @contextlib.contextmanager
+    def _building(self, log: Log | None = None) -> Iterator[Any]:
+        """While inside, a new graph is the default one, the old layers are lent, and errors are explained."""
+        graph, lent = import_tensorflow().Graph(), old_layers.lent(log or self.log)
+        with graph.as_default(), lent, explained(self.path, self.left), created_when_missing():
+            yield graph
 
     def _from_function(self, name: str) -> tuple[Any, Named]:
         """The graph of a function or class that is called here."""
@@ -144,8 +154,8 @@ class Builder:
             return found
 
     def _called(self, name: str, as_float: bool) -> tuple[Any, Named]:
-        graph, log, wants_float = import_tensorflow().Graph(), Log(), False
-        with graph.as_default(), old_layers.lent(log), explained(self.path), created_when_missing():
+        log, wants_float = Log(), False
+        with self._building(log):
             module = self._module_for(name)
             build = getattr(module, name, None)
             if not callable(build):
@@ -164,20 +174,16 @@ class Builder:
         if wants_float:
             raise _WantsFloatError
         self.log.findings += log.findings
-        return graph, self._asked({"input": given, "output": head})
+        used = given.graph is head.graph and given.op.name in _above(head)  # else it has a placeholder of its own
+        return head.graph, self._asked({"input": given.name if used else None, "output": head.name})
 
     def _module_for(self, name: str) -> ModuleType:
         """The module with what the function needs; with everything where the source does not tell."""
         part = self.script.for_function(name)
-        if part is None:
-            return imported(self.path)
-        try:
-            return imported(self.path, part.tree)
-        except NameError:
-            return imported(self.path)
+        return imported(self.path) if part is None else in_steps(self.path, part.tree.body, self.left)
 
-    def _call(self, build: Callable[..., Any], module: ModuleType, as_float: bool, log: Log) -> tuple[str, str]:
-        """Makes the placeholder and calls; returns the names of input and output."""
+    def _call(self, build: Callable[..., Any], module: ModuleType, as_float: bool, log: Log) -> tuple[Any, Any]:
+        """Makes the placeholder and calls; returns the tensors of input and output."""
         tf, request = import_tensorflow(), self.request
         if "factory" in build.__name__ and set(needs(build)) <= set(KNOWN) | {"is_training"}:
             build = build(*(KNOWN.get(n, False) for n in needs(build)))  # as published: it returns factory_fn
@@ -188,25 +194,52 @@ class Builder:
         if as_float and callable(preprocess := getattr(module, "_preprocess", getattr(module, "preprocess", None))):
             given = tf.map_fn(preprocess, given)  # the published script prepares one image at a time
         taken, head = call(build, given, log)
-        return images.name if taken is given else taken.name, head.name
+        return images if taken is given else taken, head
 
     def _from_module(self) -> tuple[Any, Named]:
-        """The graph that the whole script builds; or that of its function, where it builds none."""
-        tf = import_tensorflow()
-        graph = tf.Graph()
-        found = None
-        with graph.as_default(), old_layers.lent(self.log), explained(self.path):
+        """The graph that the script builds at module level; or that of its function, where it builds none.
+
+        What opens sessions, saves or trains is run only where the network cannot be built without it.
+        """
+        body, dropped = self.script.for_network()
+        graph, module = self._run(lambda: in_steps(self.path, body, self.left))
+        if (built := _built_graph(graph, module)) is None and dropped:
+            graph, module = self._run(lambda: imported(self.path))
+            built, dropped = _built_graph(graph, module), []
+        if built is not None:
+            self._log_left_out(dropped)
+            return built, self._asked({"held": _held(module, built)})
+        if (cause := self.left.likeliest()) is not None and not _functions(module):
+            with explained(self.path):
+                raise cause
+        return self._from_function(_sole(module, self.path))
+
+    def _run(self, run: Callable[[], ModuleType]) -> tuple[Any, ModuleType]:
+        """The default graph and the module after the script has run.
+
+        Raises
+        ------
+        _BuiltTwiceError
+            It makes a variable again.
+        """
+        graph, found = import_tensorflow().Graph(), None
+        with graph.as_default(), old_layers.lent(self.log), explained(self.path, self.left):
             try:
-                module = imported(self.path)
+                return graph, run()
             except ValueError as e:
                 found = self._second_call(e) if TWICE in str(e) else None
                 if found is None:
                     raise
-        if found is not None:
-            raise found
-        if graph.get_operations():
-            return graph, self._asked({"held": _held(module)})
-        return self._from_function(_sole(module, self.path))
+        raise found
+
+    def _log_left_out(self, dropped: list[int]) -> None:
+        """Says what of the script was not run."""
+        failed = [f"line {n} ({why})" for n, why in sorted(self.left.lines.items())]
+        if not dropped and not failed:
+            return
+        lines = [f"lines {', '.join(map(str, dropped))} (sessions, savers, training)"] if dropped else []
+        why = f"of {self.path.name} not run, and not needed to build the network: {'; '.join([*lines, *failed])}"
+        self.log.note("BUILDER_LEFT_OUT", why)
 
     def _second_call(self, error: ValueError) -> _BuiltTwiceError | None:
         """Which function of the file made a variable that was there already."""
@@ -228,8 +261,7 @@ class Builder:
             return graph, names
         tf = import_tensorflow()
         entry, first = self._arguments(twice)
-        graph = tf.Graph()
-        with graph.as_default(), old_layers.lent(Log()), explained(self.path), created_when_missing():
+        with self._building(Log()) as graph:
             tensors = {k: v for k, v in entry.items() if tf.is_tensor(v)}
             before = pruned(first.as_graph_def(), [t.op.name for t in tensors.values()])
             moved = tf.import_graph_def(before, name="", return_elements=[t.name for t in tensors.values()])
@@ -248,15 +280,22 @@ class Builder:
             if event == "call" and code.co_name == twice.owner and Path(code.co_filename) == self.path:
                 calls.append(dict(frame.f_locals))
 
-        graph = import_tensorflow().Graph()
-        with graph.as_default(), old_layers.lent(Log()):
-            sys.setprofile(watch)
-            try:
-                imported(self.path)
-            except ValueError:
-                pass
-            finally:
-                sys.setprofile(None)
+        body, _ = self.script.for_network()
+        runs: list[Callable[[], ModuleType]] = [
+            lambda: in_steps(self.path, body, LeftOut()),
+            lambda: imported(self.path),
+        ]
+        for run in runs:
+            calls.clear()
+            graph = import_tensorflow().Graph()
+            with graph.as_default(), old_layers.lent(Log()):
+                sys.setprofile(watch)
+                try:
+                    run()
+                except ValueError:
+                    break
+                finally:
+                    sys.setprofile(None)
         if not calls:
             raise FreezeError(
                 "BUILT_TWICE",
@@ -293,21 +332,28 @@ def _follow(module: ModuleType, statements: list[Any], path: Path) -> None:
             return
 
 
-def _held(module: ModuleType) -> dict[str, str]:
-    """Tensors in the module's own names: name -> tensor name."""
+def _built_graph(graph: Any, module: ModuleType) -> Any:
+    """The graph that a script has built: the one it was given, or the last of its own; None where it built none."""
+    own = [v for v in vars(module).values() if isinstance(v, import_tensorflow().Graph)]
+    return next((g for g in (graph, *reversed(own)) if g.get_operations()), None)
+
+
+def _held(module: ModuleType, graph: Any) -> dict[str, str]:
+    """Tensors of the graph in the module's own names: name -> tensor name."""
     tf = import_tensorflow()
-    return {
-        k: v.name for k, v in vars(module).items() if tf.is_tensor(v) and hasattr(v, "op") and not k.startswith("_")
-    }
+    held = {k: v for k, v in vars(module).items() if tf.is_tensor(v) and hasattr(v, "op") and not k.startswith("_")}
+    return {k: v.name for k, v in held.items() if v.graph is graph}
 
 
-def _below(graph: Any, head: str, tensor: str) -> bool:
+def _above(head: Any) -> set[str]:
+    """Names of the operations that a tensor is computed from, its own included."""
+    return Graph(head.graph.as_graph_def()).ancestors([head.name], control=False)
+
+
+def _below(head: Any, tensor: str) -> bool:
     """A feature-like tensor that is `head` or computed from it."""
-    from freeze.graph.graphdef import Graph, node_name
-
-    t = graph.get_tensor_by_name(tensor)
-    flat = t.dtype.is_floating and t.shape.rank in (None, 2)
-    return flat and node_name(head) in Graph(graph.as_graph_def()).ancestors([tensor], control=False)
+    t = head.graph.get_tensor_by_name(tensor)
+    return t.dtype.is_floating and t.shape.rank in (None, 2) and node_name(head.name) in _above(t)
 
 
 def _variables(graph: Any) -> list[str]:
@@ -315,9 +361,14 @@ def _variables(graph: Any) -> list[str]:
         return [v.op.name for v in import_tensorflow().compat.v1.global_variables()]
 
 
+def _functions(module: ModuleType) -> list[str]:
+    """Names of the module's own functions."""
+    return [k for k, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
+
+
 def _sole(module: ModuleType, path: Path) -> str:
     """The only function there is, of a script that builds no graph when it is run."""
-    own = [k for k, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
+    own = _functions(module)
     known = [f for f in FUNCTIONS if f in own]
     factories = [f for f in own if "factory" in f]
     if known or len(own) == 1 or len(factories) == 1:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from freeze.errors import FreezeError, Log
-from freeze.load.script import OPPOSITES, SWITCHES, inference_value
+from freeze.load.script import inference_value, is_switch
 from tracker.core.tensorflow import import_tensorflow
 
 # What builders are given for inference, by the names that published scripts use.
@@ -106,7 +106,7 @@ def _called(build: Callable[..., Any], images: Any, log: Log, taken: list[Any], 
         if first is not None:
             values[first] = images
             taken.append(images)
-    switched = [f"{name}={value!r}" for name, value in values.items() if name.lower() in SWITCHES | OPPOSITES]
+    switched = [f"{name}={value!r}" for name, value in values.items() if is_switch(name)]
     if switched:
         log.note("BUILDER_SWITCH", f"{build.__name__} is called for inference: {', '.join(switched)}", [build.__name__])
     positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY]
@@ -126,7 +126,7 @@ def _argument(
     tf = import_tensorflow()
     name, required = p.name.lower(), p.default is p.empty
     number = required or isinstance(p.default, int | float)
-    if name in SWITCHES | OPPOSITES:
+    if is_switch(name):
         return inference_value(p.name, None if required else p.default, _source(build))
     if p.name in given:
         return given[p.name]
@@ -209,6 +209,12 @@ def features(result: Any, build: Callable[..., Any], log: Log) -> Any:
             [build.__name__],
         )
     return flat[0][1] if flat else named[0][1]
+
+
+def tensors_in(value: Any) -> list[Any]:
+    """The tensors that a builder returns, alone or in a list or mapping."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    return [t for t in parts if import_tensorflow().is_tensor(t)]
 
 
 def _returned_names(build: Callable[..., Any]) -> list[str]:

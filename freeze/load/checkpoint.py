@@ -227,6 +227,21 @@ class Checkpoint:
         self.parts[key] = (fitting[0], keys)
         self.shapes[key], self.dtypes[key] = whole[fitting[0]], self.dtypes[keys[0]]
 
+    def parted(self) -> list[str]:
+        """Names of variables that are here in parts alone."""
+        found = {m.group(1) for k in self.shapes if (m := re.fullmatch(r"(.+)/part_\d+", k))}
+        return sorted(found - self.shapes.keys())
+
+    def join_like(self, key: str, scope: str, end: str) -> bool:
+        """Makes `SCOPE key END` of its parts as `key` was made of `key`'s; False where they are not all here."""
+        axis, parts = self.parts[key]
+        like = [f"{scope}{p}{end}" for p in parts]
+        if not all(k in self.shapes for k in like):
+            return False
+        name = f"{scope}{key}{end}"
+        self.parts[name], self.shapes[name], self.dtypes[name] = (axis, like), self.shapes[key], self.dtypes[like[0]]
+        return True
+
     def check_size(self, keys: list[str]) -> None:
         """Refuses, before anything is read, what no GraphDef can hold."""
         total = sum(int(np.prod(self.shapes[k], dtype=np.int64)) * self.dtypes[k].size for k in keys)

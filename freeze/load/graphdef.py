@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from freeze.errors import FreezeError, Log
-from freeze.graph.graphdef import VARIABLE_OPS
+from freeze.graph.graphdef import VARIABLE_OPS, GraphDef, node_name
 from freeze.model import Model
 from freeze.request import Request
 from freeze.sniff import check_kind, sniff
@@ -26,6 +26,7 @@ def load(request: Request, log: Log) -> Model:
     except ValueError as e:
         what, remedy = f"{path.name} is damaged or holds no graph ({e})", "copy or download the frozen graph again"
         raise FreezeError("GRAPHDEF_DAMAGED", what, remedy, [str(path)]) from None
+    check_whole(graph_def, path)
     inner = [n for f in graph_def.library.function for n in f.node_def]
     if not any(n.op in VARIABLE_OPS for n in [*graph_def.node, *inner]):
         log.note(
@@ -34,6 +35,15 @@ def load(request: Request, log: Log) -> Model:
             "needs mending is mended, and the result is proved against it",
         )
     return Model(graph_def, provenance={"source": "graphdef", "graphdef": path.name, "graphdef_sha256": sha256(path)})
+
+
+def check_whole(graph_def: GraphDef, path: Path) -> None:
+    """Raises GRAPHDEF_DAMAGED where a node reads one that is not there."""
+    names = {n.name for n in graph_def.node}
+    lost = [f"{n.name} reads {i}" for n in graph_def.node for i in n.input if node_name(i) not in names]
+    if lost:
+        cause = f"{path.name} is damaged: nodes read others that the graph does not hold"
+        raise FreezeError("GRAPHDEF_DAMAGED", cause, "copy or download the frozen graph again", lost)
 
 
 def _text(path: Path) -> Any:

@@ -53,7 +53,7 @@ def load(request: Request, log: Log) -> Model:
     meta = read(request.meta)
     path = request.checkpoint or Path(str(request.meta).removesuffix(".meta"))
     graph = Graph(meta.graph_def)
-    saved, local = saver_names(graph), local_names(meta)
+    saved, local = saver_names(graph, meta.saver_def.restore_op_name), local_names(meta)
 
     def need(names: list[str]) -> Values:
         checkpoint = Checkpoint.open(path, log)
@@ -100,24 +100,28 @@ def local_names(meta: Any) -> set[str]:
     return names
 
 
-def saver_names(graph: Graph) -> dict[str, tuple[str, str]]:
-    """Variable node -> (key in the checkpoint, slice), as the graph's own restore operations say."""
+def saver_names(graph: Graph, restore: str = "") -> dict[str, tuple[str, str]]:
+    """Variable node -> (key in the checkpoint, slice), as the graph's own restore operations say.
+
+    A graph may hold several savers: what the one with the operation `restore` says goes before what others say.
+    """
     found: dict[str, tuple[str, str]] = {}
-    for node in graph.nodes.values():
+    own = graph.ancestors([restore]) if restore else set()
+    for node in sorted(graph.nodes.values(), key=lambda n: n.name in own):
         if node.op not in ("Assign", "AssignVariableOp"):
             continue
         source = graph.through(node.input[1])
-        restore = graph.nodes.get(node_name(source))
-        if restore is None or restore.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+        reader = graph.nodes.get(node_name(source))
+        if reader is None or reader.op not in ("RestoreV2", "Restore", "RestoreSlice"):
             continue
         variable = graph.nodes.get(node_name(node.input[0]))
         if variable is None or variable.op not in VARIABLE_OPS:
             continue
-        names = graph.nodes.get(node_name(restore.input[1]))
-        parts = graph.nodes.get(node_name(restore.input[2])) if len(restore.input) > 2 else None
+        names = graph.nodes.get(node_name(reader.input[1]))
+        parts = graph.nodes.get(node_name(reader.input[2])) if len(reader.input) > 2 else None
         if names is None or names.op != "Const":
             continue
-        index = int(source.partition(":")[2] or 0) if restore.op == "RestoreV2" else 0
+        index = int(source.partition(":")[2] or 0) if reader.op == "RestoreV2" else 0
         key = const_value(names).reshape(-1)[index].decode()
         part = const_value(parts).reshape(-1)[index].decode() if parts is not None and parts.op == "Const" else ""
         found[variable.name] = (key, part)

@@ -8,33 +8,52 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from freeze.errors import Log
 from tracker.core.tensorflow import import_tensorflow
 
 
+class EstimatorSpec(NamedTuple):
+    """What a `model_fn` of tf.estimator returns."""
+
+    mode: str
+    predictions: Any = None
+    loss: Any = None
+    train_op: Any = None
+    eval_metric_ops: Any = None
+    export_outputs: Any = None
+
+
+ESTIMATOR = types.SimpleNamespace(
+    ModeKeys=types.SimpleNamespace(TRAIN="train", EVAL="eval", PREDICT="infer"), EstimatorSpec=EstimatorSpec
+)
+
+
 @contextlib.contextmanager
 def lent(log: Log) -> Iterator[None]:
-    """While inside, `tf.compat.v1.layers` and `tf.layers` exist; a note says so if they were used."""
+    """While inside, `tf.compat.v1.layers` and `tf.layers` exist; a note says so if they were used.
+
+    The switches of `tf.estimator.ModeKeys` exist as well, which went with it.
+    """
     tf = import_tensorflow()
     used: list[str] = []
-    layers = namespace(used)
     missing = object()
     importlib.import_module("tensorflow.compat.v1")
     # `tf.compat.v1` and `import tensorflow.compat.v1` are two modules
     owners = [tf, *(m for n, m in list(sys.modules.items()) if n.startswith("tensorflow") and n.endswith("compat.v1"))]
-    before = [(owner, vars(owner).get("layers", missing)) for owner in owners]
-    for owner, _ in before:
-        owner.layers = layers
+    given = {"layers": namespace(used)} | ({} if hasattr(tf, "estimator") else {"estimator": ESTIMATOR})
+    before = [(owner, name, vars(owner).get(name, missing)) for owner in owners for name in given]
+    for owner, name, _ in before:
+        setattr(owner, name, given[name])
     try:
         yield
     finally:
-        for owner, old in before:
+        for owner, name, old in before:
             if old is missing:
-                del owner.layers
+                delattr(owner, name)
             else:
-                owner.layers = old
+                setattr(owner, name, old)
     if used:
         log.repair(
             "OLD_LAYERS",

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-SWITCHES = {"is_training", "training", "train", "phase", "phase_train", "mode", "is_train", "train_phase", "istraining"}
-SWITCHES |= {"train_mode", "training_mode", "training_phase", "in_training", "learning_phase", "is_train_phase"}
-OPPOSITES = {"is_inference", "inference", "infer", "is_test", "is_testing", "testing", "test", "is_eval", "eval"}
-OPPOSITES |= {"evaluation", "deterministic", "inference_mode"}
+SWITCH = re.compile(
+    r"((is|in|for|bn|use|do|net|model)_?){0,2}train(ing)?(_?(phase|mode|flag|bn|time|stage|switch))?|"
+    r"(bn_|is_)?phase(_?train(ing)?)?|run_?mode|mode|learning_?phase|istrain(ing)?",
+    re.IGNORECASE,
+)
+OPPOSITE = re.compile(
+    r"(is_?|in_?|for_?)?(infer(ence|ring)?|test(ing)?|eval(uation)?|predict(ion|ing)?)(_?(mode|phase|flag))?|"
+    r"deterministic|frozen",
+    re.IGNORECASE,
+)
 INFERENCE_WORDS = ("infer", "inference", "predict", "eval", "test")
 RESULT = "__freeze_result__"
 """Name of the function that the wanted call is wrapped in, to get hold of its value."""
@@ -93,10 +100,10 @@ class Script:
             s for s in _flat(self.tree.body) if not isinstance(s, Definition | ast.If | ast.With | ast.For | ast.Try)
         ]
         guarded = {
-            id(s) for g in self.tree.body if isinstance(g, ast.If) and "__name__" in _loads(g.test) for s in _flat([g])
+            id(s) for g in self.tree.body if isinstance(g, ast.If) and "__name__" in loads(g.test) for s in _flat([g])
         }
         self.called = {
-            n for s in plain if id(s) not in guarded for c in _calls(s) for n in _loads(c.func) if n in self.defined
+            n for s in plain if id(s) not in guarded for c in _calls(s) for n in loads(c.func) if n in self.defined
         }
         """Functions and classes that the script calls itself, at module level."""
 
@@ -164,29 +171,50 @@ class Script:
         if isinstance(value, ast.Name) and value.id in self._constants:
             value = ast.Constant(self._constants[value.id])
         state = is_training(literal(value))
-        return state if state is None or name.lower() not in OPPOSITES else not state
+        return not state if state is not None and OPPOSITE.fullmatch(name) else state
 
     def for_call(self, call: BuildCall) -> Slice:
         """What `call` needs, with its switch off, and what is computed from it."""
         _switch_off(call, self._parameters_of(call))
         _wrap(self.tree, call.final)
-        kept = self._needed(_loads(call.statement), call.statement)
-        bound = {n for s in kept for n in _binds(s)} | set(self.defined)
-        tainted = set(_binds(call.statement))
+        kept = self._needed(loads(call.statement), call.statement)
+        bound = {n for s in kept for n in binds(s)} | set(self.defined)
+        tainted = set(binds(call.statement))
         after: list[ast.stmt] = []
         for statement in _behind(self.tree.body, call.statement):
-            loads = _loads(statement)
-            if not isinstance(statement, ast.Assign) or not loads & tainted or _attributes(statement) & RUNS:
+            needs = loads(statement)
+            if not isinstance(statement, ast.Assign) or not needs & tainted or _attributes(statement) & RUNS:
                 continue
-            if loads - bound - tainted - set(dir(builtins)) or loads & {call.owner}:
+            if needs - bound - tainted - set(dir(builtins)) or needs & {call.owner}:
                 continue
             after.append(statement)
-            tainted |= set(_binds(statement))
+            tainted |= set(binds(statement))
         return Slice(ast.Module(kept, []), after)
+
+    def for_network(self) -> tuple[list[ast.stmt], list[int]]:
+        """The statements without those that open sessions, save or train, and the lines of those."""
+        trains = {n for n, d in self.defined.items() if _attributes(d) & RUNS}
+        dropped: list[int] = []
+        return self._without_runs(self.tree.body, trains, dropped), dropped
+
+    def _without_runs(self, body: list[ast.stmt], trains: set[str], dropped: list[int]) -> list[ast.stmt]:
+        kept: list[ast.stmt] = []
+        for statement in body:
+            if isinstance(statement, Definition):
+                kept.append(statement)
+            elif isinstance(statement, ast.With):
+                inner = self._without_runs(statement.body, trains, dropped)
+                if inner:
+                    kept.append(ast.copy_location(ast.With(statement.items, inner), statement))
+            elif _attributes(statement) & RUNS or (isinstance(statement, ast.Expr) and loads(statement) & trains):
+                dropped.append(statement.lineno)
+            else:
+                kept.append(statement)
+        return kept
 
     def for_function(self, name: str) -> Slice | None:
         """What the function or class `name` needs; None where the file does not bind that name itself."""
-        if not any(name in _binds(s) for s in _flat(self.tree.body)):
+        if not any(name in binds(s) for s in _flat(self.tree.body)):
             return None
         return Slice(ast.Module(self._needed({name}, None), []))
 
@@ -214,12 +242,12 @@ class Script:
         kept: list[ast.stmt] = []
         for statement in body:
             if statement is target:
-                needed |= _loads(statement)
+                needed |= loads(statement)
                 return [*kept, statement]
             if isinstance(statement, ast.With):
                 inner = self._kept(statement.body, needed, target)
                 if inner:
-                    needed |= {n for item in statement.items for n in _loads(item.context_expr)}
+                    needed |= {n for item in statement.items for n in loads(item.context_expr)}
                     kept.append(ast.copy_location(ast.With(statement.items, inner), statement))
                 if target is not None and any(s is target for s in _flat([statement])):
                     return kept
@@ -231,33 +259,31 @@ class Script:
     def _wanted(self, statement: ast.stmt, needed: set[str]) -> bool:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return True
-        if isinstance(statement, ast.If) and "__name__" in _loads(statement.test):
+        if isinstance(statement, ast.If) and "__name__" in loads(statement.test):
             return False
-        if set(_binds(statement)) & needed:
+        if set(binds(statement)) & needed:
             return True
         if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
             return False
         if id(statement) not in self._building and not _attributes(statement) & RUNS:
             # `tf.disable_v2_behavior()`, `sys.path.append(...)`, `config.update(...)`
-            return _root(statement.value.func) in needed | self._imported and not (
-                _loads(statement) & set(self.defined)
-            )
+            return _root(statement.value.func) in needed | self._imported and not (loads(statement) & set(self.defined))
         return False
 
     @property
     def _imported(self) -> set[str]:
-        return {n for s in _flat(self.tree.body) if isinstance(s, ast.Import | ast.ImportFrom) for n in _binds(s)}
+        return {n for s in _flat(self.tree.body) if isinstance(s, ast.Import | ast.ImportFrom) for n in binds(s)}
 
     def _uses(self, statement: ast.stmt) -> set[str]:
         """Module-level names that a statement needs, inside functions too; their own local names do not count."""
         if not isinstance(statement, Definition):
-            return _loads(statement) | {
+            return loads(statement) | {
                 n for s in _flat([statement]) if isinstance(s, Definition) for n in self._uses(s)
             }
-        outer = {n for e in _evaluated(statement) for n in _loads(e)}
+        outer = {n for e in _evaluated(statement) for n in loads(e)}
         first = min([statement.lineno, *(d.lineno for d in statement.decorator_list)])
         table = self._tables.get((statement.name, statement.lineno)) or self._tables.get((statement.name, first))
-        return outer | (_globals(table) if table is not None else _loads(statement))
+        return outer | (_globals(table) if table is not None else loads(statement))
 
 
 def literal(value: ast.expr | None) -> Any:
@@ -276,6 +302,11 @@ def is_training(value: Any) -> bool | None:
     return bool(value) if isinstance(value, bool | int) else None
 
 
+def is_switch(name: str) -> bool:
+    """Whether a parameter of this name switches between training and inference."""
+    return any(pattern.fullmatch(name) for pattern in (SWITCH, OPPOSITE))
+
+
 def inference_value(name: str, default: Any, source: str = "") -> Any:
     """What a switch called `name` is set to for inference.
 
@@ -288,7 +319,7 @@ def inference_value(name: str, default: Any, source: str = "") -> Any:
     source : str
         Source of the function: a switch with words is set to one that the function compares with.
     """
-    if name.lower() in OPPOSITES:
+    if OPPOSITE.fullmatch(name):
         return True
     if isinstance(default, str) or (name.lower() == "mode" and not isinstance(default, bool | int)):
         words = {
@@ -303,9 +334,7 @@ def inference_value(name: str, default: Any, source: str = "") -> Any:
 
 def _switch_of(parameters: dict[str, ast.expr | None]) -> str:
     """The training switch among parameters, or ""."""
-    return next(
-        (p for p in parameters if p.lower() in SWITCHES), next((p for p in parameters if p.lower() in OPPOSITES), "")
-    )
+    return next((p for pattern in (SWITCH, OPPOSITE) for p in parameters if pattern.fullmatch(p)), "")
 
 
 def _parameters(function: ast.FunctionDef, bound: bool = False) -> dict[str, ast.expr | None]:
@@ -383,7 +412,8 @@ def _calls(statement: ast.stmt) -> list[ast.Call]:
     return [n for n in reversed(list(ast.walk(statement))) if isinstance(n, ast.Call)]
 
 
-def _loads(node: ast.AST) -> set[str]:
+def loads(node: ast.AST) -> set[str]:
+    """Names that are read."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
@@ -391,7 +421,7 @@ def _attributes(node: ast.AST) -> set[str]:
     return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
 
 
-def _binds(statement: ast.stmt) -> list[str]:
+def binds(statement: ast.stmt) -> list[str]:
     """Module-level names that a statement sets, or changes in part (`x.y = ...`, `x[0] = ...`)."""
     if isinstance(statement, Definition):
         return [statement.name]
@@ -401,7 +431,7 @@ def _binds(statement: ast.stmt) -> list[str]:
     parts = [
         n for n in ast.walk(statement) if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store)
     ]
-    inner = [n for s in _flat([statement]) if s is not statement for n in _binds(s)]
+    inner = [n for s in _flat([statement]) if s is not statement for n in binds(s)]
     return [*names, *(r for p in parts if (r := _root(p))), *inner]
 
 

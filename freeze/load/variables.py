@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from freeze.errors import FreezeError, Log, listed
-from freeze.load.checkpoint import Checkpoint, too_large
+from freeze.load.checkpoint import PART, Checkpoint, gaps, too_large
 from freeze.load.towers import SLOTS, scopes, trained_tower
 from freeze.model import Values
 from freeze.sniff import LIMIT
 
-EMA = "/ExponentialMovingAverage"
+OTHER = r"(ema|avg|average|moving_average|shadow|polyak|swa)(_?(model|weights?|net|shadow))?"
+AVERAGE = rf"(ExponentialMovingAverage|{OTHER})(_\d+)?"
+BEHIND = re.compile(rf"[/_.]{AVERAGE}$", re.IGNORECASE)
+BEFORE = re.compile(rf"^(\w+_)?{AVERAGE}[/.]", re.IGNORECASE)
 BOOKKEEPING = ("global_step", "beta1_power", "beta2_power", "learning_rate")
 
 
@@ -71,6 +74,8 @@ def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "a
     _check_graph_size(wanted)
     for w in wanted:
         checkpoint.join(w.key, _full(w) if w.part else w.shape)
+    if any(w.key not in checkpoint.shapes for w in wanted):
+        _join_elsewhere(wanted, checkpoint)
     keys = _keys(wanted, checkpoint, log, ema)
     if built and not any(w.part for w in wanted):
         keys = trained_tower(keys, {w.node: w.shape for w in wanted}, checkpoint, log)
@@ -83,10 +88,19 @@ def assign(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str = "a
         return _cast(_slice(checkpoint.read(key), w.part), w, key, log)
 
     values = {w.node: value(w, keys[w.node]) for w in wanted}
-    shadows = {} if ema != "auto" else _shadows(keys, checkpoint)
+    beside = averages_beside(keys.values(), checkpoint).keys if ema == "auto" else {}
+    shadows = {n: beside[k] for n, k in keys.items() if k in beside}
     averages = {w.node: value(w, shadows[w.node]) for w in wanted if w.node in shadows}
     _say_unused(checkpoint, {*keys.values(), *shadows.values()}, log)
     return Values(values, {n: a for n, a in averages.items() if not np.array_equal(a, values[n])})
+
+
+def _join_elsewhere(wanted: list[Wanted], checkpoint: Checkpoint) -> None:
+    """Joins parts of variables that the checkpoint holds under more or fewer scopes than the graph."""
+    for base in checkpoint.parted():
+        for w in wanted:
+            if f"/{base}".endswith(f"/{w.key}") or f"/{w.key}".endswith(f"/{base}"):
+                checkpoint.join(base, _full(w) if w.part else w.shape)
 
 
 def _check_graph_size(wanted: list[Wanted]) -> None:
@@ -150,13 +164,11 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
         keys = {n: rule(k) for n, k in named.items()}
         if all(k in checkpoint.shapes for k in keys.values()):
             return _averaged(keys, checkpoint, log, ema)
-    shadows = {n: k if k in checkpoint.shapes else k + EMA for n, k in named.items()}
-    if all(k in checkpoint.shapes for k in shadows.values()):
-        log.note(
-            "CHECKPOINT_EMA",
-            f"the checkpoint holds moving averages only (EMA shadows, NAME{EMA}): these are used",
-            shadows,
-        )
+    averages = averages_beside(named.values(), checkpoint)
+    shadows = {n: k if k in checkpoint.shapes else averages.keys.get(k, "") for n, k in named.items()}
+    if all(shadows.values()):
+        why = f"the checkpoint holds moving averages only (EMA shadows, {averages.form}): these are used"
+        log.note("CHECKPOINT_EMA", why, shadows)
         return shadows
     mapped = _prefixed(wanted, named, checkpoint, log)
     if mapped:
@@ -166,26 +178,70 @@ def _keys(wanted: list[Wanted], checkpoint: Checkpoint, log: Log, ema: str) -> d
 
 def _averaged(keys: dict[str, str], checkpoint: Checkpoint, log: Log, ema: str) -> dict[str, str]:
     """Where moving averages lie beside the raw values: which of the two."""
-    shadows = _shadows(keys, checkpoint)
-    if ema == "yes" and not shadows and not any(k.endswith(EMA) for k in keys.values()):
-        cause = f"--ema yes, and the checkpoint {checkpoint.prefix.name} holds no moving averages (NAME{EMA})"
+    averages = averages_beside(keys.values(), checkpoint)
+    shadows = {n: averages.keys[k] for n, k in keys.items() if k in averages.keys}
+    named = [n for n, k in keys.items() if BEHIND.search(k) and BEHIND.sub("", k) in checkpoint.shapes]
+    if ema == "yes" and not shadows and not named:
+        cause = f"--ema yes, and the checkpoint {checkpoint.prefix.name} holds no moving averages ({averages.form})"
         raise FreezeError("CHECKPOINT_EMA", cause, "leave --ema out, or give the checkpoint that holds them", keys)
-    named = [n for n, k in keys.items() if k.endswith(EMA)]
     if named:
         why = "the moving averages (EMA shadows) are used: the graph itself reads them, or its saver names them"
         log.note("CHECKPOINT_EMA", why, named)
     if not shadows or ema == "auto":
         return keys
-    beside = f"the checkpoint holds moving averages (EMA, NAME{EMA}) beside the values of {len(shadows)} variables"
+    count = f"{len(shadows)} of {len(keys)} variables"
+    beside = f"the checkpoint holds moving averages (EMA, {averages.form}) beside the values of {count}"
     log.note(
         "CHECKPOINT_EMA", f"{beside}: the {'averages' if ema == 'yes' else 'raw values'} are used, as asked", shadows
     )
     return {**keys, **shadows} if ema == "yes" else keys
 
 
-def _shadows(keys: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
-    """Node -> key of the moving average beside its value."""
-    return {n: k + EMA for n, k in keys.items() if not k.endswith(EMA) and k + EMA in checkpoint.shapes}
+class Averages(NamedTuple):
+    """Moving averages of a checkpoint.
+
+    Attributes
+    ----------
+    keys : dict[str, str]
+        Key of a variable -> key of its average.
+    form : str
+        How they are named: `NAME/ExponentialMovingAverage`, `ema/NAME`.
+    """
+
+    keys: dict[str, str]
+    form: str
+
+
+def averages_beside(keys: Iterable[str], checkpoint: Checkpoint) -> Averages:
+    """The moving averages that a checkpoint holds of these variables: named alike, with one ending or one scope more.
+
+    Of several such namings the one that most variables have counts.
+    """
+    known = set(keys)
+    forms: dict[tuple[str, str], dict[str, str]] = {}
+    for average in checkpoint.names():
+        end, start = BEHIND.search(average), BEFORE.match(average)
+        base = average[: end.start()] if end else average[start.end() :] if start else ""
+        scope = "" if end else average[: len(average) - len(base)]
+        while end and base not in known and "/" in base:  # an average made inside a scope has that in front
+            cut, base = base.split("/", 1)
+            scope += cut + "/"
+        form = (scope, average[end.start() :] if end else "")
+        if PART.sub("", base) in checkpoint.parts:
+            forms.setdefault(form, {})
+        elif base in known and average not in known:
+            forms.setdefault(form, {})[base] = average
+    for (scope, end_text), found in forms.items():
+        for key in known & checkpoint.parts.keys():
+            if checkpoint.join_like(key, scope, end_text):
+                found[key] = f"{scope}{key}{end_text}"
+    best = max(forms, key=lambda f: len(forms[f]), default=("", "/ExponentialMovingAverage"))
+    found = {
+        k: a
+        for k, a in forms.get(best, {}).items()
+        if k not in checkpoint.shapes or checkpoint.shapes[k] == checkpoint.shapes[a]
+    }
+    return Averages(found, f"{best[0]}NAME{best[1]}")
 
 
 def _prefixed(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoint, log: Log) -> dict[str, str] | None:
@@ -235,7 +291,8 @@ def _prefixed(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoin
 def _bookkeeping(key: str) -> bool:
     return (
         key.startswith(BOOKKEEPING)
-        or key.endswith((EMA, *SLOTS))
+        or key.endswith(SLOTS)
+        or bool(BEHIND.search(key))
         or key.endswith(BOOKKEEPING)
         or "OPTIMIZER_SLOT" in key
         or key.startswith("optimizer/")
@@ -275,6 +332,9 @@ def check_head(wanted: list[Wanted], checkpoint: Checkpoint) -> None:
 def _missing(wanted: list[Wanted], named: dict[str, str], checkpoint: Checkpoint) -> FreezeError:
     known = set(checkpoint.shapes) | set(checkpoint.aliases)
     missing = sorted(named[w.node] for w in wanted if named[w.node] not in known)
+    for name in missing:
+        if (part := PART.search(name)) and (base := name[: part.start()]) in known | {w.key for w in wanted if w.part}:
+            return gaps(checkpoint.prefix, base, f"its part {name} was not saved")
     local = sorted(named[w.node] for w in wanted if w.local and named[w.node] in missing)
     extra = [
         k for k in sorted(checkpoint.aliases or checkpoint.names()) if k not in named.values() and not _bookkeeping(k)

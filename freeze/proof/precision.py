@@ -70,8 +70,8 @@ def _lowered(graph_def: GraphDef, name: str, proof: Proof) -> tuple[GraphDef, np
         except import_tensorflow().errors.OpError:
             cause = f"TensorFlow has no operations in {name} for this graph on this machine"
             raise FreezeError("PRECISION_NOT_POSSIBLE", cause, "use f32 or the other precision") from None
-        figures = check_features(run, proof.images, proof.expected, TOLERANCE)
-    figures |= {k: proof.figures[k] for k in ("inputs", "live_route")} | {"tolerance": TOLERANCE}
+        figures = check_features(run, proof.images, proof.expected, lambda _: TOLERANCE)
+    figures |= {k: proof.figures[k] for k in ("inputs", "live_route")}
     cosine = float((features * proof.expected).sum(1).min())
     figures["cosine_to_f32"] = cosine
     if cosine < LEAST_COSINE:

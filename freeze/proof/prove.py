@@ -19,12 +19,10 @@ from freeze.graph.images import structured
 from freeze.graph.runner import Runner
 from freeze.job import INPUT, OUTPUT, Job
 from freeze.passes import ARITHMETIC
+from freeze.proof import rounding
 from freeze.proof.reload import CannotLoadError, FreshProcess
 from tracker.core.tensorflow import import_tensorflow
 
-TOLERANCE = 1e-5  # frozen against live, absolute, on features of unit length, for networks of up to SHALLOW products
-SHALLOW = 10
-PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 HALF_TOLERANCE = 1e-3  # where the model itself computes in half precision: one step of float16 below 1 is 5e-4
 COUNT = 7
 
@@ -72,16 +70,6 @@ class Proof:
     expected: np.ndarray
 
 
-def allowed(graph_def: GraphDef) -> float:
-    """The difference that rounding in another order may make, in float32.
-
-    Rounding errors of one layer after the other add up as a random walk does, with the root of their number (Higham and
-    Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019).
-    """
-    products = sum(n.op in PRODUCTS for n in graph_def.node)
-    return float(TOLERANCE * np.sqrt(max(1.0, products / SHALLOW)))
-
-
 def prove(job: Job, graph_def: GraphDef) -> Proof:
     """Every check of the frozen graph in this process.
 
@@ -96,15 +84,20 @@ def prove(job: Job, graph_def: GraphDef) -> Proof:
         raise FreezeError("PROOF_FAILED", cause, "please report this", left)
     images = structured(COUNT, job.input_shape)
     expected, route = live_features(job, images)
-    tolerance = HALF_TOLERANCE if computes_in_half(job.graph) else allowed(graph_def)
-    figures: dict[str, Any] = {"inputs": COUNT, "live_route": route, "tolerance": tolerance}
+    figures: dict[str, Any] = {"inputs": COUNT, "live_route": route}
     with Runner(graph_def) as runner:
 
         def run(x: np.ndarray) -> np.ndarray:
             return np.asarray(runner.run(OUTPUT, {INPUT: x}))
 
-        figures.update(check_features(run, images, expected, tolerance))
-    difference = figures["max_abs_difference"]
+        def allow(features: np.ndarray) -> float:
+            if computes_in_half(job.graph):
+                return HALF_TOLERANCE
+            figures["moved_by_last_digits"] = rounding.moved_by_last_digits(graph_def, images, features)
+            return rounding.allowed(figures["moved_by_last_digits"])
+
+        figures |= check_features(run, images, expected, allow)
+    difference, tolerance = figures["max_abs_difference"], figures["tolerance"]
     if difference > tolerance:
         raise _failed(
             f"the frozen graph differs from the live model by {difference:.3g} ({tolerance:g} is allowed)", job
@@ -140,16 +133,21 @@ def _failed(what: str, job: Job) -> FreezeError:
 
 
 def check_features(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray, tolerance: float
+    run: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    expected: np.ndarray,
+    allow: Callable[[np.ndarray], float],
 ) -> dict[str, Any]:
     """Rows against the live model, batch sizes, repeatability, distinctness, norm.
+
+    `allow` says of the features what difference is allowed.
 
     Raises
     ------
     FreezeError
         PROOF_FAILED, CONSTANT_FEATURES.
     """
-    whole, batches = _in_batches(run, images, tolerance)
+    whole, batches, tolerance = _in_batches(run, images, allow)
     again = float(np.abs(run(images) - whole).max())
     if again > tolerance:
         raise FreezeError(
@@ -166,6 +164,7 @@ def check_features(
         )
     return {
         "dimension": int(whole.shape[1]),
+        "tolerance": tolerance,
         "max_abs_difference": float(np.abs(whole - expected).max()),
         "batches": [1, 2, len(images)],
         "batch_difference": batches,
@@ -176,9 +175,12 @@ def check_features(
 
 
 def _in_batches(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, tolerance: float
-) -> tuple[np.ndarray, float]:
-    """Features of all images at once, and by how much those of batches of 1 and 2 differ. Raises PROOF_FAILED."""
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, allow: Callable[[np.ndarray], float]
+) -> tuple[np.ndarray, float, float]:
+    """Features of all images at once, by how much those of batches of 1 and 2 differ, and what is allowed.
+
+    Raises PROOF_FAILED.
+    """
     tf = import_tensorflow()
     try:
         whole = run(images)
@@ -194,6 +196,7 @@ def _in_batches(
     difference = float(max(np.abs(single - whole).max(), np.abs(pairs - whole).max()))
     if not np.isfinite(whole).all():
         raise FreezeError("PROOF_FAILED", "features are not finite", "use a checkpoint from before training diverged")
+    tolerance = allow(whole)
     if difference > tolerance:
         raise FreezeError(
             "PROOF_FAILED",
@@ -201,7 +204,7 @@ def _in_batches(
             f"{difference:.3g}): some batch statistics (batch norm in training mode) are left in the graph",
             "build the graph with is_training=False",
         )
-    return whole, difference
+    return whole, difference, tolerance
 
 
 def _spread_and_norm(features: np.ndarray) -> tuple[float, float]:

@@ -150,15 +150,15 @@ def _checkpoint(path: Path) -> Iterator[str]:
 
 def _averages(checkpoint: Any, total: int) -> Iterator[str]:
     """A line about moving averages beside plain values."""
-    from freeze.load.variables import EMA
+    from freeze.load.variables import averages_beside
 
-    both = [k for k in checkpoint.names() if k + EMA in checkpoint.shapes]
+    both, form = averages_beside(checkpoint.names(), checkpoint)
     if not both:
         return
-    text = f"{len(both)} variables have moving averages (NAME{EMA}) beside them"
+    text = f"{len(both)} variables have moving averages ({form}) beside them"
     if total < READ:
         try:
-            far = max(_apart(checkpoint.read(k), checkpoint.read(k + EMA)) for k in both)
+            far = max(_apart(checkpoint.read(k), checkpoint.read(a)) for k, a in both.items())
         except FreezeError:
             return
         text += f", which differ by up to {far:.2g} of a variable's size" if far else ", which are equal"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,7 +81,10 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
         "--detector",
         detector,
     ]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    root = str(Path(__file__).parents[2])  # the working directory may be anywhere
+    path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
     if done.returncode == 130 or done.returncode < 0:
         raise KeyboardInterrupt
     if done.returncode:

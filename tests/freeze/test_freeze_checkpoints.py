@@ -5,7 +5,9 @@ import runpy
 import numpy as np
 import pytest
 
-from freeze.errors import FreezeError
+from freeze.errors import FreezeError, Log
+from freeze.load.checkpoint import Checkpoint
+from freeze.load.variables import averages_beside
 from freeze.request import Request
 from tests.freeze_models import (
     DIMENSION,
@@ -190,6 +192,33 @@ def test_a_lost_part_is_named(parts, checkpoint):
         freeze_here(Request(builder=str(parts[0] / "parts0.py"), checkpoint=parts[0] / checkpoint, image_shape=SHAPE))
 
 
+def test_a_part_that_the_saver_was_not_given_is_named(tmp_path):
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = tf.reduce_mean(tf.cast(placeholder(), tf.float32), [1, 2])
+        w = v1.get_variable("w", [3, 16], partitioner=v1.fixed_size_partitioner(3))
+        tf.matmul(x, tf.convert_to_tensor(w), name="features")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver([v for v in v1.global_variables() if "part_1" not in v.name]).save(
+            session, str(tmp_path / "run")
+        )
+    with pytest.raises(FreezeError, match=r"CHECKPOINT_GAPS(?s:.*)w/part_1"):
+        freeze_here(Request(meta=tmp_path / "run.meta", checkpoint=tmp_path / "run", output="features"))
+
+
+def test_parts_under_another_scope_are_joined(tmp_path):
+    held = values({"weights": (48, 16)})
+    save_values(tmp_path, {f"net/weights/part_{n}": v for n, v in enumerate(np.split(held["weights"], 3))})
+    (tmp_path / "whole.py").write_text(PARTITIONED.replace(", partitioner=halves", ""))
+    request = Request(builder=str(tmp_path / "whole.py"), checkpoint=tmp_path / "model.ckpt-7", image_shape=SHAPE)
+    features, _, log = freeze_here(request)
+    expected = IMAGES.mean(1).reshape(5, 48) @ held["weights"]
+    np.testing.assert_allclose(features, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=TOLERANCE)
+    assert "CHECKPOINT_PREFIX" in log.codes()
+
+
 EMA = "/ExponentialMovingAverage"
 
 
@@ -217,10 +246,58 @@ def test_averages_that_are_asked_for_must_be_there(run):
     assert e.value.code == "CHECKPOINT_EMA"
 
 
-def test_takes_averages_where_nothing_else_is_there(tmp_path):
+FORMS = ["NAME/ExponentialMovingAverage_1", "NAME/ema", "NAME_ema", "NAME/shadow", "ema/NAME", "ema_model/NAME"]
+FORMS += ["tower_0/NAME/ExponentialMovingAverage"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("names", ["all", "weights"])
+def test_averages_are_known_by_any_usual_name(tmp_path, form, names):
+    keys = {"conv/weights": (3, 3, 3, 8), "fc/weights": (8, 16), "conv/biases": (8,), "fc/avg_pool/biases": (16,)}
+    raw = values(keys)
+    averages = {form.replace("NAME", k): 2 * v for k, v in raw.items() if names == "all" or k.endswith("weights")}
+    save_values(tmp_path, {**raw, **averages, "conv/weights/Adam": raw["conv/weights"]})
+    checkpoint = Checkpoint.open(tmp_path / "model.ckpt-7", Log())
+    found = averages_beside(raw, checkpoint)
+    assert found.form == form and sorted(found.keys.values()) == sorted(averages)
+
+
+def test_averages_of_parts_are_joined_like_the_parts(tmp_path):
+    weights = np.arange(48, dtype=np.float32).reshape(6, 8)
+    parts = {f"w/part_{n}": v for n, v in enumerate(np.split(weights, 3))}
+    save_values(tmp_path, {**parts, **{f"{k}{EMA}": v + 100 for k, v in parts.items()}})
+    checkpoint = Checkpoint.open(tmp_path / "model.ckpt-7", Log())
+    checkpoint.join("w", (6, 8))
+    found = averages_beside(["w"], checkpoint)
+    np.testing.assert_array_equal(checkpoint.read(found.keys["w"]), weights + 100)
+
+
+@pytest.mark.parametrize("form", ["NAME/ExponentialMovingAverage", "NAME/ema"])
+def test_takes_averages_where_nothing_else_is_there(tmp_path, form):
     held = trained(tmp_path, build)
-    save_values(tmp_path, {k + ("" if "moving" in k else EMA): v for k, v in held.items()}, "averaged")
+    save_values(tmp_path, {k if "moving" in k else form.replace("NAME", k): v for k, v in held.items()}, "averaged")
     np.testing.assert_allclose(freeze_here(asked(tmp_path, "averaged"))[0], right(held), atol=TOLERANCE)
+
+
+def test_a_saver_that_reads_averages_is_the_graphs_own_choice(tmp_path):
+    """As an evaluation script does it: Saver(average.variables_to_restore()), beside the training run's saver."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.identity(tiny(placeholder()), name="features")
+        held = values({v.op.name: v.shape.as_list() for v in v1.global_variables()})
+        average = tf.train.ExponentialMovingAverage(0.9)
+        own = v1.global_variables()
+        average.apply(own)
+        session.run(v1.global_variables_initializer())
+        session.run([v1.assign(average.average(v), held[v.op.name]) for v in own])
+        reading = v1.train.Saver(average.variables_to_restore())
+        v1.train.Saver().save(session, str(tmp_path / "run"), write_meta_graph=False)
+        reading.export_meta_graph(str(tmp_path / "run.meta"))
+    features, _, log = freeze_here(Request(meta=tmp_path / "run.meta", checkpoint=tmp_path / "run", output="features"))
+    np.testing.assert_allclose(features, right(held), atol=TOLERANCE)
+    assert any(f.code == "CHECKPOINT_EMA" and "reads them" in f.why for f in log.findings)
 
 
 def test_maps_one_prefix_and_converts_float64(tmp_path):

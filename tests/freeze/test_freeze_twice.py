@@ -72,6 +72,12 @@ TRAINED_BETWEEN = (
     "with v1.Session() as s:",
     "    s.run(step)",
 )
+OWN = NETWORK.replace("(inputs, ", "(", 1).replace(
+    ":\n", ":\n    inputs = v1.placeholder(tf.float32, [None, 32, 16, 3])\n", 1
+)
+OWN_CLASS = ATTRIBUTES.replace("images, is_training", "is_training").replace(
+    "        self.maps", "        images = v1.placeholder(tf.float32, [None, 32, 16, 3])\n        self.maps"
+)
 SHAPES = {
     "as printed": (NETWORK, IMAGE, *TWICE),
     "positions": (NETWORK, IMAGE, "a = build_model(x, True)", "b = build_model(x, False)"),
@@ -125,10 +131,40 @@ SHAPES = {
     "switch by default": (ON_BY_DEFAULT, IMAGE, "a = build_model(x)", "b = build_model(x, False)"),
     "words": (WORDS, IMAGE, "a = build_model(x, 'train')", "b = build_model(x, 'eval')"),
     "scaled before": (NETWORK, IMAGE.replace("x =", "raw ="), "x = raw * 1.0", *TWICE),
+    "a graph of its own": (
+        NETWORK,
+        "with tf.Graph().as_default():",
+        f"    {IMAGE}",
+        *(f"    {line}" for line in TWICE),
+    ),
+    "a graph for each": (
+        NETWORK,
+        *(f"with tf.Graph().as_default():\n    {IMAGE}\n    {line}" for line in TWICE),
+    ),
+    "a placeholder of its own": (OWN, "a = build_model(True)", "b = build_model(False)"),
+    "modules and files that are not here": (
+        "import sys, module_that_is_not_here\nfrom neither_is_this import batches",
+        "steps = int(sys.argv[1])\nmodule_that_is_not_here.start()",
+        NETWORK,
+        IMAGE,
+        *TWICE,
+    ),
+    "the modes of tf.estimator": (
+        WORDS.replace("'train'", "tf.estimator.ModeKeys.TRAIN"),
+        IMAGE,
+        "a = build_model(x, tf.estimator.ModeKeys.TRAIN)",
+        "b = build_model(x, tf.estimator.ModeKeys.EVAL)",
+    ),
+    "features and scores": (
+        NETWORK.replace("return ", "f = ") + "    return f, tf.nn.tanh(f[:, :5], name='scores')\n",
+        IMAGE,
+        "a, a_scores = build_model(x, True)",
+        "b, b_scores = build_model(x, False)",
+    ),
     "normalised behind": (NETWORK, IMAGE, *TWICE, "emb = tf.nn.l2_normalize(infer, 1, name='emb')"),
 }
 SCRIPTS = {name: "\n".join([HEAD, *parts, ""]) for name, parts in SHAPES.items()}
-SWITCHES = ("is_training", "training", "train", "phase", "phase_train", "mode", "is_inference")
+SWITCHES = ("is_training", "training", "train", "phase", "phase_train", "mode", "bn_train", "is_inference")
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +245,64 @@ def test_the_function_alone_is_called_with_its_switch_off(run, switch, default):
     features, _, log = frozen(run[0], script, function="build_model")
     np.testing.assert_allclose(features, run[1], atol=1e-5)
     assert {"BUILDER_SWITCH", "BUILDER_FLOAT"} <= log.codes()
+
+
+@pytest.mark.parametrize("script, name", [(OWN, "build_model"), (OWN_CLASS, "Net")])
+def test_a_builder_with_a_placeholder_of_its_own_is_given_none(run, script, name):
+    features, _, log = frozen(run[0], HEAD + script, function=name)
+    np.testing.assert_allclose(features, run[1], atol=1e-5)
+    assert "INPUT_CHOSEN" in log.codes()
+
+
+ONCE = f"""{HEAD}
+{IMAGE}
+y = v1.layers.conv2d(x, 8, 3, strides=2, activation=tf.nn.relu)
+y = v1.layers.batch_normalization(y)
+out = v1.layers.dense(v1.layers.flatten(y), 10, name="output")
+"""
+BEHIND = {
+    "restored": "session = v1.Session()\nv1.train.Saver().restore(session, 'nowhere')\nprint(session.run(out))",
+    "trained": "loss = tf.reduce_mean(out)\nstep = v1.train.AdamOptimizer().minimize(loss)\n"
+    "with v1.Session() as s:\n    for batch in open('nowhere'):\n        s.run(step, {x: batch})",
+    "a function that trains": "def fit():\n    with v1.Session() as s:\n        s.run(nothing)\nfit()",
+}
+BEFORE = {
+    "arguments": ("import sys\nsteps = int(sys.argv[1])", "IndexError"),
+    "options": ("import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.parse_args()", "SystemExit"),
+    "a module": ("import module_that_is_not_here as m\nm.start()", "ModuleNotFoundError"),
+    "data": ("import numpy as np\nmean = np.load('nowhere.npy').mean()", "FileNotFoundError"),
+}
+
+
+@pytest.mark.parametrize("what", BEHIND)
+def test_what_a_script_does_with_its_network_is_not_run(run, what):
+    features, _, log = frozen(run[0], f"{ONCE}{BEHIND[what]}\n")
+    np.testing.assert_allclose(features, run[1], atol=1e-5)
+    assert "BUILDER_LEFT_OUT" in log.codes()
+
+
+@pytest.mark.parametrize("what", BEFORE)
+def test_what_fails_and_is_not_needed_is_left_out_and_told(run, what):
+    before, error = BEFORE[what]
+    features, _, log = frozen(run[0], before + ONCE)
+    np.testing.assert_allclose(features, run[1], atol=1e-5)
+    assert any(f.code == "BUILDER_LEFT_OUT" and error in f.why for f in log.findings)
+
+
+@pytest.mark.parametrize(
+    "needed", ["x = x * mean", "out = out * mean", "x = v1.placeholder(tf.float32, [None, steps])"]
+)
+def test_what_fails_and_is_needed_is_named(run, needed):
+    before = "import numpy as np\nmean = np.load('nowhere.npy')\nsteps = int(mean[0])\n"
+    line = (
+        ONCE.replace(IMAGE, needed)
+        if "placeholder" in needed
+        else ONCE.replace("y = v1.layers.conv2d", f"{needed}\ny = v1.layers.conv2d")
+        if needed.startswith("x")
+        else f"{ONCE}{needed}\n"
+    )
+    with pytest.raises(FreezeError, match=r"BUILDER_FAILED(?s:.*)FileNotFoundError(?s:.*)nowhere.npy"):
+        frozen(run[0], before + line)
 
 
 def test_a_class_alone_is_made_and_called(run):

@@ -8,7 +8,8 @@ import pytest
 from freeze.errors import FreezeError
 from freeze.graph.images import structured
 from freeze.request import Request
-from tests.freeze_models import IMAGES, SHAPE, freeze_here, values
+from tests import keras_sessions
+from tests.freeze_models import IMAGES, SHAPE, freeze_here, right, tiny, trained, values
 
 
 def v1():
@@ -196,23 +197,169 @@ def test_a_hub_module_with_several_signatures(tmp_path):
     np.testing.assert_allclose(features, unit(hub.vector(IMAGES.astype(np.float32))), atol=1e-5)
 
 
-@pytest.mark.parametrize("form", [".keras", "export"])
-def test_mobilenet_v2_of_keras(tmp_path, form):
+SMALL = (32, 32, 3)
+
+
+def application(name):
+    """An encoder on a network of keras.applications, with the statistics of a trained one."""
     import keras
 
     keras.utils.set_random_seed(5)
-    shape = (64, 32, 3)
-    body = keras.applications.MobileNetV2(shape, alpha=0.35, include_top=False, weights=None, pooling="avg")
-    model = keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 127.5, -1), body, keras.layers.Dense(12)])
-    for layer in body.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(structured(16, shape, seed=6).astype(np.float32), training=True)  # statistics as of a trained network
+    more = {"alpha": 0.35} if name == "MobileNetV2" else {}
+    body = getattr(keras.applications, name)(input_shape=SMALL, include_top=False, weights=None, pooling="avg", **more)
+    images = body.inputs[0]
+    x = keras.layers.Dense(12, name="embedding")(body(keras.layers.Rescaling(1 / 127.5, -1, name="scaled")(images)))
+    whole = keras.Model(images, x)
+    flat = keras.Model(body.inputs, keras.layers.Dense(12, name="embedding")(body.output))
+    norms = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momentum = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    whole(structured(16, SMALL, seed=6).astype(np.float32), training=True)
+    for layer, m in zip(norms, momentum, strict=True):
+        layer.momentum = m
+    flat.get_layer("embedding").set_weights(whole.get_layer("embedding").get_weights())
+    return whole, flat
+
+
+@pytest.fixture(scope="module", params=["MobileNetV2", "ResNet50"])
+def keras_model(request):
+    return application(request.param)
+
+
+@pytest.mark.parametrize("form", [".keras", "export"])
+def test_applications_of_keras(tmp_path, keras_model, form):
+    model, _ = keras_model
     if form == ".keras":
         model.save(tmp_path / "m.keras")
         features, _, _ = frozen(keras=tmp_path / "m.keras")
     else:
         model.export(tmp_path / "m", verbose=False)
         features, _, _ = frozen(saved_model=tmp_path / "m")
-    expected = unit(model(structured(5, shape).astype(np.float32), training=False))
-    np.testing.assert_allclose(features, expected, atol=5e-5)
+    np.testing.assert_allclose(
+        features, unit(model(structured(5, SMALL).astype(np.float32), training=False)), atol=5e-5
+    )
+
+
+def test_applications_of_keras_as_session_graphs(tmp_path, keras_model):
+    """As Keras wrote them in TensorFlow 1: variables in a session, one switch `keras_learning_phase` for all layers."""
+    import tensorflow as tf
+
+    model, flat = keras_model
+    with tf.Graph().as_default(), v1().Session() as session:
+        given = v1().placeholder(tf.float32, [None, *SMALL], name="input_1")
+        phase = v1().placeholder_with_default(False, [], name="keras_learning_phase")
+        out = keras_sessions.built(flat, given / 127.5 - 1.0, phase)
+        held = {k: v for layer in flat.layers for k, v in keras_sessions.variables(layer).items()}
+        session.run([v1().assign(v, held[v.op.name]) for v in v1().global_variables()])
+        v1().train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    request = {"meta": tmp_path / "model.ckpt.meta", "checkpoint": tmp_path / "model.ckpt"}
+    features, _, log = frozen(**request)
+    assert out.op.name == "embedding/BiasAdd" and {"OUTPUT_CHOSEN", "PLACEHOLDER_BOUND"} <= log.codes()
+    np.testing.assert_allclose(
+        features, unit(model(structured(5, SMALL).astype(np.float32), training=False)), atol=5e-5
+    )
+
+
+def softmax(features, labels):
+    """The cosine softmax of cosine_metric_learning (1812.00442): scaled cosines to one vector per identity."""
+    import tensorflow as tf
+
+    with v1().variable_scope("ball"):
+        means = v1().get_variable("mean_vectors", [int(features.shape[1]), 9])
+        scale = tf.nn.softplus(v1().get_variable("scale", [], initializer=v1().zeros_initializer()))
+    logits = scale * tf.matmul(features, tf.nn.l2_normalize(means, 0), name="logits")
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def magnet(features, labels):
+    """The magnet loss (1511.05939) with one cluster per identity, as cosine_metric_learning has it."""
+    import tensorflow as tf
+
+    _, which = tf.unique(labels)
+    means = tf.math.unsorted_segment_mean(features, which, tf.reduce_max(which) + 1)
+    apart = tf.reduce_sum(tf.math.squared_difference(features[:, None], means[None]), 2)
+    own = tf.reduce_sum(tf.math.squared_difference(features, tf.gather(means, which)), 1)
+    return tf.nn.relu(own + tf.reduce_logsumexp(-apart, 1))
+
+
+def triplet(features, labels):
+    """The batch-hard triplet loss (1703.07737)."""
+    import tensorflow as tf
+
+    squares = tf.reduce_sum(tf.square(features), 1)
+    products = tf.matmul(features, features, transpose_b=True)
+    apart = tf.sqrt(tf.maximum(squares[:, None] - 2 * products + squares[None], 1e-12))
+    same = tf.equal(labels[:, None], labels[None])
+    worst = tf.reduce_max(tf.where(same, apart, tf.zeros_like(apart)), 1)
+    return tf.nn.softplus(worst - tf.reduce_min(tf.where(same, tf.fill(tf.shape(apart), 1e9), apart), 1))
+
+
+@pytest.mark.parametrize("loss", [softmax, magnet, triplet])
+def test_training_graphs_of_metric_learning(tmp_path, loss):
+    import tensorflow as tf
+
+    def build():
+        given, labels = placeholder(name="images"), v1().placeholder(tf.int64, [None], name="labels")
+        out = tiny(given)
+        v1().train.AdamOptimizer().minimize(tf.reduce_mean(loss(out, labels)))
+        return given, out, {}
+
+    expected, request = run(tmp_path, build)
+    if loss is softmax:  # the vectors of identities hang on the features: both could be meant
+        with pytest.raises(FreezeError, match=r"OUTPUT_NOT_GIVEN(?s:.*)l2_normalize float32(?s:.*)logits float32"):
+            frozen(**request)
+        request["output"] = "l2_normalize"
+    features, _, _ = frozen(**request)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+NEWER = {"dilations", "explicit_paddings", "exponential_avg_factor", "grad_x", "grad_y", "grad_a", "grad_b"}
+NEWER |= {"batch_dims", "allowed_devices", "debug_name", "half_pixel_centers", "use_cudnn_on_gpu"}
+
+
+def as_of_1_4(path):
+    """Rewrites a MetaGraph as TensorFlow 1.4 wrote it: the operations and attributes of its time, no list of them."""
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    meta = meta_graph_pb2.MetaGraphDef.FromString(path.read_bytes())
+    for node in meta.graph_def.node:
+        if node.op == "FusedBatchNormV3":
+            node.op = "FusedBatchNorm"
+            del node.attr["U"]
+        node.op = {"AddV2": "Add", "BatchMatMulV2": "BatchMatMul"}.get(node.op, node.op)
+        for key in NEWER & set(node.attr):
+            del node.attr[key]
+    meta.graph_def.versions.producer = 24
+    meta.meta_info_def.Clear()
+    meta.meta_info_def.tensorflow_version = "1.4.0"
+    path.write_bytes(meta.SerializeToString())
+
+
+@pytest.mark.parametrize("version", ["1.4", "1.15"])
+@pytest.mark.parametrize("saver", ["V1", "V2"])
+def test_files_of_tensorflow_1(tmp_path, version, saver):
+    written = getattr(v1().train.SaverDef, saver)
+    held = trained(tmp_path, lambda: tiny(placeholder(name="images")), ref=version == "1.4", write_version=written)
+    if version == "1.4":
+        as_of_1_4(tmp_path / "model.ckpt-7.meta")
+    features, _, log = frozen(meta=tmp_path / "model.ckpt-7.meta", checkpoint=tmp_path / "model.ckpt-7")
+    np.testing.assert_allclose(features, right(held), atol=1e-5)
+    assert "OUTPUT_CHOSEN" in log.codes()
+
+
+@pytest.mark.parametrize("ref", [True, False])
+def test_a_saved_model_of_tensorflow_1(tmp_path, ref):
+    import tensorflow as tf
+
+    (v1().disable_resource_variables if ref else v1().enable_resource_variables)()
+    try:
+        with tf.Graph().as_default(), v1().Session() as session:
+            given = placeholder(name="images")
+            out = tiny(given)
+            held = values({v.op.name: v.shape.as_list() for v in v1().global_variables()})
+            session.run([v1().assign(v, held[v.op.name]) for v in v1().global_variables()])
+            v1().saved_model.simple_save(session, str(tmp_path / "m"), {"images": given}, {"features": out})
+    finally:
+        v1().enable_resource_variables()
+    np.testing.assert_allclose(frozen(saved_model=tmp_path / "m")[0], right(held), atol=1e-5)
