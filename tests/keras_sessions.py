@@ -15,9 +15,8 @@ def built(model, images, training=None):
     """
     done = {}
     for layer in model.layers:
-        given = (
-            [done[t.name] for t in np.ravel(layer.input).tolist()] if layer.__class__.__name__ != "InputLayer" else []
-        )
+        above = [] if layer.__class__.__name__ == "InputLayer" else layer.input
+        given = [done[t.name] for t in (above if isinstance(above, list) else [above])]
         done[layer.output.name] = _output(layer, given, images, training)
     return done[model.output.name]
 
