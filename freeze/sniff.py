@@ -223,7 +223,7 @@ def _meta_info(head: bytes) -> bool:
         at += 1
     inner = head[at + 1 :]
     if inner[:1] != b"\n":
-        return inner[:1] == b"\x12"  # stripped_op_list: no version string before it
+        return bool(inner)  # stripped_op_list, or with TensorFlow 1.4 only tags and versions: a node starts with a name
     return inner[2 + inner[1] :][:1] != b"\x12" if len(inner) > 2 and inner[1] < 128 else False
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 def variables(layer):
     """Key in a TensorFlow 1 checkpoint (`conv1/kernel`) -> value, of one layer."""
-    return {f"{layer.name}/{v.name}": v for v, value in zip(layer.variables, layer.get_weights(), strict=True)}
+    return {f"{layer.name}/{v.name}": np.asarray(v) for v in layer.variables}
 
 
 def built(model, images, training=None):

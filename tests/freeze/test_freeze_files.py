@@ -34,6 +34,7 @@ SAVED_MODEL = b"\x08\x01\x12\x20\n\x10\x12\x08"
         ("a.pbtxt", b'node {\n name: "x"\n}', "pbtxt", "text form"),
         ("a.pb", GRAPH, "graphdef", "GraphDef"),
         ("renamed.pb", META, "meta", "MetaGraph"),
+        ("old.meta", b"\n\x07*\x051.4.0\x12\x17" + GRAPH, "meta", "MetaGraph"),
         ("renamed.pb", SAVED_MODEL, "saved_model_pb", "SavedModel"),
         ("noise.bin", b"\xfe\xfd\xfc\x00\x01\x02", "unknown", "fe fd fc"),
     ],

@@ -174,6 +174,43 @@ def test_a_graph_that_came_from_onnx(tmp_path):
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
+def left_of_training(tf):
+    """A loss and its labels, as somebody froze them along with the features."""
+    out = tf.identity(tiny(placeholder("float32", name="images")), name="features")
+    tf.reduce_mean(tf.square(out - v1().placeholder(tf.float32, [None, 16], name="labels")), name="loss")
+
+
+def gpu(graph_def):
+    for node in graph_def.node:
+        node.device = "/device:GPU:0"
+
+
+def cut_off(graph_def):
+    next(n for n in graph_def.node if n.name == "features").input[0] = "nowhere"
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("change, code", [(gpu, "DEVICES_CLEARED"), (cut_off, "GRAPHDEF_DAMAGED")])
+def test_a_graph_that_is_frozen_already(tmp_path, text, change, code):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph, v1().Session() as session:
+        left_of_training(tf)
+        held = values({v.op.name: v.shape.as_list() for v in v1().global_variables()})
+        session.run([v1().assign(v, held[v.op.name]) for v in v1().global_variables()])
+        graph_def = v1().graph_util.convert_variables_to_constants(session, graph.as_graph_def(), ["features", "loss"])
+    change(graph_def)
+    name = "frozen.pbtxt" if text else "frozen.pb"
+    tf.io.write_graph(graph_def, str(tmp_path), name, as_text=text)
+    if code == "GRAPHDEF_DAMAGED":
+        with pytest.raises(FreezeError, match=r"GRAPHDEF_DAMAGED(?s:.*)features reads nowhere"):
+            frozen(graphdef=tmp_path / name)
+        return
+    features, _, log = frozen(graphdef=tmp_path / name)
+    np.testing.assert_allclose(features, right(held), atol=1e-5)
+    assert {"ALREADY_FROZEN", "OUTPUT_CHOSEN", "INPUT_FLOAT", code} <= log.codes()
+
+
 def test_a_hub_module_with_several_signatures(tmp_path):
     import tensorflow as tf
 
@@ -246,11 +283,11 @@ def test_applications_of_keras_as_session_graphs(tmp_path, keras_model):
     import tensorflow as tf
 
     model, flat = keras_model
+    held = {k: v for layer in flat.layers for k, v in keras_sessions.variables(layer).items()}
     with tf.Graph().as_default(), v1().Session() as session:
         given = v1().placeholder(tf.float32, [None, *SMALL], name="input_1")
         phase = v1().placeholder_with_default(False, [], name="keras_learning_phase")
         out = keras_sessions.built(flat, given / 127.5 - 1.0, phase)
-        held = {k: v for layer in flat.layers for k, v in keras_sessions.variables(layer).items()}
         session.run([v1().assign(v, held[v.op.name]) for v in v1().global_variables()])
         v1().train.Saver().save(session, str(tmp_path / "model.ckpt"))
     request = {"meta": tmp_path / "model.ckpt.meta", "checkpoint": tmp_path / "model.ckpt"}
