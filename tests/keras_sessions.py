@@ -1,4 +1,4 @@
-"""A Keras model as TensorFlow 1 kept it: a session graph with variables by Keras's names and the switch of its time."""
+"""A Keras model as TensorFlow 1 kept it: a session graph with variables by Keras's names."""
 
 import numpy as np
 
@@ -8,20 +8,17 @@ def variables(layer):
     return {f"{layer.name}/{v.name}": np.asarray(v) for v in layer.variables}
 
 
-def built(model, images, training=None):
-    """Output of the functional `model`, built of TensorFlow 1 variables in the default graph.
-
-    `training` is None (batch norm on its moving averages) or a bool tensor, the `keras_learning_phase`.
-    """
+def built(model, images):
+    """Output of the functional `model`, built of TensorFlow 1 variables in the default graph, for inference."""
     done = {}
     for layer in model.layers:
         above = [] if layer.__class__.__name__ == "InputLayer" else layer.input
         given = [done[t.name] for t in (above if isinstance(above, list) else [above])]
-        done[layer.output.name] = _output(layer, given, images, training)
+        done[layer.output.name] = _output(layer, given, images)
     return done[model.output.name]
 
 
-def _output(layer, given, images, training):
+def _output(layer, given, images):
     """The layer's output from its inputs."""
     import tensorflow as tf
 
@@ -45,7 +42,8 @@ def _output(layer, given, images, training):
         if kind == "DepthwiseConv2D":
             return tf.nn.depthwise_conv2d(x, get("kernel"), [1, *layer.strides, 1], layer.padding.upper())
         if kind == "BatchNormalization":
-            return _norm(x, *map(get, ("gamma", "beta", "moving_mean", "moving_variance")), layer.epsilon, training)
+            given = [get(n) for n in ("gamma", "beta", "moving_mean", "moving_variance")]
+            return v1.nn.fused_batch_norm(x, *given, epsilon=layer.epsilon, is_training=False)[0]
         if kind in ("ReLU", "Activation"):
             return tf.nn.relu6(x) if getattr(layer, "max_value", None) else tf.nn.relu(x)
         if kind == "Add":
@@ -57,16 +55,3 @@ def _output(layer, given, images, training):
         if kind == "Dense":
             return tf.nn.bias_add(tf.matmul(x, get("kernel")), get("bias"), name="BiasAdd")
     raise NotImplementedError(kind)
-
-
-def _norm(x, gamma, beta, mean, variance, epsilon, training):
-    import tensorflow as tf
-
-    norm = tf.compat.v1.nn.fused_batch_norm
-
-    def infer():
-        return norm(x, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
-
-    if training is None:
-        return infer()
-    return tf.cond(training, lambda: norm(x, gamma, beta, epsilon=epsilon, is_training=True)[0], infer)
