@@ -147,16 +147,19 @@ def export_yolox(name: str, options: dict[str, Any], target: Path) -> None:
 
 
 def boxes_of_yolox(path: Path, name: str, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Corners by YOLOX's `preproc`, `demo_postprocess` and `postprocess`."""
+    """Corners by YOLOX's `preproc`, its head's decoding and `postprocess`."""
     import torch
     from yolox.data.data_augment import preproc
-    from yolox.utils import demo_postprocess, postprocess
+    from yolox.models.yolo_head import YoloxHead
+    from yolox.utils import postprocess
 
     given, ratio = preproc(image, (SIDE, SIDE))
-    rows = session_outputs(path, {"images": given[None]})[0]
+    rows = torch.from_numpy(session_outputs(path, {"images": given[None]})[0])
     if "decoded" not in name:
-        rows = demo_postprocess(rows, (SIDE, SIDE))
-    found = postprocess(torch.from_numpy(rows), 80, LEAST, OVERLAP)[0]
+        head = YoloxHead(80)
+        head.hw = [(SIDE // stride, SIDE // stride) for stride in head.strides]
+        rows = head.decode_outputs(rows, rows.dtype)
+    found = postprocess(rows, 80, LEAST, OVERLAP)[0]
     return found[:, :4].numpy() / ratio
 
 
@@ -181,7 +184,7 @@ def export_torchvision(name: str, options: dict[str, Any], target: Path) -> None
         for n, m in network.named_modules()
         if any(k in n and test(m) for k, test in last.items()) and m.bias is not None
     ]
-    spread(layers, lambda: network([given]), middle=-2.0)
+    spread(layers, lambda: network([given]), middle=0.0, width=4.0)
     torch.onnx.export(
         network, ([given],), str(target), input_names=["image"], output_names=["boxes", "scores", "labels"][: 3]
         if not name.startswith(("faster", "mask")) else ["boxes", "labels", "scores"], opset_version=17, dynamo=False,
@@ -217,7 +220,7 @@ def export_transformer(name: str, options: dict[str, Any], target: Path) -> None
     """Logits and boxes as shares, as `optimum` names them."""
     import torch
 
-    network = transformer(name)
+    network = transformer(name).requires_grad_(False)
     given = torch.from_numpy(input_of(picture(), stretched=True))
     embeds = [m for n, m in network.named_modules() if "class_embed" in n and isinstance(m, torch.nn.Linear)]
     spread(embeds, lambda: network(given))
