@@ -269,12 +269,14 @@ def test_applications_of_keras(tmp_path, keras_model, form):
     model, _ = keras_model
     if form == ".keras":
         model.save(tmp_path / "m.keras")
-        features, _, _ = frozen(keras=tmp_path / "m.keras")
+        features, contract, _ = frozen(keras=tmp_path / "m.keras")
     else:
         model.export(tmp_path / "m", verbose=False)
-        features, _, _ = frozen(saved_model=tmp_path / "m")
+        features, contract, _ = frozen(saved_model=tmp_path / "m")
     np.testing.assert_allclose(
-        features, unit(model(structured(5, SMALL).astype(np.float32), training=False)), atol=5e-5
+        features,
+        unit(model(structured(5, SMALL).astype(np.float32), training=False)),
+        atol=2 * contract.proof["tolerance"],
     )
 
 
@@ -290,10 +292,12 @@ def test_applications_of_keras_as_session_graphs(tmp_path, keras_model):
         session.run([v1().assign(v, held[v.op.name]) for v in v1().global_variables()])
         v1().train.Saver().save(session, str(tmp_path / "model.ckpt"))
     request = {"meta": tmp_path / "model.ckpt.meta", "checkpoint": tmp_path / "model.ckpt"}
-    features, _, log = frozen(**request)
+    features, contract, log = frozen(**request)
     assert out.op.name == "embedding/BiasAdd" and "OUTPUT_CHOSEN" in log.codes()
     np.testing.assert_allclose(
-        features, unit(model(structured(5, SMALL).astype(np.float32), training=False)), atol=5e-5
+        features,
+        unit(model(structured(5, SMALL).astype(np.float32), training=False)),
+        atol=2 * contract.proof["tolerance"],
     )
 
 
