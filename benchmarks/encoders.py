@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.openvino import import_openvino
 from tracker.core.vectors import unit_vectors
 from tracker.errors import BackendMissingError, EncoderError
 
@@ -62,7 +63,7 @@ def open_encoder(name: str, data: Path) -> Encoder:
 def _anchor(name: str, path: Path) -> Encoder:
     """A person re-identification network in OpenVINO's or ONNX's format. Raises EncoderError, BackendMissingError."""
     try:
-        import openvino as ov
+        ov = import_openvino()
     except ImportError as e:
         raise BackendMissingError("the anchors are run by OpenVINO; install it with: pip install openvino") from e
     if not path.exists():

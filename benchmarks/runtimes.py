@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker.core.openvino import import_openvino
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import EncoderError
 
@@ -41,7 +42,7 @@ def open_runtimes(path: Path) -> dict[str, Encode]:
 
 
 def _openvino(path: Path, precision: str) -> Encode:
-    import openvino as ov
+    ov = import_openvino()
 
     core = ov.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": precision}

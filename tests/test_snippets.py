@@ -67,7 +67,7 @@ def given():
     return {"my_frames": frames, "image_bgr": image(1), "xyxy": boxes(1), "size": SIZE, "__name__": "snippet"}
 
 
-@pytest.mark.parametrize("page", blocks("python").keys() - {OWN_TEST}, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", sorted(blocks("python").keys() - {OWN_TEST}), ids=lambda p: str(p.relative_to(ROOT)))
 def test_snippets_run(page, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     names = given()

@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tracker.core.openvino import import_openvino
+
 FORMAT = 1
 """Part of the copy's file name: raise it when the copy changes."""
 PICTURES, MARGIN = 16, 1.5
@@ -29,7 +31,7 @@ def eight_bit(path: Path) -> Path | None:
 
     None where the graph is of another kind: fewer than half of its convolutions are fed from a ReLU6.
     """
-    import openvino as ov
+    ov = import_openvino()
 
     target = path.with_name(f"{path.stem}-i8-{FORMAT}.xml")
     if target.exists():
@@ -97,7 +99,7 @@ def _is_relu6(source: Any) -> bool:
 
 def _ranges(model: Any, pictures: list[np.ndarray]) -> dict[Tensor, tuple[float, float]]:
     """Least and greatest value of everything that feeds a convolution."""
-    import openvino as ov
+    ov = import_openvino()
 
     watched = model.clone()
     watched.reshape(pictures[0].shape)

@@ -15,6 +15,7 @@ from detectors.runners.base import Feed
 from detectors.runners.eight_bit import eight_bit as copy_in_eight_bits
 from tracker.core.autotune import cached, compare
 from tracker.core.files import model_bytes
+from tracker.core.openvino import import_openvino
 from tracker.core.tensorflow import processor
 from tracker.errors import BackendMissingError, DetectorError
 
@@ -58,7 +59,7 @@ class OpenVINORunner:
         prepare: Callable[[Any], Any] = lambda model: model,
     ) -> None:
         try:
-            import openvino as ov
+            ov = import_openvino()
         except ImportError as error:
             raise BackendMissingError(f"openvino is not installed ({error}); run `pip install openvino`") from None
         self._core, self._version = ov.Core(), ov.__version__
@@ -222,7 +223,7 @@ def _said(error: Exception) -> str:
 
 def prepared(model: Any, feed: Feed) -> Any:
     """An ONNX network that takes uint8 RGB pictures (N,H,W,3): what a feed asks for happens inside."""
-    import openvino as ov
+    ov = import_openvino()
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     if feed.size_input is not None:

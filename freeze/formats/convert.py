@@ -13,6 +13,7 @@ import numpy as np
 from freeze.errors import FreezeError, tensorflow_words
 from freeze.graph.graphdef import GraphDef
 from freeze.job import INPUT, OUTPUT
+from tracker.core.openvino import import_openvino
 from tracker.core.tensorflow import captured_stderr, import_tensorflow
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "savedmodel": ".savedmodel"}
@@ -99,7 +100,7 @@ def _renamed(graph: Any, old: str, new: str) -> None:
 
 
 def _openvino(graph_def: GraphDef, target: Path, crops: np.ndarray | None) -> None:
-    import openvino as ov
+    ov = import_openvino()
 
     source = target.with_suffix(".pb")
     source.write_bytes(graph_def.SerializeToString())

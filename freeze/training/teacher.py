@@ -10,6 +10,7 @@ import numpy as np
 
 from freeze.training.errors import TrainError, TrainStateError
 from freeze.training.files import load_state, save_state
+from tracker.core.openvino import import_openvino
 from tracker.core.vectors import unit_vectors
 
 BATCH = 32
@@ -57,7 +58,7 @@ def teacher_features(crops: np.ndarray, scene: np.ndarray, model: Path, cache: P
 
 def _run(crops: np.ndarray, model: Path) -> np.ndarray:
     try:
-        import openvino as ov
+        ov = import_openvino()
     except ImportError as e:
         raise TrainError("a teacher is run by OpenVINO, which is not installed: pip install openvino") from e
 

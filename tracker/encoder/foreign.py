@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracker.core.files import model_bytes
+from tracker.core.openvino import import_openvino
 from tracker.errors import BackendMissingError, DeviceError, EncoderError, first_line
 
 SUFFIXES = (".onnx", ".xml")
@@ -75,7 +76,7 @@ def check_device(device: str) -> None:
 
 
 def _openvino(path: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    import openvino as ov
+    ov = import_openvino()
 
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = ov.Core().compile_model(str(path), "CPU", settings)

@@ -1,0 +1,34 @@
+"""OpenVINO is imported at one place, where its telemetry is left out."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_layering import MODULES
+
+pytest.importorskip("openvino")
+IMPORTED = """
+import sys
+from tracker.core.openvino import import_openvino
+import_openvino()
+print([name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module is not None])
+"""
+
+
+def test_what_sends_reports_is_never_imported():
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _imports(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(a.name == "openvino" for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names)
+
+
+def test_no_module_imports_openvino_itself():
+    assert [module for module, path in MODULES.items() if _imports(path)] == []
