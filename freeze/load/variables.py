@@ -223,7 +223,8 @@ def averages_beside(keys: Iterable[str], checkpoint: Checkpoint) -> Averages:
         end, start = BEHIND.search(average), BEFORE.match(average)
         base = average[: end.start()] if end else average[start.end() :] if start else ""
         scope = "" if end else average[: len(average) - len(base)]
-        while end and base not in known and "/" in base:  # an average made inside a scope has that in front
+        whole = known | checkpoint.parts.keys()
+        while end and PART.sub("", base) not in whole and "/" in base:  # one made inside a scope has that in front
             cut, base = base.split("/", 1)
             scope += cut + "/"
         form = (scope, average[end.start() :] if end else "")

@@ -94,7 +94,7 @@ def test_an_unknown_class_shows_the_list():
         wanted_classes(["car", "lorry"], COCO, "coco")
 
 
-@pytest.mark.parametrize("spec", ["yolo", "model.h5", ""])
+@pytest.mark.parametrize("spec", ["yolo", "model.xyz", ""])
 def test_an_unknown_detector_shows_the_list(spec):
     with pytest.raises(DetectorError, match=r"auto, .*motion.*\.onnx, \.pb, \.txt"):
         open_detector(spec)
