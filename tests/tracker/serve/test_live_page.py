@@ -93,7 +93,7 @@ def test_the_page_shows_what_the_run_counts(run, tmp_path):
         driver.save_screenshot(str(tmp_path / "page.png"))
         assert complaints(driver) == []  # nothing was refused by the policy, nothing failed
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
         _wait(lambda: "does not answer" in driver.execute_script(text.format("state")))
     finally:
         driver.quit()
