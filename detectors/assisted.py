@@ -10,6 +10,7 @@ from detectors.motion import MotionDetector
 from tracker.core.boxes import area, clip, intersection, iou
 from tracker.core.interfaces import Detector
 from tracker.core.types import Detections, Frame
+from tracker.core.wrapper import DetectorWrapper
 
 OBJECT = "object"
 """The class of what moves and is not known."""
@@ -79,7 +80,7 @@ class _Mover:
         return far and now_s - self.since_s >= SECONDS and self.known < KNOWN
 
 
-class Assisted:
+class Assisted(DetectorWrapper):
     """A network's boxes, and those of moving objects that it misses.
 
     What it has never known is of class `object`. What it saw a moment ago, and leaves the picture say, comes as a weak
@@ -94,12 +95,10 @@ class Assisted:
     """
 
     def __init__(self, network: Detector, motion: MotionDetector) -> None:
-        self._network, self._motion = network, motion
-        self.name, self.path, self.runtime = f"{network.name}+motion", network.path, network.runtime
+        super().__init__(network)
+        self._motion = motion
+        self.name = f"{network.name}+motion"
         self.class_names = (*network.class_names, OBJECT)
-        self.why = network.why
-        self.warnings = network.warnings
-        """That the camera moves is no fault here."""
         self.concurrency = 1
         """What moves is told from frame to frame."""
         self._movers: list[_Mover] = []
@@ -108,23 +107,6 @@ class Assisted:
         self._found: Detections | None = None
         self._seen_s, self._settled, self._was_still = 0.0, False, False
         self._rests = False
-
-    @property
-    def tiled(self) -> bool:
-        """Whether the network looks with all its detail."""
-        return self._network.tiled
-
-    @tiled.setter
-    def tiled(self, value: bool) -> None:
-        self._network.tiled = value
-
-    def settings(self, size: tuple[int, int]) -> dict[str, str]:
-        """How the network looks at frames of a size."""
-        return self._network.settings(size)
-
-    def even_score(self, size: tuple[int, int]) -> float | None:
-        """The network's."""
-        return self._network.even_score(size)
 
     def __call__(self, frame: Frame) -> Detections | None:
         """Boxes of a frame."""
@@ -145,7 +127,7 @@ class Assisted:
 
     def _look(self, frame: Frame) -> Detections | None:
         """What the network sees, and whether it is what it saw before."""
-        before, self._found = self._found, self._network(frame)
+        before, self._found = self._found, self._inside(frame)
         a, b = (np.zeros((0, 4)) if d is None else d.xyxy for d in (before, self._found))
         overlap = iou(a, b)
         self._settled = len(a) == len(b) and bool((overlap.max(axis=0, initial=0) >= SETTLED).all())
@@ -209,5 +191,5 @@ class Assisted:
 
     def close(self) -> None:
         """Free both."""
-        self._network.close()
+        self._inside.close()
         self._motion.close()

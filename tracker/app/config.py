@@ -59,7 +59,7 @@ class RunConfig:
     """Frames to track; None: all."""
     stride: int = 1
     """Track every n-th frame."""
-    detect_every: int | str = "auto"
+    detect_every: int | str = AUTO
     """Run the detector on every n-th tracked frame; auto: on as few of a recording's as its objects' speeds allow."""
     target_fps: float | None = None
     """Frames per second to hold by detecting and embedding less; None: never trade quality for speed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.core.types import Detections, Frame
+from tracker.core.wrapper import DetectorWrapper
 from tracker.errors import TrackerError
 
 if TYPE_CHECKING:
@@ -55,36 +56,17 @@ class Models:
             self._open.close()
 
 
-class _Lent:
+class _Lent(DetectorWrapper):
     """A detector that stays open when its borrower closes it; each borrower is told its own warnings alone."""
 
     def __init__(self, detector: Detector) -> None:
-        self._detector = detector
         detector.warnings.clear()
-        self.name, self.path, self.runtime = detector.name, detector.path, detector.runtime
-        self.class_names, self.warnings, self.why = detector.class_names, detector.warnings, ""
-        self.concurrency, self._tiled = detector.concurrency, detector.tiled
-
-    @property
-    def tiled(self) -> bool:
-        """Whether it looks with all its detail."""
-        return self._detector.tiled
-
-    @tiled.setter
-    def tiled(self, value: bool) -> None:
-        self._detector.tiled = value
-
-    def settings(self, size: tuple[int, int]) -> dict[str, str]:
-        """How it looks at frames of a size."""
-        return self._detector.settings(size)
-
-    def even_score(self, size: tuple[int, int]) -> float | None:
-        """Score of a box that is as likely an object as not."""
-        return self._detector.even_score(size)
+        super().__init__(detector)
+        self.why, self._tiled = "", detector.tiled
 
     def __call__(self, frame: Frame) -> Detections | None:
-        return self._detector(frame)
+        return self._inside(frame)
 
     def close(self) -> None:
         """Give it back as it was lent; the lender closes it."""
-        self._detector.tiled = self._tiled
+        self.tiled = self._tiled
