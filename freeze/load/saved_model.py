@@ -123,6 +123,7 @@ def _signature(meta: Any, request: Request, log: Log) -> tuple[str, Any]:
                 f"the SavedModel has no signature '{request.signature}'",
                 f"give --signature {' or '.join(sorted(there))}",
                 shown,
+                shown=None,
             )
         return request.signature, there[request.signature]
     if "serving_default" in there:
@@ -142,6 +143,7 @@ def _signature(meta: Any, request: Request, log: Log) -> tuple[str, Any]:
         "the SavedModel has no signature 'serving_default' and several others",
         f"choose one with --signature {' or '.join(sorted(there))}",
         shown,
+        shown=None,
     )
 
 
