@@ -17,7 +17,7 @@ from tracker.answers.events import Events
 from tracker.answers.overlay import blur
 from tracker.answers.writer import WRITTEN, AnswerWriter
 from tracker.app.segments import Segments
-from tracker.core.files import create, failed, part_of
+from tracker.core.files import create, failed, part_of, vanished
 from tracker.core.interfaces import SourceInfo
 from tracker.core.text import label
 from tracker.core.types import Frame, Tracks
@@ -234,10 +234,7 @@ class StreamOutput:
             return
         self._looked_s = now
         if any(not sink.in_place for sink in (*self._rows, self._video) if sink is not None):
-            raise OutputError(
-                f"{self.folder}: was removed, moved or unmounted while the run wrote to it, and its files with it; "
-                "run again with an --output folder that stays"
-            )
+            raise vanished(self.folder)
 
     def _open(self) -> None:
         self._opened = True

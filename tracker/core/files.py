@@ -227,6 +227,14 @@ def failed(path: Path, error: Exception) -> OutputError:
     )
 
 
+def vanished(folder: Path) -> OutputError:
+    """The error that says a folder is no longer where results are written."""
+    return OutputError(
+        f"{folder}: was removed, moved or unmounted while the run wrote to it, and its files with it; "
+        "run again with an --output folder that stays"
+    )
+
+
 def is_under(file: IO[bytes], path: Path) -> bool:
     """Whether an open file is the one that `path` names."""
     try:
@@ -292,6 +300,8 @@ class FileSink:
         try:
             file.close()
             os.replace(part_of(self.path), self.path)
+        except FileNotFoundError:
+            raise vanished(self.path.parent) from None
         except OSError as e:
             raise failed(self.path, e) from None
 

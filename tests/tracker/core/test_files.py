@@ -89,6 +89,15 @@ def test_no_link_in_an_output_folder_leads_elsewhere(tmp_path, there):
     assert victim.read_bytes() == b"" if there else not victim.exists()
 
 
+def test_a_folder_that_vanished_is_told_when_its_files_are_closed(tmp_path):
+    """As it goes when the run ends before it looked around again."""
+    (tmp_path / "out").mkdir()
+    sink = files.FileSink(tmp_path / "out" / "tracks.txt")
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(OutputError, match="out: was removed, moved or unmounted"):
+        sink.close()
+
+
 def test_what_holds_a_secret_is_for_its_owner(tmp_path):
     files.write_whole(tmp_path / "config.toml", "x", private=True)
     assert (tmp_path / "config.toml").stat().st_mode & 0o777 == 0o600
