@@ -329,10 +329,13 @@ class Session:
         path = Path(os.path.expanduser(stream.text))
         text = stream.text if Address.parse(stream.text) or not os.path.exists(path) else str(path.resolve())
         text = text if text.isprintable() else printable(text)  # TOML is UTF-8
-        picked = stream.detector.name if self.config.detector == "auto" and not self.custom else self.config.detector
         scene = str(Path(self.config.scene).resolve()) if self.config.scene else None
-        looks: dict[str, Any] = stream.detector.settings(stream.source.info.size)
-        return replace(self.config, sources=(text,), detector=picked, scene=scene, **looks)
+        return replace(self.config, sources=(text,), scene=scene, **self.chosen(stream))
+
+    def chosen(self, stream: Stream) -> dict[str, Any]:
+        """What was chosen by what a stream shows, as settings of a configuration: the detector, and how it looks."""
+        picked = {"detector": stream.detector.name} if self.config.detector == AUTO and not self.custom else {}
+        return picked | stream.detector.settings(stream.source.info.size)
 
     @property
     def detectors(self) -> list[Detector]:

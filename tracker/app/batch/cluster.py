@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from tracker.app.batch.bundle import Bundle
-from tracker.app.batch.plan import Part
-from tracker.app.batch.worker import Tracked
-from tracker.app.config import RunConfig
+from tracker.app.batch.worker import Choice, Task, Tracked
 from tracker.core.tensorflow import cores
 from tracker.errors import BackendMissingError, ConfigError, TrackerError, first_line
 
@@ -25,11 +24,10 @@ STORE_BYTES = 256 << 20
 LOCAL = "auto"
 ALL_GPUS = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 """0: Ray hides no GPU from tasks that ask for none of it; ours are shared."""
+Answer = Tracked | Choice | TrackerError
+"""What a task gives, or why it gives nothing."""
 MEMORY_RETRIES = "RAY_task_oom_retries"
 """How often Ray tries again what it ended for want of memory: by its default without end."""
-
-Task = tuple[str, RunConfig, Part]
-"""The key that its answer is given under, a configuration with one source, and what to track of it."""
 
 
 def import_ray() -> Any:
@@ -87,14 +85,14 @@ class Cluster:
         """Put the models where every worker finds them."""
         self._bundle = self._ray.put(bundle)
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Tracked | TrackerError]]:
-        """Answers as they come, each with its task's key: a tracked part, or why there is none."""
-        ray, waiting = self._ray, list(reversed(tasks))
+    def run(self, waiting: deque[Task]) -> Iterator[tuple[str, Answer]]:
+        """Answers as they come, each with its task's key; tasks may be added to those that wait meanwhile."""
+        ray = self._ray
         running: dict[Any, str] = {}
         while (waiting or running) and not self._stop.is_set():
             while waiting and len(running) < self._most:
-                key, config, part = waiting.pop()
-                running[self._work.remote([self._bundle], config, part)] = key
+                task = waiting.popleft()
+                running[self._work.remote([self._bundle], task)] = task.key
             done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
             for reference in done:
                 yield running.pop(reference), self._answer(reference)
@@ -105,7 +103,7 @@ class Cluster:
 
     abort = stop
 
-    def _answer(self, reference: Any) -> Tracked | TrackerError:
+    def _answer(self, reference: Any) -> Answer:
         errors = self._ray.exceptions
         try:
             answer = self._ray.get(reference)
@@ -139,17 +137,18 @@ def _environment(local: bool, workers: int | None) -> dict[str, str]:
     return given
 
 
-def _work(bundle: list[Any], config: RunConfig, part: Part) -> Tracked | str:
+def _work(bundle: list[Any], task: Task) -> Tracked | Choice | str:
     """One task, in a worker; an error of ours comes back as text, since Ray does everything else again."""
     from dataclasses import replace
 
     import ray
 
-    from tracker.app.batch.worker import track_part
+    from tracker.app.batch.worker import choose, track_part
 
     try:
         shipped = _unpacked(ray.get(bundle[0]), bundle[0].hex())
-        return track_part(replace(config, **shipped), part)
+        config = replace(task.config, **(shipped | task.chosen))
+        return choose(config) if task.part is None else track_part(config, task.part)
     except TrackerError as e:
         return str(e)
     except MemoryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +14,12 @@ import tracker
 from tracker.answers.clock import parse_interval
 from tracker.answers.writer import recount
 from tracker.app.answering import clock_of, scene_of
-from tracker.app.batch.cluster import Cluster, Task
+from tracker.app.batch.cluster import Answer, Cluster
 from tracker.app.batch.dataset import write_dataset
 from tracker.app.batch.plan import Part, Video, cut
 from tracker.app.batch.rows import Rows, stitch
 from tracker.app.batch.store import DATASET, Store, key_of
-from tracker.app.batch.worker import Tracked
+from tracker.app.batch.worker import Choice, Task, Tracked
 from tracker.app.config import RunConfig
 from tracker.app.report import FEW_FRAMES, SCHEMA, as_json
 from tracker.app.signals import Signals
@@ -28,6 +29,8 @@ from tracker.video.sinks import CsvSink, MotSink
 from tracker.video.timeline import Timeline, read_timeline
 
 Say = Callable[[str], None]
+CHOICE = "choice"
+"""In place of a part's number: the task that chooses how a video's parts are looked at."""
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Job:
         In order.
     timeline : Timeline, optional
         Of the file, where it was read.
+    choice : Choice, optional
+        How all parts of a cut video are looked at; None: not chosen yet.
     done : dict of int to Tracked
         Parts by number, as they come; those of a cut video are kept on disk instead.
     left : set of int
@@ -54,6 +59,7 @@ class Job:
     key: str
     parts: list[Part]
     timeline: Timeline | None = None
+    choice: Choice | None = None
     done: dict[int, Tracked] = field(default_factory=dict)
     left: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
@@ -114,44 +120,54 @@ class Batch:
         parts = cut(
             timeline, self._split_s, self._overlap_s, start=c.start, max_frames=c.max_frames, stride=c.stride
         )  # fmt: skip
-        job = Job(video, key, parts, timeline)
-        job.left = {n for n, p in enumerate(parts) if len(parts) == 1 or self._store.kept(video, key, p) is None}
+        job = Job(video, key, parts, timeline, self._store.kept_choice(video, key))
+        job.left = {n for n, p in enumerate(parts) if job.choice is None or self._store.kept(video, key, p) is None}
         self.jobs[video.name] = job
 
     # ---- tasks ----------------------------------------------------------------------------------
 
     def tasks(self) -> list[Task]:
-        """Everything left to do, the longest files first, so that no worker is alone at the end."""
+        """What can be done now, the longest files first, so that no worker is alone at the end."""
         jobs = sorted(self.jobs.values(), key=lambda j: -j.video.path.stat().st_size)
-        return [self._task(job, number) for job in jobs for number in sorted(job.left)]
+        return [task for job in jobs for task in self._tasks(job)]
 
-    def _task(self, job: Job, number: int) -> Task:
+    def _tasks(self, job: Job) -> list[Task]:
+        """The parts of a video that are left; of one in several, first how all of them are looked at."""
         config = replace(self._config, sources=(str(job.video.path.resolve()),))
-        return f"{number}:{job.video.name}", config, job.parts[number]
+        if len(job.parts) > 1 and job.choice is None:
+            return [Task(f"{CHOICE}:{job.video.name}", config, None)]
+        chosen = job.choice.settings if job.choice is not None else {}
+        return [Task(f"{n}:{job.video.name}", config, job.parts[n], chosen) for n in sorted(job.left)]
 
     def run(self, cluster: Cluster, watch: Callable[[int, int], None]) -> None:
         """Give everything to the workers; `watch` is told how many parts are done, of how many."""
         for job in [j for j in self.jobs.values() if not j.left]:
             self._finish(job)
-        tasks, done = self.tasks(), 0
-        while tasks:
-            total, again = done + len(tasks), []
-            for key, answer in cluster.run(tasks):
-                done += 1
-                again += self._take(key, answer)
-                watch(done, total)
-            tasks = again
+        tasks = deque(self.tasks())
+        done, total = 0, len(tasks)
+        for key, answer in cluster.run(tasks):
+            again = self._take(key, answer)
+            tasks.extendleft(reversed(again))
+            done, total = done + 1, total + len(again)
+            watch(done, total)
 
-    def _take(self, key: str, answer: Tracked | TrackerError) -> list[Task]:
-        """Take an answer; tasks that it makes necessary."""
-        text, _, name = key.partition(":")
-        job, number = self.jobs.get(name), int(text)
+    def _take(self, key: str, answer: Answer) -> list[Task]:
+        """Take an answer; tasks that it makes possible or necessary."""
+        number, _, name = key.partition(":")
+        job = self.jobs.get(name)
         if job is None:  # another part of it failed
             return []
         if isinstance(answer, TrackerError):
             self._fail(job.video, str(answer))
             del self.jobs[name]
             return []
+        if isinstance(answer, Choice):
+            job.choice = answer
+            self._store.keep_choice(job.video, job.key, answer)
+            return self._tasks(job)
+        return self._take_part(job, int(number), answer)
+
+    def _take_part(self, job: Job, number: int, answer: Tracked) -> list[Task]:
         part = job.parts[number]
         if len(job.parts) > 1:
             if not self._is_whole(job, part, answer):
@@ -159,7 +175,7 @@ class Batch:
                 self._say(f"{job.video.name}: {note}")
                 last = job.parts[-1].last
                 job.parts, job.left, job.notes = [Part(self._config.start, self._config.start, last)], {0}, [note]
-                return [self._task(job, 0)]
+                return self._tasks(job)
             self._store.keep(job.video, job.key, part, answer)
         else:
             job.done[number] = answer
@@ -213,7 +229,8 @@ class Batch:
         )  # fmt: skip
         summary = self._summary(job, parts, rows) | answers.summary()
         write_whole(folder / "summary.json", as_json(summary))
-        write_whole(folder / "config.toml", replace(c, sources=(str(video.path.resolve()),)).to_toml())
+        effective = replace(c, sources=(str(video.path.resolve()),), **first.chosen)
+        write_whole(folder / "config.toml", effective.to_toml())
         crossings = folder / "crossings.csv"
         write_dataset(self._store.root / DATASET, video, rows, first.class_names, crossings, clock.at(0.0))
         self._store.publish(video)
@@ -227,6 +244,7 @@ class Batch:
         frames = sum(t.frames - lead for t, lead in zip(parts, leads, strict=True))
         elapsed = sum(p.elapsed_s for p in parts)
         found = f"the detector {first.facts['detector']['name']} found no object in {frames} frames; try another one"
+        chosen = job.choice.warnings if job.choice is not None else []
         nothing = [] if len(rows) or frames < FEW_FRAMES else [found]
         return {
             "schema": SCHEMA,
@@ -246,7 +264,7 @@ class Batch:
             "tracks": len(np.unique(rows.id)),
             **first.facts,
             "error": None,
-            "warnings": list(dict.fromkeys([*job.notes, *nothing, *(w for p in parts for w in p.warnings)])),
+            "warnings": list(dict.fromkeys([*job.notes, *chosen, *nothing, *(w for p in parts for w in p.warnings)])),
         }
 
 

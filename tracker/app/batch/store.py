@@ -16,7 +16,7 @@ import numpy as np
 import tracker
 from tracker.app.batch.plan import Part, Video
 from tracker.app.batch.rows import Rows
-from tracker.app.batch.worker import Tracked
+from tracker.app.batch.worker import Choice, Tracked
 from tracker.app.config import RunConfig
 from tracker.core.files import create, failed, replacing, write_whole
 from tracker.core.text import csv_field, parse_json
@@ -115,6 +115,23 @@ class Store:
                 np.savez_compressed(file, meta=np.array(json.dumps(meta)), **vars(tracked.rows))
         except OSError as e:
             raise failed(path, e) from None
+
+    def _choice(self, video: Video, key: str) -> Path:
+        return self._parts(video) / f"{key[:16]}-choice.json"
+
+    def keep_choice(self, video: Video, key: str, choice: Choice) -> None:
+        """Keep how a video's parts are looked at until it is whole."""
+        path = self._choice(video, key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise failed(path, e) from None
+        write_whole(path, json.dumps(vars(choice)) + "\n")
+
+    def kept_choice(self, video: Video, key: str) -> Choice | None:
+        """How the parts of a video that are kept were looked at; None where none was kept."""
+        data = read_json(self._choice(video, key))
+        return Choice(data["settings"], data["warnings"]) if data.keys() == {"settings", "warnings"} else None
 
     def kept(self, video: Video, key: str, part: Part) -> Tracked | None:
         """A part that this or an earlier call kept; None where there is none that is whole."""
