@@ -13,6 +13,8 @@ from tracker.errors import ConfigError
 LOCAL = "local"
 """The time zone of the machine that a run was made on, in `summary.json`."""
 DAY_S = 86400.0
+EARLIEST, LATEST = 1900, 2999
+"""Years in which a video may start: Python's end with 9999, and a day is looked ahead."""
 MICROSECOND = timedelta(microseconds=1)
 SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
 
@@ -46,6 +48,8 @@ def parse_start(text: str) -> tuple[datetime, tzinfo | None]:
     try:
         when = datetime.fromisoformat(match[1] if match else text)
         zone = ZoneInfo(match[2]) if match and match[2] else when.tzinfo
+        if not EARLIEST <= when.year <= LATEST:
+            raise ValueError
         return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(zone), zone
     except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):  # a zone may be the name of a folder
         raise ConfigError(

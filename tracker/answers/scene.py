@@ -47,6 +47,8 @@ ASPECT_TOLERANCE = 0.02
 LONGEST_NAME = 80
 MOST_SHAPES = 200
 MOST_POINTS = 200
+MOST = 10**9
+"""Of whole numbers in a file, which TOML does not bound."""
 
 Size = tuple[int, int]
 
@@ -231,8 +233,8 @@ def _check_polygon(points: np.ndarray, where: str, what: str) -> None:
 
 
 def _ground(points: np.ndarray, sides_m: Sequence[float], unit: str, where: str) -> Ground:
-    if unit not in UNITS:
-        raise ConfigError(f"{where}: unit {unit!r}; expected one of {', '.join(UNITS)}")
+    if not isinstance(unit, str) or unit not in UNITS:
+        raise ConfigError(f"{where}: unit {_short(unit)}; expected one of {', '.join(UNITS)}")
     _check_polygon(points, where, "quadrilateral")
     following = np.roll(points, -1, axis=0) - points
     turns = following[:, 0] * np.roll(following[:, 1], -1) - following[:, 1] * np.roll(following[:, 0], -1)
@@ -275,7 +277,7 @@ def scene_from(data: dict[str, Any], where: str) -> Scene:
     """A scene from what its TOML or JSON holds; raises ConfigError as `read_scene` does."""
     _check_keys(data, {"format", "size", "line", "zone", "ignore", "ground"}, where)
     if data.get("format", FORMAT) != FORMAT:
-        raise ConfigError(f"{where}: format {data['format']!r}; this version reads format {FORMAT}")
+        raise ConfigError(f"{where}: format {_short(data['format'])}; this version reads format {FORMAT}")
     lines = [
         _line(s.get("name"), _shares(s, at, 2, 2), _pair(s.get("directions", DIRECTIONS), at), at)
         for s, at in _tables(data, "line", where, {"name", "points", "directions"})
@@ -290,7 +292,7 @@ def scene_from(data: dict[str, Any], where: str) -> Scene:
         _check_keys(table, {"points", "sides_m", "unit"}, at)
         sides = table.get("sides_m")
         if not isinstance(sides, list) or not all(_is_number(v) for v in sides):
-            raise ConfigError(f"{at}: sides_m is {sides!r}; expected two lengths in metres, as [7.5, 40]")
+            raise ConfigError(f"{at}: sides_m is {_short(sides)}; expected two lengths in metres, as [7.5, 40]")
         ground = _ground(_shares(table, at, 4, 4), sides, table.get("unit", "km/h"), at)
     return Scene(tuple(lines), tuple(zones), tuple(ignored), ground, _size(data.get("size"), where))
 
@@ -300,27 +302,35 @@ _ZONE_KEYS = {"name", "points"}
 
 def _check_keys(table: Any, known: set[str], where: str) -> None:
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}: is {table!r}; expected a table")
+        raise ConfigError(f"{where}: is {_short(table)}; expected a table")
     if unknown := sorted(set(table) - known):
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; it knows {', '.join(sorted(known))}")
+        raise ConfigError(f"{where}: unknown key {_short(unknown[0])}; it knows {', '.join(sorted(known))}")
 
 
 def _tables(data: dict[str, Any], key: str, where: str, known: set[str]) -> list[tuple[dict[str, Any], str]]:
     """The tables of an array, each with the words that name it in a message."""
     tables = data.get(key, [])
     if not isinstance(tables, list):
-        raise ConfigError(f"{where}: {key} is {tables!r}; expected [[{key}]] tables")
+        raise ConfigError(f"{where}: {key} is {_short(tables)}; expected [[{key}]] tables")
     found = []
     for number, table in enumerate(tables, 1):
         name = table.get("name") if isinstance(table, dict) else None
-        at = f"{where}: [[{key}]] {ascii(name) if isinstance(name, str) else number}"
+        at = f"{where}: [[{key}]] {ascii(name[:LONGEST_NAME]) if isinstance(name, str) else number}"
         _check_keys(table, known, at)
         found.append((table, at))
     return found
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return True
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it, however long a stranger made it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
 def _shares(table: dict[str, Any], where: str, least: int, most: int) -> np.ndarray:
@@ -331,7 +341,7 @@ def _shares(table: dict[str, Any], where: str, least: int, most: int) -> np.ndar
         or not all(isinstance(p, list) and len(p) == 2 and all(_is_number(v) for v in p) for p in points)
         or not least <= len(points) <= most
     ):
-        raise ConfigError(f"{where}: points are {str(points)[:80]}; expected {count} points [x, y]")
+        raise ConfigError(f"{where}: points are {_short(points)}; expected {count} points [x, y]")
     array = np.array(points, np.float64)
     if not (np.isfinite(array) & (array >= 0) & (array <= 1)).all():
         raise ConfigError(f"{where}: a point lies outside the frame; expected shares of its width and height, 0 to 1")
@@ -340,15 +350,16 @@ def _shares(table: dict[str, Any], where: str, least: int, most: int) -> np.ndar
 
 def _pair(value: Any, where: str) -> Sequence[Any]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(f'{where}: directions are {value!r}; expected two names, as ["to town", "from town"]')
+        raise ConfigError(f'{where}: directions are {_short(value)}; expected two names, as ["to town", "from town"]')
     return value
 
 
 def _size(value: Any, where: str) -> Size | None:
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(v, int) and 0 < v < 1e5 for v in value):
-        raise ConfigError(f"{where}: size is {value!r}; expected [width, height] in pixels")
+    whole = isinstance(value, list) and all(_is_number(v) and isinstance(v, int) for v in value)
+    if not whole or len(value) != 2 or not all(0 < v < 1e5 for v in value):
+        raise ConfigError(f"{where}: size is {_short(value)}; expected [width, height] in pixels")
     return value[0], value[1]
 
 

@@ -475,8 +475,8 @@ def creation_time(path: Path) -> datetime | None:
         when = datetime.fromisoformat(told)
     except (av.FFmpegError, OSError, ValueError):
         return None
-    # Cameras without a clock write the epoch of their system.
-    return when if when.tzinfo is not None and when.year >= 2000 else None
+    # Cameras without a clock write the epoch of their system, strangers what no calendar ends with.
+    return when if when.tzinfo is not None and 2000 <= when.year < 3000 else None
 
 
 def _reason(error: Exception) -> str:

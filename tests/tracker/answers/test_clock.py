@@ -42,7 +42,16 @@ def test_one_moment_in_many_forms(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "noon", "2026-13-01T00:00", "2026-11-27T08:00 Mars/Base", "2026-11-27T08:00 Europe", "27.11.2026 08:00"],
+    [
+        "",
+        "noon",
+        "2026-13-01T00:00",
+        "2026-11-27T08:00 Mars/Base",
+        "2026-11-27T08:00 Europe",
+        "27.11.2026 08:00",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59",
+    ],
 )
 def test_start_times_that_are_none(text):
     with pytest.raises(ConfigError, match="expected such as 2026-11-27T08:00"):

@@ -47,6 +47,8 @@ def test_bad_options_are_told_in_one_line(options, message):
     assert "\n" not in str(error.value) and "\x1b" not in str(error.value)
 
 
+HUGE = "1" + "0" * 400
+"""A whole number that no float holds."""
 BAD_FILES = [
     ("line = 3", "line is 3"),
     ("lines = []", "unknown key 'lines'"),
@@ -63,6 +65,14 @@ BAD_FILES = [
     ("[ground]\npoints=[[0,0],[1,0],[1,1],[0,1]]\nsides_m=[7,40]\nunit='furlongs'", "unit 'furlongs'"),
     ("size = [0, 3]", "size is [0, 3]"),
     ("size = 'big'", "size is 'big'"),
+    ("size = [true, true]", "size is [True, True]"),
+    (f"size = [{HUGE}, 1]", "expected [width, height]"),
+    (f"format = {HUGE}", "this version reads format 1"),
+    (f"{'k' * 5000} = 1", "unknown key 'kkk"),
+    (f"[[line]]\nname='a'\npoints=[[{HUGE},0],[1,0]]", "expected 2 points"),
+    (f"[[line]]\nname='{'n' * 5000}'\npoints=[[0,0],[1,0]]", "a name of 5000 letters"),
+    (f"[ground]\npoints=[[0,0],[1,0],[1,1],[0,1]]\nsides_m=[{HUGE},2]", "expected two lengths"),
+    ("[ground]\npoints=[[0,0],[1,0],[1,1],[0,1]]\nsides_m=[7,40]\nunit=['mph']", "unit ['mph']"),
     ("not toml", "is not TOML"),
     ("a = " + "[" * 5000, "is not TOML"),
 ]
@@ -75,6 +85,7 @@ def test_bad_files_are_told_in_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
         read_scene(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(path))
 
 
 def test_a_file_holds_a_scene_whole(tmp_path):

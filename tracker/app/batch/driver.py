@@ -229,7 +229,8 @@ class Batch:
         )  # fmt: skip
         summary = self._summary(job, parts, rows) | answers.summary()
         write_whole(folder / "summary.json", as_json(summary))
-        effective = replace(c, sources=(str(video.path.resolve()),), **first.chosen)
+        chosen = first.chosen | (job.choice.settings if job.choice is not None else {})
+        effective = replace(c, sources=(str(video.path.resolve()),), **chosen)
         write_whole(folder / "config.toml", effective.to_toml())
         crossings = folder / "crossings.csv"
         write_dataset(self._store.root / DATASET, video, rows, first.class_names, crossings, clock.at(0.0))
