@@ -229,7 +229,7 @@ def main(args: argparse.Namespace) -> int:
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for case in cases(args):
         results = run_case(case, args, settings)
-        report[case.name] = table(case.name, results)
+        report[case.name] = table(f"{case.name}, {'motion alone' if case.features is None else 'with looks'}", results)
         for name, result in results.items():
             groups.setdefault(case.group, {}).setdefault(name, {})[case.name] = result
     if not report:
