@@ -157,7 +157,7 @@ def _check_tensor(tensor: memoryview, folder: Path) -> None:
     """Refuse weights outside the folder, and shapes that do not fit the bytes: parsers have crashed on both."""
     dims: list[int] = []
     kind = raw = location = 0
-    outside: dict[str, str] = {}
+    outside: list[memoryview] = []
     name = ""
     for number, value in _fields(tensor):
         if number == _DIMS:
@@ -171,19 +171,33 @@ def _check_tensor(tensor: memoryview, folder: Path) -> None:
         elif number == _LOCATION and isinstance(value, int):
             location = value
         elif number == _EXTERNAL and isinstance(value, memoryview):
-            pair = [bytes(v).decode("utf-8", "replace") for _, v in _fields(value) if isinstance(v, memoryview)]
-            outside[pair[0] if pair else ""] = pair[1] if len(pair) > 1 else ""
+            outside.append(value)
     count = 1
     for dim in dims:
         count *= dim
         if dim >= 1 << 31 or count >= 1 << 40:
             raise DetectorError(f"its tensor {name!r} has the shape {_signed(dims)}; the file is damaged: get it again")
     if outside or location == _EXTERNAL_DATA:
-        _check_outside(outside.get("location", ""), name, folder)
+        for place in _locations(outside):
+            _check_outside(place, name, folder)
     elif raw and kind in _BITS and raw * 8 != count * _BITS[kind]:
         raise DetectorError(
             f"its tensor {name!r} has {raw} bytes for the shape {dims}; the file is damaged: get it again"
         )
+
+
+def _locations(entries: list[memoryview]) -> list[str]:
+    """Every value that a parser may take for a tensor's location, a key (1) and a value (2) each; `` for none.
+
+    Of a field that comes twice some readers take the first and others the last.
+    """
+    found = [
+        bytes(value).decode("utf-8", "replace")
+        for entry in entries
+        if b"location" in map(bytes, _parts(entry, 1))
+        for value in _parts(entry, 2) or [memoryview(b"")]
+    ]
+    return found or [""]
 
 
 def _check_outside(location: str, name: str, folder: Path) -> None:

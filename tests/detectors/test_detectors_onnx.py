@@ -294,6 +294,34 @@ def test_weights_outside_the_folder_are_refused(tmp_path):
     open_detector(edited(network(folder, [v8()], names=["a", "b", "c"]), outside("w.bin")))
 
 
+def test_a_place_that_only_some_readers_see_is_refused(tmp_path):
+    """Of a key that comes twice in an entry protocol buffers take the last, after a place that is harmless."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(bytes(4))
+    path = edited(network(folder, [v8()]), outside("w.bin"))
+    model = onnx.load(path, load_external_data=False)
+    tensors = [t.SerializeToString() for t in model.graph.initializer]
+    hidden = b"".join(
+        bytes([f << 3 | 2, len(v)]) + v for f, v in ((1, b"x"), (2, b"w.bin"), (1, b"location"), (2, b"/etc"))
+    )
+    tensors[0] += bytes([13 << 3 | 2, len(hidden)]) + hidden
+    del model.graph.initializer[:]
+    graph = model.graph.SerializeToString()
+    for tensor in tensors:
+        graph += bytes([5 << 3 | 2]) + varint(len(tensor)) + tensor
+    model.ClearField("graph")
+    path.write_bytes(model.SerializeToString() + bytes([7 << 3 | 2]) + varint(len(graph)) + graph)
+    assert onnx.load(path, load_external_data=False).graph.initializer[0].external_data[1].value == "/etc"
+    with pytest.raises(DetectorError, match="read from '/etc', outside the model's folder; refused"):
+        open_detector(path)
+
+
+def varint(value):
+    """A number as protocol buffers write it."""
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
 def dims(*given):
     def change(model):
         model.graph.initializer[0].dims[:] = given

@@ -19,7 +19,7 @@ from tracker.answers.writer import WRITTEN, AnswerWriter
 from tracker.app.segments import Segments
 from tracker.core.files import create, failed, part_of, vanished
 from tracker.core.interfaces import SourceInfo
-from tracker.core.text import label
+from tracker.core.text import label, warn
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
 from tracker.video.draw import Painter
@@ -155,6 +155,7 @@ class StreamOutput:
         self.answers: AnswerWriter | None = None
         self.waits = False
         self._video: VideoSink | None = None
+        self._broken: OutputError | None = None
         self._opened = self._closed = False
         self._looked_s = time.monotonic()
         self._lock = threading.Lock()
@@ -208,9 +209,29 @@ class StreamOutput:
             for sink in self._rows:
                 sink.write(frame, tracks)
             if image is not None and self._video is not None:
-                self._video.write_image(image, frame.time_s)
+                self._write_picture(image, frame.time_s)
             if image is not None and self._window is not None:
                 self._window.show(image)
+
+    def _write_picture(self, image: np.ndarray, time_s: float) -> None:
+        """Append to the video. Where that cannot go on, rows and answers do: what was asked is worth more than it.
+
+        The next segment begins a new one; without segments the run ends with the error.
+        """
+        video = self._video
+        if video is None:
+            return
+        try:
+            video.write_image(image, time_s)
+            return
+        except NoVideoError as e:
+            self.warnings.append(f"{e}; the run goes on without it")
+        except OutputError as e:
+            warn(f"{self._info.name}: {e}; rows and answers go on without the video")
+            self._broken = self._broken or e
+        self._video, self._video_wanted = None, self._segments is not None
+        with suppress(OutputError):
+            video.close()
 
     def _turn(self) -> None:
         """Open the files with the first frame, and those of the next segment where its time has come."""
@@ -292,11 +313,12 @@ class StreamOutput:
                     step()
                 except Exception as e:  # the other files are finished whatever happens to this one
                     errors.append(e)
+            errors += [self._broken] if self._broken is not None else []
             self.warnings += [w for v in self._viewers for w in v.warnings]
             self.warnings += self._segments.warnings if self._segments is not None else []
             if self._window is not None and self._window.warning:
                 self.warnings.append(self._window.warning)
-            if self._opened and self._video is None and self._folder is not None:
+            if self._opened and self._video is None and self._broken is None and self._folder is not None:
                 with suppress(OSError):
                     (self.folder / "tracks.mp4").unlink(missing_ok=True)
             if errors:

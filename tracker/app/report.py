@@ -68,8 +68,9 @@ class Progress:
         """Frames done, the rate of the last seconds, objects in view, time spent and time left."""
         since, before = self._recent[0]
         fps = (frames - before) / max(now - since, 1e-9)
-        share = f" of {self._total} ({100 * frames / self._total:.0f}%)" if self._total else ""
-        left = f", {clock_time((self._total - frames) / fps)} left" if self._total and fps > 0 else ""
+        total = self._total if self._total and frames <= self._total else None  # containers promise what they like
+        share = f" of {total} ({100 * frames / total:.0f}%)" if total else ""
+        left = f", {clock_time((total - frames) / fps)} left" if total and fps > 0 else ""
         objects = sum(s.counts.visible for s in self._streams)
         states = "".join(f"; {s.source.info.name}: {state}" for s in self._streams if (state := s.source.state))
         done = f"{frames} frames{share}, {fps:.1f} FPS, {objects} objects"

@@ -139,7 +139,7 @@ class VideoFile(FrameSource):
         import av
 
         self._path, self._span, self._av = path, span, av
-        self._broken, self._first_broken = 0, 0
+        self._skipped, self._damaged, self._first_broken = 0, 0, 0
         self._grey: GreyRange | None = None
         self._container = self._opened() if container is None else container
         self._stream = self._picked()
@@ -223,6 +223,7 @@ class VideoFile(FrameSource):
         self._container.seek(pts, stream=self._stream)
         for frame in self._decoded:
             if frame.pts == pts:
+                self._damaged = self._first_broken = 0  # what refers to pictures before the jump
                 base = timeline.time_base
                 self._index, self._first_pts = index - 1, timeline.pts[0] * base
                 self._last_time = (timeline.pts[index - 2] - timeline.pts[0]) * base
@@ -250,15 +251,17 @@ class VideoFile(FrameSource):
             try:
                 packet = next(packets)
                 frames = packet.decode()
+                if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+                    self._damaged += 1
+                    self._first_broken = self._first_broken or self._index + 1
             except StopIteration:
                 return
             except self._av.error.EOFError:
                 return
             except self._av.error.InvalidDataError:
-                self._broken += 1
-                if self._broken == 1:
-                    self._first_broken = self._index + 1
-                if self._broken > 1000:
+                self._skipped += 1
+                self._first_broken = self._first_broken or self._index + 1
+                if self._skipped > 1000:
                     return
                 continue
             except (self._av.FFmpegError, OSError) as e:
@@ -335,11 +338,10 @@ class VideoFile(FrameSource):
 
     def _check_end(self) -> None:
         """Say where the file broke, after its last frame."""
-        if self._broken:
-            self.warnings.append(
-                f"{self._path}: {self._broken} broken packets skipped, the first after frame {self._first_broken}"
-            )
-            self._broken = 0
+        for number, how in ((self._skipped, "broken packets skipped"), (self._damaged, "damaged packets or pictures")):
+            if number:
+                self.warnings.append(f"{self._path}: {number} {how}, the first after frame {self._first_broken}")
+        self._skipped = self._damaged = 0
         # Only the file's own structure tells: rates vary, edit lists trim, and headers promise what they like.
         if self._is_file and cut_off(Path(self._path)):
             of = f" of {self._expected}" if self._expected and self._expected > self._index else ""

@@ -31,7 +31,7 @@ class Feed(Protocol):
 
     fps: float
     broken: int
-    """Packets that were lost or broken."""
+    """Packets and pictures that were lost or broken."""
 
     @property
     def time(self) -> float:
@@ -71,6 +71,29 @@ class CameraFeed:
         self._capture.release()
 
 
+class Gaps:
+    """Pictures that never came, by the gaps in an even stream's times.
+
+    A packet that is lost over UDP may be a whole picture, which no decoder misses. An interval of about k times the
+    usual one, between usual ones, is k - 1 pictures; a camera that changes its rate has no usual ones around.
+    """
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=26)
+
+    def look(self, time_s: float) -> int:
+        """Pictures that are missing before the last but one, now that one of this time has come."""
+        self._times.append(time_s)
+        if len(self._times) < 8:
+            return 0
+        steps = np.diff(self._times)
+        usual = float(np.median(steps))
+        even = np.abs(steps - usual) < 0.25 * usual
+        if usual <= 0 or not (even[-1] and even[-3]) or np.mean(even) < 0.6:
+            return 0
+        return max(0, round(float(steps[-2]) / usual) - 1)
+
+
 class AddressFeed:
     """A network stream through PyAV; packets that are lost or broken are counted.
 
@@ -102,6 +125,7 @@ class AddressFeed:
         self._waiting: list[Any] = []
         self._playlist = self._container.format.name == "hls"
         self._after = after if self._playlist else float("-inf")
+        self._gaps = Gaps()
         self.broken = 0
         rate = float(stream.average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
@@ -120,6 +144,8 @@ class AddressFeed:
                     if frame.time <= self._after:
                         continue
                     self._after = frame.time
+                elif frame.time is not None:
+                    self.broken += self._gaps.look(frame.time)
                 image: np.ndarray = frame.to_ndarray(format="bgr24")
                 return image
         except (StopIteration, self._av.FFmpegError, OSError):
@@ -275,7 +301,7 @@ class LiveSource(FrameSource):
             self.warnings.append(f"{self.state} after frame {self._index}, when the run was ended")
             self._lost = self._silent = False
         if self._broken:
-            self.warnings.append(f"{self._broken} packets were lost or broken")
+            self.warnings.append(f"{self._broken} packets or pictures were lost or broken")
             self._broken = 0
         super().report()
 

@@ -29,6 +29,18 @@ def read_picture(path: Path) -> np.ndarray | None:
         return None
 
 
+def without_times(path: Path) -> bool:
+    """A GIF none of whose pictures says how long it is shown: FFmpeg finds only the first in it."""
+    if path.suffix.lower() != ".gif":
+        return False
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1 << 20)
+    except OSError:
+        return False
+    return data[:3] == b"GIF" and b"\x21\xf9\x04" not in data
+
+
 class GreyRange:
     """Brings pictures of more than 8 bits to 8 by the range that the first ones use, the same for the whole run."""
 

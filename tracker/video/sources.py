@@ -14,6 +14,7 @@ from tracker.core.interfaces import Source
 from tracker.errors import SourceError
 from tracker.video.files import IMAGES, VIDEOS, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
 from tracker.video.live import open_live
+from tracker.video.pictures import without_times
 
 PRINTF = re.compile(r"(%0?\d*d)")
 """A frame's number in a name, as FFmpeg and OpenCV write it."""
@@ -53,7 +54,7 @@ def open_source(
             return open_sequence(path, span)
         return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, span, where=f"folder {path}")
     if os.path.exists(path):
-        if path.suffix.lower() in IMAGES:
+        if path.suffix.lower() in IMAGES or without_times(path):
             return ImageFiles([path], path.stem, span, where=str(path))
         return VideoFile(str(path), path.stem, span)
     if text.isdecimal() or Address.parse(text):

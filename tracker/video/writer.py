@@ -46,6 +46,7 @@ class VideoSink:
         self._file = _Output(path)
         self._first: float | None = None
         self._last_pts = -1
+        self._begun = False
         self._fps = fps
         options = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
         try:
@@ -69,10 +70,14 @@ class VideoSink:
             with suppress(av.FFmpegError, OSError):
                 self._container.close()
             self._file.close(keep=False)
-            raise NoVideoError(
-                f"{path}: H.264 cannot hold frames of {size[0]}x{size[1]}: its limit is 16384 pixels a side, and fewer "
-                "where frames are large; --no-video leaves the video out"
-            ) from None
+            raise self._impossible() from None
+
+    def _impossible(self) -> NoVideoError:
+        width, height = self._size
+        return NoVideoError(
+            f"{self.path}: H.264 cannot hold frames of {width}x{height}: its limits are 16384 pixels a side (fewer "
+            "where frames are large) and three rows; --no-video leaves the video out"
+        )
 
     def write_image(self, image: np.ndarray, time_s: float) -> None:
         """Append a uint8 (H,W,3) BGR image shown from `time_s` on; raises OutputError when the disk is full."""
@@ -96,7 +101,11 @@ class VideoSink:
                 if not packet.duration:
                     packet.duration = round(self.CLOCK / self._fps)
                 self._container.mux(packet)
+                self._begun = True
         except (self._av.FFmpegError, OSError) as e:
+            if not self._begun and self._file.error is None:  # some sizes are refused with the first picture only
+                self._last_pts = -1
+                raise self._impossible() from None
             raise failed(self.path, self._file.error or e) from None
         if self._file.error is not None:
             raise failed(self.path, self._file.error)

@@ -50,3 +50,11 @@ def test_progress_says_what_is_done_and_left(tmp_path, capsys):
     counts.frames = 20
     progress.update()
     assert capsys.readouterr().err == "20 frames of 40 (50%), 2.0 FPS, 3 objects, 0:10, 0:10 left\n"
+
+
+def test_a_container_that_promised_too_few_frames_is_not_140_percent_done(tmp_path, capsys):
+    pipeline = make_pipeline(tmp_path, [SceneSource(frames=40)], video=False)
+    progress = Progress(pipeline.streams, clock=iter([100.0, 110.0]).__next__)
+    pipeline.streams[0].counts.frames = 56
+    progress.update()
+    assert capsys.readouterr().err == "56 frames, 5.6 FPS, 0 objects, 0:10\n"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from tests.disks import Full
 from tests.runs import SceneSource
 from tests.scenes import decodable, there_and_back, write_video
 from tests.tracker.answers.ways import tracks
@@ -18,8 +19,10 @@ from tracker.answers.writer import AnswerWriter
 from tracker.app.cli import main
 from tracker.app.outputs import StreamOutput
 from tracker.app.segments import Keeping, Segments, set_aside
+from tracker.core import files
 from tracker.core.types import Frame, Tracks
 from tracker.errors import OutputError
+from tracker.video import writer
 
 GB = 1e9
 
@@ -64,6 +67,25 @@ def test_rows_and_video_go_to_the_segment_of_their_time(tmp_path, clock):
     found = sorted((tmp_path / "segments").iterdir())
     assert [decodable(f / "tracks.mp4") for f in found] == [2, 6, 1]
     assert all((f / "tracks.csv").exists() for f in found) and not (tmp_path / "tracks.csv").exists()
+
+
+def test_the_segment_after_a_video_that_broke_off_has_one_again(tmp_path, clock, monkeypatch):
+    create, room = files.create, iter((3_000, 1 << 30))
+
+    def created(path, *args):
+        return Full(create(path, *args), next(room)) if path.name == ".tracks.mp4.part" else create(path, *args)
+
+    monkeypatch.setattr(writer, "create", created)
+    source = SceneSource(frames=40)
+    keeping = Segments(tmp_path, Keeping(3600.0), clock)
+    output = StreamOutput(tmp_path, source.info, (), video=True, show=False, segments=keeping)
+    for frame in source:
+        clock.now += timedelta(minutes=1)
+        output.write(frame, Tracks.empty(), output.draw(frame, Tracks.empty()))
+    with pytest.raises(OutputError, match="No space left on device"):
+        output.close()
+    first, second = sorted((tmp_path / "segments").iterdir())
+    assert decodable(first / "tracks.mp4") < 29 and decodable(second / "tracks.mp4") == 11
 
 
 def _old(path, size, clock, days):

@@ -127,9 +127,9 @@ def test_pixels_keep_their_aspect(tmp_path):
         assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
 
 
-@pytest.mark.parametrize("size", [(17_000, 16), (16, 17_000)])
+@pytest.mark.parametrize("size", [(17_000, 16), (16, 17_000), (1, 1), (300, 2)])
 def test_a_size_that_the_video_cannot_have_is_tracked_without(tmp_path, size):
-    source, frames = read(clip(tmp_path / "large.mkv", 2, size=size, codec="ffv1", pix_fmt="yuv420p"))
+    source, frames = read(clip(tmp_path / "large.mkv", 2, size=size, codec="ffv1", pix_fmt="yuv444p"))
     output = StreamOutput(tmp_path, source.info, ("x",), video=True, show=False)
     for frame in frames:
         output.write(frame, Tracks.empty(), frame.image)

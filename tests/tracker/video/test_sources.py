@@ -1,6 +1,7 @@
 """Sources of frames, good and bad."""
 
 import io
+import re
 import wave
 
 import av
@@ -12,7 +13,7 @@ from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.core.address import Address
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
-from tracker.video.live import AddressFeed, CameraFeed, LiveSource
+from tracker.video.live import AddressFeed, CameraFeed, Gaps, LiveSource
 from tracker.video.sources import expand_source, open_source
 
 
@@ -176,6 +177,35 @@ def test_broken_packets_are_skipped(tmp_path):
     assert all(f.image.shape == (SIZE[1], SIZE[0], 3) for f in frames)
 
 
+def gif(path, frames, times):
+    """An animated picture whose pictures may say how long each is shown, as makers of GIFs leave out."""
+    if not cv2.imwritemulti(str(path), [image(k) for k in range(frames)]):
+        pytest.skip("this OpenCV writes no GIF")
+    data = path.read_bytes()
+    path.write_bytes(data if times else re.sub(rb"\x21\xf9\x04.{4}\x00", b"", data, flags=re.DOTALL))
+    return path
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_an_animated_gif_is_read_to_its_end(tmp_path, times):
+    _source, frames = read(gif(tmp_path / "a.gif", 8, times))
+    assert len(frames) == 8 and np.abs(frames[7].image.astype(int) - image(7)).mean() < 20
+
+
+@pytest.mark.parametrize("kind", ["ts", "flv"])
+def test_damage_that_the_decoder_gets_over_is_told(tmp_path, kind):
+    path = tmp_path / f"clip.{kind}"
+    write_video(path, 60)
+    whole, frames = read(path)
+    assert not whole.warnings and len(frames) == 60
+    data = bytearray(path.read_bytes())
+    if kind == "ts":  # some cells are lost; containers without an index end in mid-packet
+        del data[188 * 40 : 188 * 55]
+    path.write_bytes(data if kind == "ts" else data[: len(data) // 2 + 7])
+    damaged, frames = read(path)
+    assert frames and any("damaged packets or pictures, the first after frame" in w for w in damaged.warnings)
+
+
 def test_times_never_run_backwards(tmp_path):
     _source, frames = read(write_video(tmp_path / "clip.mp4", 20))
     assert (np.diff([f.time_s for f in frames]) > 0).all()
@@ -275,6 +305,23 @@ def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
     assert told[:2] == ["no frame for 6 s, waiting", "back after 10 s"] and told[2].startswith("lost after frame 30")
     assert any(w == "no frame for 10.5 s after frame 14" for w in source.warnings)
     np.testing.assert_allclose(times, [0.1 * k + (10.4 if k >= 14 else 0) for k in range(30)], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "steps, missing",
+    [
+        ([40] * 30, 0),
+        ([40] * 12 + [80] + [40] * 5, 1),
+        ([40] * 12 + [201] + [40] * 5, 4),
+        ([33, 34, 33] * 5 + [67] + [33, 34] * 5 + [100] + [33] * 5, 3),
+        ([40] * 15 + [80] * 20, 0),  # a camera that halves its rate at night
+        ([40, 55, 20, 90, 35] * 6, 0),
+        ([0] * 20, 0),
+    ],
+)
+def test_pictures_that_never_came_leave_a_gap_in_an_even_clock(steps, missing):
+    gaps = Gaps()
+    assert sum(gaps.look(t) for t in np.cumsum([0, *steps]) / 1000) == missing
 
 
 @pytest.mark.parametrize("lost", [0, 4])
