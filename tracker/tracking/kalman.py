@@ -50,10 +50,6 @@ class KalmanXYAH:
     aspect: tuple[float, float, float] = (1e-2, 1e-5, 1e-1)
     """Standard deviations of the aspect ratio, of its velocity, and of its measurement."""
 
-    def __post_init__(self) -> None:
-        """Reads the variances at once, so that no frame waits for filterpy's import."""
-        self.noises  # noqa: B018 (cached from here on)
-
     def measure(self, xyxy: np.ndarray) -> np.ndarray:
         """Corners (N,4) to measurements (N,4) float64."""
         return boxes.xyxy_to_xyah(xyxy)
@@ -64,7 +60,7 @@ class KalmanXYAH:
 
     @cached_property
     def noises(self) -> Noise:
-        """Per frame, of one measurement, and of a new track."""
+        """Per frame, of one measurement, and of a new track; read with the first track, as filterpy loads slowly."""
         return self._noises()
 
     def _noises(self) -> Noise:
