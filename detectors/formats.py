@@ -1,4 +1,7 @@
-"""Files of detections in the forms that are about: MOT rows, CSV, KITTI labels, COCO JSON, YOLO labels."""
+"""Files of detections in the forms that are about: MOT rows, CSV, KITTI labels, COCO JSON, YOLO labels.
+
+YOLO's labels are boxes, boxes with keypoints, or outlines of masks and turned boxes.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ _COLUMNS = {
     "frame": ("frame", "frame_id", "frame_index", "frame_number", "frame_no", "frameid", "image_id", "fn"),
     "left": ("left", "x", "x1", "xmin", "x_min", "bb_left", "bbox_left", "bbox_x", "bbox_x1", "box_x"),
     "top": ("top", "y", "y1", "ymin", "y_min", "bb_top", "bbox_top", "bbox_y", "bbox_y1", "box_y"),
+    "centre_x": ("cx", "xc", "x_center", "x_centre", "center_x", "centre_x", "bbox_cx"),
+    "centre_y": ("cy", "yc", "y_center", "y_centre", "center_y", "centre_y", "bbox_cy"),
     "width": ("width", "w", "bb_width", "bbox_width", "bbox_w", "box_w"),
     "height": ("height", "h", "bb_height", "bbox_height", "bbox_h", "box_h"),
     "right": ("right", "x2", "xmax", "x_max", "bb_right", "bbox_right", "bbox_x2"),
@@ -77,7 +82,8 @@ def read(path: Path) -> Rows:
     text = _text(path)
     if path.suffix.lower() == ".json":
         return _coco(path, text)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
     if lines and _is_header(lines[0][1]):
         return _with_header(path, lines)
     if lines and len(lines[0][1].split()) >= 17 and "," not in lines[0][1]:
@@ -167,14 +173,17 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]]) -> Rows:
     for k, name in enumerate(header):
         place.setdefault(_meaning(name) or f"?{k}", k)
     corners = "right" in place and "bottom" in place
-    missing = [c for c in ("frame", "left", "top") if c not in place]
+    centred = not corners and "left" not in place and "centre_x" in place
+    first = ("centre_x", "centre_y") if centred else ("left", "top")
+    missing = [c for c in ("frame", *first) if c not in place]
     if missing or not (corners or {"width", "height"} <= place.keys()):
         wanted = ", ".join(missing) or "width and height, or right and bottom"
         raise DetectionsError(f"{path}: its header {label(lines[0][1])} names no column for {wanted}; {EXPECTED}")
 
     def parse(fields: list[str]) -> Line:
-        x, y = (float(fields[place[c]]) for c in ("left", "top"))
+        x, y = (float(fields[place[c]]) for c in first)
         a, b = (float(fields[place[c]]) for c in (("right", "bottom") if corners else ("width", "height")))
+        x, y = (x - a / 2, y - b / 2) if centred else (x, y)
         box = (x, y, a, b) if corners else (x, y, x + a, y + b)
         score = float(fields[place["score"]]) if "score" in place else 1.0
         kind = fields[place["class"]] if "class" in place else OBJECT
@@ -233,11 +242,11 @@ def _number(name: str, instead: int) -> int:
 
 
 def _folder(path: Path) -> Rows:
-    """A label file a frame, its number in its name: YOLO's `class x y w h [score]` as shares, or KITTI's."""
+    """A label file a frame, its number in its name: YOLO's `class x y w h [score [id]]` as shares, or KITTI's."""
     files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".txt" and p.name.lower() != "classes.txt")
     if not files:
         raise DetectionsError(f"{path}: a folder without label files (.txt); {EXPECTED}")
-    names, kitti = _class_names(path), False
+    names, kitti, outlines = _class_names(path), False, 0
     found: list[Line] = []
     for order, file in enumerate(files, 1):
         frame = _number(file.name, order)
@@ -255,17 +264,34 @@ def _folder(path: Path) -> Rows:
                 ) from None
             if row is not None:
                 found.append(row)
-    return _rows(found, "KITTI labels" if kitti else "YOLO labels", relative=not kitti)
+                outlines += not kitti and _is_outline(fields)
+    rows = _rows(found, "KITTI labels" if kitti else "YOLO labels", relative=not kitti)
+    if outlines:
+        rows.notes.append(
+            f"{path}: {outlines} labels are outlines of masks or turned boxes; the boxes around them are used"
+        )
+    return rows
 
 
 def _yolo_line(frame: int, fields: list[str], names: Sequence[str]) -> Line:
-    kind = int(float(fields[0]))
-    x, y, w, h = (float(f) for f in fields[1:5])
+    kind, numbers = int(float(fields[0])), [float(f) for f in fields[1:]]
+    x, y, w, h = numbers[:4]
     if max(abs(x), abs(y), w, h) > 2:
         raise ValueError("not shares")
-    score = float(fields[5]) if len(fields) > 5 else 1.0
+    box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    score = numbers[4] if 4 < len(numbers) < 7 else 1.0
+    if _is_outline(fields):
+        if len(numbers) % 2:
+            raise ValueError("no pairs of coordinates")
+        box = (min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2]))
     name = names[kind] if 0 <= kind < len(names) else f"class {kind}"
-    return frame, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), score, name
+    return frame, box, score, name
+
+
+def _is_outline(fields: Sequence[str]) -> bool:
+    """Points around the object follow the class, at least four, and not a box with points and their visibility."""
+    more = [float(f) for f in fields[5:]]
+    return len(more) > 3 and not (len(more) % 3 == 0 and all(v in (0, 1, 2) for v in more[2::3]))
 
 
 def _class_names(folder: Path) -> list[str]:

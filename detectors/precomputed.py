@@ -20,6 +20,13 @@ _PERCENT = 20.0
 """A score above that is no probability, nor the margin of an older detector."""
 _MOST = 0.5
 """More than this share of the boxes makes a remark."""
+_FEW = 0.05
+"""The same for boxes beyond the frame in shares of it: who divides by its size knows where it ends."""
+_REPEATED = 0.2
+_CORNER = 0.55
+"""Where no box reaches beyond this share of the width and height, the file may be for smaller frames."""
+_ENOUGH = 50
+"""Boxes from which such a thing can be told."""
 
 
 class Precomputed:
@@ -61,7 +68,7 @@ class Precomputed:
         wanted = wanted_classes(classes, self.class_names, self.name)
         self._remarks = list(rows.notes)
         self._relative = rows.relative
-        self._seen = _Seen(self.path)
+        self._seen = _Seen(self.path, relative=rows.relative)
         self._refuse_shares(rows)
         first = int(rows.frame.min()) if len(rows.frame) else 1
         if first == 0:
@@ -104,6 +111,9 @@ class Precomputed:
             self._remarks.append(
                 f"{self.path}: scores from {low:g} to {high:g}, percent as it seems; expected probabilities from 0 to 1"
             )
+        if good.any() and not rows.score[good].any():
+            self._remarks.append(f"{self.path}: all rows score 0, which begins no track; is the score elsewhere?")
+        self._remark_repeats(rows, good)
         if confidence is not None and good.any():
             sure = rows.score >= confidence
             if not (good & sure).any():
@@ -115,6 +125,15 @@ class Precomputed:
             good &= sure
         usable: np.ndarray = good
         return usable
+
+    def _remark_repeats(self, rows: Rows, good: np.ndarray) -> None:
+        """Boxes that are there several times become as many tracks."""
+        table = np.column_stack([rows.frame, rows.class_id, rows.xyxy])[good]
+        repeated = len(table) - len(np.unique(table, axis=0))
+        if repeated > _REPEATED * len(table):
+            self._remarks.append(
+                f"{self.path}: {repeated} of {len(table)} rows repeat another; --nms 0.9 keeps one of each"
+            )
 
     def _split(self, rows: Rows, good: np.ndarray, most: float | None, shift: int) -> dict[int, Detections]:
         """Detections by 1-based frame number."""
@@ -159,8 +178,8 @@ def _step(numbers: list[int]) -> int:
 class _Seen:
     """What of a file's boxes fits the frames that they are for."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, *, relative: bool) -> None:
+        self._path, self._most = path, _FEW if relative else _MOST
         self._frames = self._matched = self._last = self._boxes = 0
         self._first = 1 << 60
         self._outside = self._beyond = self._tiny = self._ordered = 0
@@ -178,10 +197,11 @@ class _Seen:
         xyxy, size = found.xyxy.astype(np.float64), np.array(frame.size, np.float64)
         centre, sides = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
         self._outside += int(((centre < 0) | (centre > size)).any(axis=1).sum())
-        self._beyond += int((xyxy[:, 2:] > size * (1 + _BEYOND)).any(axis=1).sum())
+        over = (xyxy[:, 2:] > size * (1 + _BEYOND)) | (xyxy[:, :2] < -size * _BEYOND)
+        self._beyond += int(over.any(axis=1).sum())
         self._tiny += int((sides < 2).all(axis=1).sum())
-        # Corners taken for sizes: what is called the width is larger than the left edge, in every row.
-        self._ordered += int((sides > xyxy[:, :2]).all(axis=1).sum())
+        # Corners taken for sizes: what is called the width is larger than what stands for the place, in every row.
+        self._ordered += int((sides > (centre if self._most == _FEW else xyxy[:, :2])).all(axis=1).sum())
         self._reach = np.maximum(self._reach, xyxy[:, 2:].max(axis=0))
 
     def remarks(self, ends: tuple[int, int] | None) -> list[str]:
@@ -197,12 +217,12 @@ class _Seen:
         if not self._boxes:
             return lines
         width, height = self._size
-        if self._beyond > _MOST * self._boxes and self._ordered > 0.95 * self._boxes:
+        if self._beyond > self._most * self._boxes and self._ordered > 0.95 * self._boxes:
             lines.append(
                 f"{self._path}: {self._beyond} of {self._boxes} boxes reach beyond the frame of {width}x{height}: "
                 "right and bottom edges where width and height are expected?"
             )
-        elif self._outside > _MOST * self._boxes or self._beyond > _MOST * self._boxes:
+        elif max(self._outside, self._beyond) > self._most * self._boxes:
             lines.append(
                 f"{self._path}: {max(self._outside, self._beyond)} of {self._boxes} boxes lie outside the frame of "
                 f"{width}x{height} or reach beyond it (up to {self._reach[0]:.0f},{self._reach[1]:.0f}): "
@@ -212,5 +232,10 @@ class _Seen:
             lines.append(
                 f"{self._path}: {self._tiny} of {self._boxes} boxes are smaller than 2 pixels in a frame of "
                 f"{width}x{height}: coordinates in another unit?"
+            )
+        elif self._boxes > _ENOUGH and (self._reach < _CORNER * np.array(self._size)).all():
+            lines.append(
+                f"{self._path}: all {self._boxes} boxes lie in the upper left of the frame of {width}x{height}, up to "
+                f"{self._reach[0]:.0f},{self._reach[1]:.0f}: made for smaller frames?"
             )
         return lines

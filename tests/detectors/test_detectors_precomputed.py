@@ -87,16 +87,42 @@ def csv(header, row):
     return header + "\n" + "".join(row(f, *b) + "\n" for f, boxes in CLIP.items() for b in boxes)
 
 
-def yolo(folder, start=1):
+def yolo(folder, start=1, line=lambda x, y, w, h: (x + w / 2, y + h / 2, w, h, 0.9)):
+    """Labels of a folder; `line` takes and gives shares of the frame."""
     folder.mkdir()
     (folder / "classes.txt").write_text("person\ncar\n")
     for f, boxes in CLIP.items():
-        lines = [
-            f"{k} {(x + w / 2) / 640} {(y + h / 2) / 480} {w / 640} {h / 480} 0.9"
-            for k, (x, y, w, h) in enumerate(boxes)
-        ]
+        shares = [(x / 640, y / 480, w / 640, h / 480) for x, y, w, h in boxes]
+        lines = [" ".join(map(str, (k, *line(*share)))) for k, share in enumerate(shares)]
         (folder / f"clip_{f - 1 + start}.txt").write_text("\n".join(lines))
     return folder
+
+
+def centre(x, y, w, h):
+    return x + w / 2, y + h / 2, w, h
+
+
+YOLO = {
+    "track ids": lambda *box: (*centre(*box), 0.9, 7),
+    "outlines": lambda x, y, w, h: (x, y, x + w / 2, y, x + w, y + h / 3, x + w, y + h, x, y + h),
+    "turned boxes": lambda x, y, w, h: (x, y, x + w, y, x + w, y + h, x, y + h),
+    "keypoints": lambda x, y, w, h: (*centre(x, y, w, h), x + w / 3, y + h / 4, 2, 0, 0, 0, x + w, y + h, 1),
+}
+
+
+@pytest.mark.parametrize("form", YOLO)
+def test_labels_of_yolo_s_other_tasks_are_boxes(tmp_path, form):
+    detector = open_detector(yolo(tmp_path / "labels", line=YOLO[form]))
+    assert len(detector.warnings) == (form in ("outlines", "turned boxes"))
+    for f, found in enumerate(run(detector), 1):
+        x, y, w, h = np.array(CLIP[f]).T
+        np.testing.assert_allclose(found.xyxy, np.column_stack([x, y, x + w, y + h]), atol=1e-3)
+
+
+def test_corners_in_labels_are_told(tmp_path):
+    detector = open_detector(yolo(tmp_path / "labels", line=lambda x, y, w, h: (x, y, x + w, y + h)))
+    run(detector)
+    assert "right and bottom edges where width and height are expected?" in " ".join(detector.warnings)
 
 
 def coco():
@@ -123,6 +149,8 @@ FORMS = {
         "a.csv",
         csv("Frame;xmin;ymin;xmax;ymax;label", lambda f, x, y, w, h: f"{f};{x};{y};{x + w};{y + h};car"),
     ),
+    "csv centres": ("a.csv", csv("frame,cx,cy,w,h", lambda f, x, y, w, h: f"{f},{x + w / 2},{y + h / 2},{w},{h}")),
+    "mot with a comment": ("a.txt", csv("# frame,id,...", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},0.9")),
     "kitti": ("a.txt", csv("", lambda f, x, y, w, h: f"{f} 0 Car 0 0 0 {x} {y} {x + w} {y + h} 1 1 1 1 1 1 1 0.9")),
     "coco results": ("a.json", json.dumps(coco()[0])),
     "coco data set": ("a.json", json.dumps(coco()[1])),
@@ -156,6 +184,9 @@ def test_the_forms_that_are_about_are_read(tmp_path, form):
         ("other rate", lambda f, x, y, w, h: f"{f * 10},-1,{x},{y},{w},{h},1", "another frame rate"),
         ("swapped", lambda f, x, y, w, h: f"{f},-1,{x},{y},{-w},{-h},1", "another order"),
         ("nan", lambda f, x, y, w, h: f"{f},-1,nan,{y},{w},{h},1", "60 of 60 rows dropped"),
+        ("small", lambda f, x, y, w, h: f"{f},-1,{x / 3},{y / 3},{w / 3},{h / 3},1", "made for smaller frames"),
+        ("no score", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},0", "all rows score 0"),
+        ("twice", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},1\n" * 2, "60 of 120 rows repeat another"),
     ],
 )
 def test_what_does_not_fit_the_frames_is_told(tmp_path, name, row, words):
