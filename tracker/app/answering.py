@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
@@ -11,7 +12,7 @@ from tracker.answers.database import Database
 from tracker.answers.scene import Scene, SceneOptions, Size
 from tracker.answers.writer import AnswerWriter
 from tracker.app.config import RunConfig
-from tracker.core.interfaces import SourceInfo
+from tracker.core.interfaces import Source
 from tracker.errors import ConfigError
 from tracker.video.files import creation_time
 
@@ -38,7 +39,7 @@ def clock_of(start_time: str | None, path: Path) -> Clock:
 def answer_writer(
     config: RunConfig,
     text: str,
-    info: SourceInfo,
+    source: Source,
     class_names: Sequence[str],
     folder: Path | None,
     say: Say,
@@ -52,6 +53,7 @@ def answer_writer(
     ConfigError
         The scene, the interval or the start time makes no sense; now, not at the first frame.
     """
+    info = source.info
     scene, interval_s = scene_of(config, info.size), parse_interval(config.interval)
     if config.database and Path(config.database).exists():
         raise ConfigError(f"{config.database}: is there already; give another --database, or remove it")
@@ -61,11 +63,17 @@ def answer_writer(
         say(f"clock: starts at {clock.text(0.0, 0)}, guessed from the {clock.source}; --start-time sets it")
 
     def make() -> AnswerWriter:
-        now = Clock(datetime.now(UTC), None, "wall clock") if live else clock
+        told = Clock(_start_of(source), None, "wall clock") if live else clock
         database = Database(Path(config.database), class_names) if config.database else None
         return AnswerWriter(
-            folder, scene, info.size, class_names, clock=now, interval_s=interval_s, database=database,
+            folder, scene, info.size, class_names, clock=told, interval_s=interval_s, database=database,
             segmented=segmented,
         )  # fmt: skip
 
     return make
+
+
+def _start_of(source: Source) -> datetime:
+    """When a live source's time began: some while ago where its first frame was long on its way."""
+    since_s = time.monotonic() - source.started_s if source.started_s is not None else 0.0
+    return datetime.now(UTC) - timedelta(seconds=since_s)

@@ -284,7 +284,7 @@ class Session:
         c = self.config
         viewers = self._viewers(source.info, detector.class_names, folder) if self._viewers is not None else ()
         segmented = self._keeping is not None
-        answers = answer_writer(c, text, source.info, detector.class_names, folder, self._say, segmented=segmented)
+        answers = answer_writer(c, text, source, detector.class_names, folder, self._say, segmented=segmented)
         output = StreamOutput(
             folder, source.info, detector.class_names, video=c.video, show=c.show, viewers=viewers, answers=answers,
             blur=c.blur or "", scores=c.scores,
