@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from tracker.core.files import path_component
-from tracker.core.text import printable
+from tracker.core.text import HIDDEN, printable
 from tracker.errors import SourceError
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.+", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PAIR = re.compile(r"(?P<key>[\w.-]*(?:user|login|account|pass|pwd|pw|token|key|secret|auth|sig)[\w.-]*?)="
                    r"(?P<value>(?:(?!_\w+=)[^&/;])*)", re.IGNORECASE)  # fmt: skip
-HIDDEN = "***"
+STREAM_KEYS = ("rtmp", "rtmps", "rtmpt", "rtmpe")
+"""Schemes whose path beyond its first part is what keeps others from the stream."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Address:
         """It holds what must not be shown; placeholders hold nothing."""
         user, place, query = _parts(_PLACEHOLDER.sub("", self.given).partition("://")[2])
         pairs = [m["value"] for m in _PAIR.finditer(place)] + [p.rpartition("=")[2] for p in re.split("[&;]", query)]
-        return bool(user.strip(":") or "@" in place + query or any(pairs))
+        keyed = self.scheme in STREAM_KEYS and place.count("/") > 1
+        return bool(keyed or user.strip(":") or "@" in place + query or any(pairs))
 
     def connect(self) -> str:
         """The address to connect to, placeholders filled in.
@@ -61,16 +63,30 @@ class Address:
                 )
             return quote(found, safe="")
 
-        return _PLACEHOLDER.sub(value, self.given)
+        return re.sub("^[^:]+", lambda m: m[0].lower(), _PLACEHOLDER.sub(value, self.given))
 
     def __str__(self) -> str:
         scheme, _, rest = self.given.partition("://")
         _, place, query = _parts(rest)
-        if "@" in place + query:  # an unusual password, or no password at all: nobody can tell where it ends
+        if self.ambiguous:
             return printable(f"{scheme}://{HIDDEN}")
         place = _PAIR.sub(rf"\g<key>={HIDDEN}", place)
+        if self.scheme in STREAM_KEYS and place.count("/") > 1:
+            place = "/".join((*place.split("/")[:2], HIDDEN))
         shown = re.sub(r"=[^&;]*", f"={HIDDEN}", query) if "=" in query else HIDDEN
         return printable(f"{scheme}://{place}" + (f"?{shown}" if query else ""))
+
+    @property
+    def ambiguous(self) -> bool:
+        """An unusual password, or no password at all: nobody can tell where it ends."""
+        _, place, query = _parts(self.given.partition("://")[2])
+        return "@" in place + query
+
+    @property
+    def host(self) -> str:
+        """Scheme and host alone, for hooks whose path is their secret."""
+        scheme, _, place = str(self).partition("://")
+        return f"{scheme}://{place.partition('/')[0].partition('?')[0]}"
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"

@@ -99,13 +99,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print a usage error and exit with code 2."""
-        self.exit(2, f"error: {self._explained(message)} (see {self.prog} --help)\n")
+        warn(f"error: {self._explained(message)} (see {self.prog} --help)")
+        self.exit(2)
 
     def _explained(self, message: str) -> str:
         if found := re.fullmatch(r"unrecognized arguments: (.*)", message):
             word = next((word for word in found[1].split() if word.startswith("-")), "").split("=")[0]
             if not word:
                 return f"unexpected {found[1]!r}"
+            if word in self.option_names():
+                return f"{word} is an option of another command"
             return f"unknown option {word}{did_you_mean(word, self.option_names())}"
         if found := re.fullmatch(r"(argument .*?: )?invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
             choices = [choice.strip("' ") for choice in found[3].split(",")]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any, TextIO
 
 SHOWN_BYTES = 100
 """Longest name that a file, a class or a stream shows."""
+_LEAD = r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]+"
+_CREDENTIALS = re.compile(rf"({_LEAD})\S*@|(?<!\w)(?!USER:)[^\s@:'\"]+:[^\s'\"]*@")
+"""What stands before the last `@` of an address, or of what somebody typed in the place of one."""
+_QUERY = re.compile(rf"{_LEAD}[^\s'\"]*?[?&][^\s'\"]*")
+_VALUE = re.compile(r"(?<==)(?:[^&\s'\":]|:(?=\S))+")
+HIDDEN = "***"
 FORMULA = ("=", "+", "-", "@")
 """What makes a spreadsheet take a field for a formula."""
 
@@ -54,8 +61,18 @@ def csv_field(text: str) -> str:
     return quoted("'" + shown if shown.lstrip().startswith(FORMULA) else shown)
 
 
+def without_secrets(line: str) -> str:
+    """A line that is told, whoever wrote it, without the users, passwords and query values of addresses in it.
+
+    The last net: `Address` hides what it knows of, but an address may be mistyped, or given to an option for files.
+    """
+    if "@" in line:
+        line = _CREDENTIALS.sub(lambda m: f"{m[1] or ''}{HIDDEN}@", line)
+    return _QUERY.sub(lambda m: _VALUE.sub(HIDDEN, m[0]), line) if "?" in line else line
+
+
 def tell(text: object, file: TextIO | None = None) -> None:
-    """Print lines to the standard output, or to `file`: each printable; nothing where the stream is closed.
+    """Print lines to the standard output, or to `file`: printable, no secrets; nothing where the stream is closed.
 
     Raises
     ------
@@ -66,7 +83,7 @@ def tell(text: object, file: TextIO | None = None) -> None:
     if stream is None or stream.closed:  # cron jobs and daemons may have none
         return
     for line in str(text).split("\n"):
-        safe = printable(line).encode(stream.encoding or "utf-8", "backslashreplace")
+        safe = without_secrets(printable(line)).encode(stream.encoding or "utf-8", "backslashreplace")
         stream.write(safe.decode(stream.encoding or "utf-8") + "\n")
     stream.flush()
 

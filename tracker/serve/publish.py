@@ -71,7 +71,9 @@ class Publisher:
     """
 
     def __init__(self, text: str, target: Target, outbox: Outbox, say: Callable[[str], None]) -> None:
-        self._name, self._target, self._outbox, self._say = shown(text), target, outbox, say
+        # The path of a chat's hook is its password.
+        self._name = Address(text).host if text.lower().startswith("http") else shown(text)
+        self._target, self._outbox, self._say = target, outbox, say
         self._ending = threading.Event()
         self._failing, self._told_dropped = "", 0
         self.delivered = 0

@@ -180,7 +180,10 @@ def connect(address: Address, transport: str = "tcp") -> Any:
         reason = getattr(e, "strerror", None) or type(e).__name__
         if time.monotonic() - started > 0.9 * OPEN_S:  # FFmpeg says that the data are invalid, which never came
             reason = f"no answer within {OPEN_S:g} s"
-        raise SourceError(f"{address}: cannot be opened ({reason}); check the address and the network") from None
+        advice = "check the address and the network"
+        if address.ambiguous:
+            advice = "in a password write %2F for /, %40 for @, %3F for ? and %23 for #"
+        raise SourceError(f"{address}: cannot be opened ({reason}); {advice}") from None
 
 
 class LiveSource(FrameSource):
@@ -344,7 +347,11 @@ def open_live(text: str, span: FrameRange, *, reconnect_s: float, transport: str
     if text.isdecimal():
         return LiveSource(text, span, reconnect_s=reconnect_s)
     address = Address(text)
-    if (host := urlsplit(text).hostname or "").endswith(PAGES):
+    try:
+        host = urlsplit(text).hostname or ""
+    except ValueError:  # its own words may hold a part of the password
+        raise SourceError(f"{address}: is no address; expected such as rtsp://192.0.2.7:554/stream") from None
+    if host.endswith(PAGES):
         raise SourceError(f"{shown(text)}: a page of {host}, no video; save it first (yt-dlp ADDRESS), give the file")
     container = connect(address, transport)
     kind = _kind(address, container)

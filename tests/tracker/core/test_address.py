@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from tracker.core.address import Address, shown
 from tracker.errors import SourceError
+from tracker.video.sources import open_source
 
 SHAPES = ["rtsp://user:{}@host:554/path", "http://{}@host/c.mjpg", "rtsp://host/cam?user=a&password={}", "http://host/x?{}",
           "rtsp://host:554/user=admin&password={}&channel=1", "rtsp://host/user=admin_password={}_channel=1.sdp",
-          "srt://host:9000?passphrase={}", "http://u:{}@host/a?b=c"]  # fmt: skip
+          "srt://host:9000?passphrase={}", "http://u:{}@host/a?b=c", "rtmp://host/live/{}"]  # fmt: skip
 SECRETS = [
     "s3cretPW",
     "s3cr@etPW",
@@ -42,6 +43,21 @@ def test_a_user_part_of_any_characters_is_hidden(secret):
 @pytest.mark.parametrize("text", ["rtsp://host:554/cam", "http://host/a.mp4", "https://host:8443/live/stream.m3u8"])
 def test_an_address_without_a_secret_is_shown_as_it_is(text):
     assert str(Address(text)) == text and not Address(text).secret
+
+
+@pytest.mark.parametrize("text", ["rtsp://[me:s3cret@host/x", "http://[::1/x?k=s3cret"])
+def test_what_is_no_address_is_told_without_its_secret(text):
+    with pytest.raises(SourceError, match="is no address") as caught:
+        open_source(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_hook_is_told_by_its_host_alone():
+    assert Address("https://me:pw@hooks.example.org/services/T0/s3cret?x=s3cret").host == "https://hooks.example.org"
+
+
+def test_the_scheme_of_an_address_is_known_in_any_case():
+    assert Address("HTTP://Me:PW@Host/C").connect() == "http://Me:PW@Host/C"
 
 
 def test_placeholders_come_from_the_environment_encoded(monkeypatch):

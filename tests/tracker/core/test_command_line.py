@@ -54,6 +54,7 @@ def test_did_you_mean_keeps_to_what_is_close():
     "program, arguments, text",
     [
         (tracker.app.cli, ["rnu"], "did you mean 'run'?"),
+        (tracker.app.cli, ["run", "a", "--ray", "auto"], "--ray is an option of another command"),
         (freeze.cli, ["inspct"], "did you mean 'inspect'?"),
         (freeze.cli, ["--chekpoint", "x"], "did you mean '--checkpoint'?"),
         (freeze.cli, ["train", "--dat", "x", "--stepz", "3"], "--out"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tracker.core.files import not_inside, path_component, unique
 from tracker.core.interfaces import SourceInfo
-from tracker.core.text import csv_field, label, printable, tell
+from tracker.core.text import csv_field, label, printable, tell, warn
 
 HOSTILE = ["../../x", "/etc/passwd", "a/b\\c", "..", ".", "", "...", "CON", "nul.txt", "a\x1b[31mb", "a\nb",
            "caf\udce9", "\0", "x" * 300, "é" * 200, "12:00:05", "*", ".hidden", "end. ", "a\u202eb"]  # fmt: skip
@@ -50,6 +50,41 @@ def test_text_is_one_printable_line_that_can_be_encoded(text):
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", " =x", "\t=x"])
 def test_no_field_is_a_formula(name):
     assert not csv_field(name).lstrip('" ').startswith(("=", "+", "-", "@"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "rtsp:/me:s3cret@host/a",
+        "rtsp//me:s3cret@host/a",
+        "rtsp:me:s3cret@host/a",
+        "me:s3cret@host:554/a",
+        "http:\\\\me:s3cret@host\\a",
+        " http://me:s3c@r/s3cret@host/a",
+        "http://s3cret@host/a",
+        "http:/host/a?b=1&token=s3cret",
+        "HTTP://me:s3cret@host/a?k=s3cret",
+    ],
+)
+@pytest.mark.parametrize("message", ["{}: no such file", "--line '{}': expected", 'detector "{}"; expected', "at {}"])
+def test_no_secret_of_a_mistyped_address_is_told(given, message, capsys):
+    warn(f"error: {message.format(given)}")
+    told = capsys.readouterr().err
+    assert "s3c" not in told and told.startswith("error: ") and message.split("}")[1].strip("'\";") in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--publish mqtt://host/a: expected USER:PASSWORD@HOST:PORT before the path",
+        "2026-11-27T12:00:05.mp4: 3 frames, what now?",
+        "mail me@host: a=b?c=d",
+        'gate=300,515,900,515:in/out; pip install "x[live]"',
+    ],
+)
+def test_what_holds_no_secret_is_told_as_it_is(text, capsys):
+    warn(text)
+    assert capsys.readouterr().err == text + "\n"
 
 
 def test_a_line_is_told_on_any_stream_and_on_none(monkeypatch):
