@@ -6,7 +6,7 @@ import base64
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -105,10 +105,19 @@ class Folder:
 # ---- parts of the page ------------------------------------------------------------------------------
 
 
-def moment(text: str) -> str:
-    """`start` or `end` of a row as a reader wants it: 08:15:00, or 0:06.6 and 1:15:00 into the video."""
+def moments(texts: Iterable[str]) -> dict[str, str]:
+    """`start` and `end` of rows as a reader wants them: 08:15:00, or 0:06.6 and 1:15:00 into the video.
+
+    With month and day where there are several days, and with the offset to UTC where daylight saving begins or ends.
+    """
+    known = list(texts)
+    days, offsets = len({t[:10] for t in known}) > 1, len({t[23:] for t in known}) > 1
+    return {t: _moment(t, day=days, offset=offsets) for t in known}
+
+
+def _moment(text: str, *, day: bool, offset: bool) -> str:
     if "T" in text:
-        return text[11:19]
+        return (f"{text[5:10]} " if day else "") + text[11:19] + (f" {text[23:]}" if offset else "")
     tenths = round(10 * float(text))
     minutes, rest = divmod(tenths, 600)
     into = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else str(minutes)
@@ -127,6 +136,7 @@ def count_tables(folder: Folder) -> list[dict[str, Any]]:
     rows = folder.counts
     groups = _together(rows)
     ends = {r["start"]: r["end"] for r in rows}
+    told = moments([*ends, *ends.values()])
     found = []
     for line, direction in dict.fromkeys((r["line"], r["direction"]) for r in rows):
         mine = [r for r in rows if (r["line"], r["direction"]) == (line, direction)]
@@ -135,10 +145,10 @@ def count_tables(folder: Folder) -> list[dict[str, Any]]:
         for r in mine:
             by[r["start"], r["class"]] += int(r["count"])
         heights = [[sum(by[start, name] for start in group) for name in classes] for group in groups]
-        labels = [f"{moment(group[0])} – {moment(ends[group[-1]])}" for group in groups]
+        labels = [f"{told[group[0]]} – {told[ends[group[-1]]]}" for group in groups]
         table = [{"label": label, "counts": h} for label, h in zip(labels, heights, strict=True)]
         totals = [sum(h[n] for h in heights) for n in range(len(classes))]
-        chart = bars([moment(group[0]) for group in groups], heights, classes) if len(groups) > 1 else None
+        chart = bars([told[group[0]] for group in groups], heights, classes) if len(groups) > 1 else None
         found.append(
             {"line": line, "direction": direction, "classes": classes, "rows": table, "totals": totals,
              "total": sum(totals), "chart": chart}
@@ -319,7 +329,7 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
         poster=picture(folder / "background.jpg", 120_000), drawn=picture(folder / "scene.jpg", 200_000),
         unnamed=any(t["direction"] in DIRECTIONS for t in tables), standing=summary["standing"] or [],
         objects=summary["objects"] or {}, script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moment=moment,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moments=moments,
     )  # fmt: skip
 
 

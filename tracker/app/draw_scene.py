@@ -27,7 +27,7 @@ def add_command(commands: Any) -> None:
         metavar="SOURCE",
         help="video, camera, or the folder of a finished run, whose flows it offers lines for",
     )
-    scene.add_argument("--output", metavar="FILE.toml", type=Path, help="scene file (default: scene.toml)")
+    scene.add_argument("-o", "--output", metavar="FILE.toml", type=Path, help="scene file (default: scene.toml)")
     scene.add_argument("--port", metavar="N", type=int, help="port on 127.0.0.1 (default: a free one)")
     scene.add_argument(
         "--no-browser", dest="browser", action="store_false", help="open no browser, for ssh -L PORT:127.0.0.1:PORT"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.scenes import write_detections, write_video
 from tests.tracker.answers.browser import complaints, open_browser
-from tracker.answers.report import MOST_BYTES, render, write_report
+from tracker.answers.report import MOST_BYTES, moments, render, write_report
 from tracker.app.cli import main
 from tracker.errors import SourceError
 
@@ -44,6 +44,17 @@ def browser():
 def counts(run):
     with open(run / "counts.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_moments_tell_the_day_and_the_offset_where_these_change():
+    assert moments(["0.000", "6.600", "4500.000"]) == {"0.000": "0:00", "6.600": "0:06.6", "4500.000": "1:15:00"}
+    same = ["2026-10-25T02:45:00.000+02:00", "2026-10-25T02:59:50.000+02:00"]
+    assert list(moments(same).values()) == ["02:45:00", "02:59:50"]
+    assert list(moments([*same, "2026-10-25T02:00:00.000+01:00"]).values())[1:] == [
+        "02:59:50 +02:00",
+        "02:00:00 +01:00",
+    ]
+    assert list(moments([*same, "2026-10-26T02:45:00.000+02:00"]).values())[::2] == ["10-25 02:45:00", "10-26 02:45:00"]
 
 
 def test_pictures_are_there(run):
