@@ -16,12 +16,13 @@ def drop_updates(job: Job) -> Passed:
     """
     new = copied(job.graph)
     graph = Graph(job.graph)
+    updates = graph.descendants([n.name for n in job.graph.node if n.op in ASSIGN_OPS], control=True)
     dropped: set[str] = set()
     for node in new.node:
         for ref in [i for i in node.input if i.startswith("^")]:
             if not _places(graph, node_name(ref)):
                 node.input.remove(ref)
-                if any(graph.nodes[n].op in ASSIGN_OPS for n in graph.ancestors([ref])):
+                if node_name(ref) in updates:
                     dropped.add(node_name(ref))
     read = _as_values(new, graph)
     if not dropped and not read:

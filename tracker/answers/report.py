@@ -8,10 +8,10 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,6 +21,9 @@ from tracker.answers.scene import DIRECTIONS
 from tracker.core.files import write_whole
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MOST_BYTES = 2_000_000
 """Of a page, the video aside."""
@@ -310,15 +313,10 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
     SourceError
         A table cannot be read.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     summary = dict.fromkeys(ASKED) | summary
     it = Folder(folder, summary)
     tables = count_tables(it)
-    pages = Environment(
-        loader=PackageLoader("tracker.answers", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    pages = templates()
     script = pages.get_template("report.js.jinja").render()
     return pages.get_template("report.html.jinja").render(
         name=str(summary.get("source") or folder.name), summary=summary, tables=tables,
@@ -330,6 +328,17 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
         unnamed=any(t["direction"] in DIRECTIONS for t in tables), standing=summary["standing"] or [],
         objects=summary["objects"] or {}, script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moments=moments,
+    )  # fmt: skip
+
+
+@cache
+def templates() -> Environment:
+    """The page's templates, compiled once a process."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("tracker.answers", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
     )  # fmt: skip
 
 

@@ -81,16 +81,16 @@ def test_looks_only_once_in_a_while_and_never_at_nothing():
 
 @pytest.mark.parametrize("threads", [True, False])
 def test_a_slow_run_reaches_the_target(tmp_path, threads, monkeypatch):
-    monkeypatch.setattr("tracker.app.rate_controller.WINDOW_S", 0.2)
+    monkeypatch.setattr("tracker.app.rate_controller.WINDOW_S", 0.07)
     calls = []
 
     def slow(index):
         calls.append(index)
-        time.sleep(0.06)
+        time.sleep(0.02)
 
     source = SceneSource(frames=150)
     pipeline = make_pipeline(tmp_path, [source], detectors=[SceneDetector(slow)], threads=threads, video=False)
-    controller = RateController(40, pipeline.steps, pipeline.stage_groups(), 2)
-    pipeline.run(controller.watch, every_s=0.05)
+    controller = RateController(120, pipeline.steps, pipeline.stage_groups(), 2)
+    pipeline.run(controller.watch, every_s=0.02)
     assert pipeline.streams[0].counts.frames == 150
     assert controller.changes >= 3 and len(calls) < 90
