@@ -53,7 +53,7 @@ def main(given: dict[str, Any]) -> int:
     with listen(given.get("port", 0)) as listener:
         port = listener.getsockname()[1]
         address = f"http://127.0.0.1:{port}/?token={editor.token}"
-        tell(f"draw at {address} (once, in one browser); Ctrl-C ends")
+        tell(f"draw at {address} (once, in one browser); Ctrl-C ends", hides=False)
         if given.get("browser", True):
             import webbrowser
 

@@ -71,8 +71,17 @@ def without_secrets(line: str) -> str:
     return _QUERY.sub(lambda m: _VALUE.sub(HIDDEN, m[0]), line) if "?" in line else line
 
 
-def tell(text: object, file: TextIO | None = None) -> None:
+def tell(text: object, file: TextIO | None = None, *, hides: bool = True) -> None:
     """Print lines to the standard output, or to `file`: printable, no secrets; nothing where the stream is closed.
+
+    Parameters
+    ----------
+    text : object
+        The lines.
+    file : TextIO, optional
+        In place of the standard output.
+    hides : bool
+        False for an address of our own whose secret its reader needs.
 
     Raises
     ------
@@ -83,7 +92,8 @@ def tell(text: object, file: TextIO | None = None) -> None:
     if stream is None or stream.closed:  # cron jobs and daemons may have none
         return
     for line in str(text).split("\n"):
-        safe = without_secrets(printable(line)).encode(stream.encoding or "utf-8", "backslashreplace")
+        shown = without_secrets(printable(line)) if hides else printable(line)
+        safe = shown.encode(stream.encoding or "utf-8", "backslashreplace")
         stream.write(safe.decode(stream.encoding or "utf-8") + "\n")
     stream.flush()
 

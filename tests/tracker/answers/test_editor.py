@@ -190,3 +190,13 @@ def test_a_taken_port_is_told():
 def test_a_source_that_is_none_is_told(tmp_path, capsys):
     assert main(["scene", str(tmp_path / "none.mp4"), "--no-browser"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_address_that_is_told_is_the_one_that_opens(tmp_path, monkeypatch, capsys):
+    """With its token: whoever draws over ssh has nothing else."""
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(Editor, "serve", lambda self, listener: None)
+    video = write_video(tmp_path / "clip.mp4", 5)
+    assert main(["scene", str(video), "-o", str(tmp_path / "scene.toml")]) == 0
+    assert f"draw at {opened[0]} (once" in capsys.readouterr().out
