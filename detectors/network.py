@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 from detectors import detail
 from detectors.options import NetworkOptions
 from detectors.runners.base import Runner
-from detectors.suppression import nms
+from detectors.suppression import nms, of_closer
 from detectors.tiles import cut_by_tile
 from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
@@ -114,10 +114,10 @@ class Network:
         self._kind = np.arange(len(self.class_names))
         self._kind[motor] = motor[0] if motor else 0
         self._options, self._size, self._free = options, size, free
-        self._input_size = parse_size(options.input_size)
+        self._input_size, self._band = parse_size(options.input_size)
         if options.detail not in DETAILS:
             raise ConfigError(f"detail {options.detail!r}; expected {', '.join(DETAILS)}")
-        if self._input_size is not None and not free and self._input_size != size:
+        if self._input_size is not None and not free and (self._input_size != size or self._band is not None):
             own = f"takes {size[0]}x{size[1]} alone" if size else "takes frames as they are"
             raise ConfigError(f"input size {options.input_size}: detector {name} {own}; leave the option out")
         asked_view((64, 64), options.tiles, self._input_size, size, free=free)  # a wrong option shows now
@@ -139,14 +139,16 @@ class Network:
 
     def _detect(self, frame: Frame, image: np.ndarray, view: View) -> Detections:
         width, height = frame.size
-        seen = self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in view.rects], view.size, self._confidence)
+        seen: list[Candidates] = []
+        for rects, size in view.parts(frame.size):
+            seen += self.look([image[y0:y1, x0:x1] for x0, y0, x1, y1 in rects], size, self._confidence)
         seen = self._bounded(self._sound(seen, frame.index), frame.index)
         if len(seen) == 1:
             found = seen[0]
             xyxy, score, class_id = found.xyxy * (width, height, width, height), found.score, found.class_id
             kept = nms(xyxy, score, self._kind[class_id], self._nms)
         else:
-            xyxy, score, class_id, kept = self._merge(seen, view.rects, width, height)
+            xyxy, score, class_id, kept = self._merge(seen, view, frame.size)
         if self._wanted is not None:
             kept = kept[np.isin(class_id[kept], self._wanted)]
         kept = kept[:MOST_BOXES]
@@ -185,27 +187,38 @@ class Network:
         return [s.best(MOST_CANDIDATES // len(seen)) for s in seen]
 
     def _merge(
-        self, seen: list[Candidates], rects: np.ndarray, width: int, height: int
+        self, seen: list[Candidates], view: View, frame: Size
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Boxes in the frame's pixels, scores and class ids of all tiles, and the rows (K,) that are not suppressed."""
+        rects = np.concatenate([rects for rects, _ in view.parts(frame)])
         boxes = [c.xyxy * np.tile(r[2:] - r[:2], 2) + np.tile(r[:2], 2) for c, r in zip(seen, rects, strict=True)]
-        cut = np.concatenate([cut_by_tile(b, r, width, height) for b, r in zip(boxes, rects, strict=True)])
+        cut = np.concatenate([cut_by_tile(b, r, *frame) for b, r in zip(boxes, rects, strict=True)])
         part = np.repeat(np.arange(len(rects)), [len(b) for b in boxes])
         xyxy, score = np.concatenate(boxes), np.concatenate([c.score for c in seen])
         class_id = np.concatenate([c.class_id for c in seen])
-        return xyxy, score, class_id, nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
+        if view.band is not None:
+            rows = rects[-1]
+            far = (part == 0) & (xyxy[:, 1] >= rows[1]) & (xyxy[:, 3] <= rows[3])
+            score = of_closer(xyxy, score, self._kind[class_id], far, (part == 1) & ~cut)
+        kept = nms(xyxy, score, self._kind[class_id], self._nms, part=part, cut=cut)
+        return xyxy, score, class_id, kept[score[kept] > 0]
 
     # ---- how a frame is looked at ---------------------------------------------------------------
 
     def view(self, frame: Size, *, full: bool = True) -> View:
         """The view for frames of one size: that of `choose_view`, else the usual one for the detail asked for."""
         if (frame, full) not in self._views:
-            asked = asked_view(frame, self._options.tiles, self._input_size, self._size, free=self._free)
+            asked = self._asked(frame)
             view = asked or self._usual(frame, self._options.detail)
             if not full:
                 view = min(view, self._usual(frame, "fast"), self.view(frame), key=lambda v: v.cost)
             self._views[frame, full] = view
         return self._views[frame, full]
+
+    def _asked(self, frame: Size) -> View | None:
+        """The view that the options leave no choice about."""
+        options = self._options
+        return asked_view(frame, options.tiles, self._input_size, self._size, free=self._free, band=self._band)
 
     def _usual(self, frame: Size, detail: str) -> View:
         if not self._free or self._size is None:
@@ -227,7 +240,7 @@ class Network:
         if self._options.detail != "auto" or not pictures:
             return ""
         size = pictures[0].size
-        if asked_view(size, self._options.tiles, self._input_size, self._size, free=self._free) is not None:
+        if self._asked(size) is not None:
             return ""
         views = free_views(size) if self._free and self._size else fixed_views(size, self._size)
         if not self._free and self._options.tiles == "off":
@@ -238,17 +251,15 @@ class Network:
 
         def measure() -> detail.Choice:
             found = [[self._detect(f, f.image, v) for f in pictures if f.image is not None] for v in views]
-            return detail.cheapest(found, self._kind, self.SURE)
+            return detail.choose(views, found, self._kind, self.SURE)
 
         identity = self._identity()
-        chosen, why = detail.remembered(identity, pictures, measure) if identity else measure()
-        if chosen is not None and chosen < len(views):
-            self._views[size, True] = views[chosen]
-            why = f"{views[chosen]} {why}"
-        else:
-            why = ""
-        used = self.view(size).size
-        self._run.forget({v.size for v in views if v.size is not None and v.size != used})
+        choice = detail.remembered(identity, pictures, measure) if identity else measure()
+        why = ""
+        if choice.view is not None and choice.view < len(views):
+            self._views[size, True] = chosen = replace(views[choice.view], band=choice.band)
+            why = f"{chosen} {choice.why}"
+        self._run.forget({s for v in views for s in v.sizes} - self.view(size).sizes)
         return why
 
     def _identity(self) -> str:
@@ -263,8 +274,8 @@ class Network:
         """The input size and the tiles for frames of a size, as options."""
         view = self.view(size)
         chosen = {"tiles": "off" if view.grid == (1, 1) else f"{view.grid[0]}x{view.grid[1]}"}
-        if self._free and view.size is not None:
-            chosen["input_size"] = f"{view.size[0]}x{view.size[1]}"
+        if self._free and (size_text := view.input_size()) is not None:
+            chosen["input_size"] = size_text
         return chosen
 
     def even_score(self, size: Size) -> float | None:

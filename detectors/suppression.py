@@ -4,10 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.core.boxes import area, intersection
+from tracker.core.boxes import area, intersection, iou
 
 BLOCK = 256
 """Boxes that are compared with all weaker ones at a time: memory grows with their number, not with its square."""
+
+CLOSER, SURE = 0.4, 0.3
+"""Least overlap (IoU) of two looks' boxes of one object; least score of the closer's, as a share of the other's."""
+
+
+def of_closer(
+    xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, far: np.ndarray, near: np.ndarray
+) -> np.ndarray:
+    """Scores where a second, closer look was had at a part: where both saw an object, it tells where that is.
+
+    From afar, two that stand side by side look like one, and small boxes lie too far apart to suppress each other.
+
+    Parameters
+    ----------
+    xyxy, score, class_id : np.ndarray
+        (N,4), (N,), (N,) of both looks.
+    far, near : np.ndarray
+        (N,) bool, boxes of the first look in that part, and of the second.
+
+    Returns
+    -------
+    np.ndarray
+        (N,) the closer box has the better score of both, the other 0.
+    """
+    far, near = np.flatnonzero(far), np.flatnonzero(near)
+    same = (iou(xyxy[far], xyxy[near]) >= CLOSER) & (score[near] >= SURE * score[far, None])
+    same &= class_id[far, None] == class_id[near]
+    scores = score.copy()
+    scores[near] = np.maximum(score[near], np.where(same, score[far, None], 0).max(axis=0, initial=0))
+    scores[far[same.any(axis=1)]] = 0
+    return scores
 
 
 def nms(

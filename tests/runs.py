@@ -18,15 +18,15 @@ from tracker.tracking.trackers import configure
 
 
 class SceneSource:
-    """Frames of the scene; `hook(index)` is called before each and may raise or wait."""
+    """Frames of the scene, or of `picture(index)`; `hook(index)` is called before each and may raise or wait."""
 
-    def __init__(self, frames=30, name="scene", live=False, hook=None):
+    def __init__(self, frames=30, name="scene", live=False, hook=None, picture=None):
         from tests.scenes import image
 
         self.info = SourceInfo(name, SIZE, 10.0, None if live else frames, live)
         self.warnings = []
         self.closed = False
-        self._frames, self._hook, self._image = frames, hook, image
+        self._frames, self._hook, self._image = frames, hook, picture or image
 
     def __iter__(self):
         for index in range(1, self._frames + 1):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from detectors.registry import open_detector
-from detectors.suppression import nms
+from detectors.suppression import nms, of_closer
 from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
 from tracker.core.boxes import iou
 from tracker.core.classes import COCO, coco_90, wanted_classes
@@ -104,3 +104,17 @@ def test_an_unknown_detector_shows_the_list(spec):
 def test_thresholds_out_of_range(option):
     with pytest.raises(DetectorError, match="from 0 to 1"):
         open_detector("ssdlite", **option)
+
+
+def test_a_closer_look_tells_where_an_object_is_and_the_surer_how_sure():
+    xyxy = np.array(
+        [[0, 0, 20, 10], [0, 0, 11, 10], [10, 0, 20, 10], [50, 0, 60, 10], [51, 0, 61, 10], [50, 0, 60, 10]], float
+    )
+    score = np.array([0.8, 0.5, 0.6, 0.9, 0.2, 0.7], np.float32)
+    far = np.array([1, 0, 0, 1, 0, 1], bool)
+    class_id = np.array([0, 0, 0, 0, 0, 1])
+    found = of_closer(xyxy, score, class_id, far, ~far)
+    np.testing.assert_allclose(found, [0, 0.8, 0.8, 0.9, 0.2, 0.7])  # 0.2 is too faint, and a class of its own stays
+    nothing = np.zeros(6, bool)
+    np.testing.assert_array_equal(of_closer(xyxy, score, class_id, nothing, ~nothing), score)
+    np.testing.assert_array_equal(of_closer(xyxy, score, class_id, ~nothing, nothing), score)

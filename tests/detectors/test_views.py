@@ -36,7 +36,10 @@ def test_fixed_views_are_the_whole_and_tiles_of_a_large_frame():
     assert fixed_views((640, 480), None)[0].size is None
 
 
-@pytest.mark.parametrize("text", ["640", "640x", "640x380", "0x32", "32x640", "640x99999", "640 x 384", "ax b"])
+@pytest.mark.parametrize(
+    "text",
+    ["640", "640x", "640x380", "0x32", "32x640", "640x99999", "640x384+96x32", "640x384+960x48@9", "640 x 384", "ax b"],
+)
 def test_an_input_size_that_is_none(text):
     with pytest.raises(ConfigError, match="multiples of 32, for example 640x384"):
         parse_size(text)
@@ -53,7 +56,10 @@ def test_what_options_leave_no_choice_about():
 
 
 class Eye(Network):
-    """Sees objects (x, y, width, height as shares) that are at least `least` pixels high in its input."""
+    """Sees objects (x, y, width, height as shares) that are at least `least` pixels high in its input.
+
+    It knows where a picture was cut out by its first and last pixel: `frames` writes the row there.
+    """
 
     def __init__(self, objects, least, options, **given):
         super().__init__("eye", "", ("thing",), options, (512, 512), **given)
@@ -65,20 +71,30 @@ class Eye(Network):
 
     def look(self, images, size, confidence):
         self.looks.append(size)
-        tall = self.objects[self.objects[:, 3] * size[1] >= self.height]
-        xyxy = np.hstack([tall[:, :2], tall[:, :2] + tall[:, 2:]])
-        return [Candidates(xyxy, np.full(len(tall), 0.9), np.zeros(len(tall), np.int32)) for _ in images]
+        return [self.seen(image, size) for image in images]
+
+    def seen(self, image, size):
+        top, bottom = (256 * int(row[0, 0]) + int(row[0, 1]) for row in (image[0], image[-1]))
+        share = bottom + 1 - top
+        y = self.objects[:, 1::2] * ROWS - (top, 0)
+        seen = (y[:, 1] / share * size[1] >= self.height) & (y[:, 0] >= 0) & (y.sum(axis=1) <= share)
+        x, y = self.objects[seen, ::2], y[seen] / share
+        xyxy = np.stack([x[:, 0], y[:, 0], x.sum(axis=1), y.sum(axis=1)], axis=1)
+        return Candidates(xyxy, np.full(len(xyxy), 0.9), np.zeros(len(xyxy), np.int32))
 
 
-OBJECTS = [[0.1 * i, 0.3, 0.05, 0.1] for i in range(8)]
+ROWS = 720
+OBJECTS = [[0.1 * i, 0.1 + 0.1 * i, 0.05, 0.1 + 0.001 * i] for i in range(8)]
+FAR, NEAR = [[0.1 * i, 0.3, 0.02, 0.04] for i in range(8)], [[0.1, 0.5, 0.2, 0.3], [0.5, 0.55, 0.2, 0.3]]
 
 
 def frames(count=6, size=(1280, 720)):
     image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[:, :, :2] = np.stack(np.divmod(np.arange(size[1]), 256), axis=1)[:, None]
     return [Frame(i + 1, i / 25, image, size) for i in range(count)]
 
 
-@pytest.mark.parametrize("least, size", [(10, (320, 192)), (28, (512, 288)), (50, (960, 544))])
+@pytest.mark.parametrize("least, size", [(10, (320, 192)), (28, (512, 288)), (44, (768, 448))])
 def test_the_cheapest_size_that_sees_what_is_there(least, size):
     eye = Eye(OBJECTS, least, NetworkOptions(), free=True)
     why = eye.choose_view(frames())
@@ -90,6 +106,28 @@ def test_the_cheapest_size_that_sees_what_is_there(least, size):
     eye.tiled = False
     eye(frames(1)[0])
     assert eye.looks[-1] == ((384, 224) if size[0] > 384 else size)
+
+
+def test_rows_of_far_things_are_looked_at_a_second_time():
+    eye = Eye(FAR + NEAR, 16, NetworkOptions(), free=True)
+    assert eye.choose_view(frames()).startswith("320x192+768x64@")
+    text = eye.settings((1280, 720))["input_size"]
+    eye.looks.clear()
+    found = eye(frames(1)[0])
+    assert len(found) == 10 and eye.looks == [(320, 192), (768, 64)]
+    x, y, width, height = np.array(FAR + NEAR).T
+    right = np.stack([x, y, x + width, y + height], axis=1) * (1280, 720, 1280, 720)
+    order = np.argsort(right @ (1, 2, 0, 0)), np.argsort(found.xyxy @ (1, 2, 0, 0))
+    np.testing.assert_allclose(found.xyxy[order[1]], right[order[0]], atol=0.01)
+    asked = Eye(FAR + NEAR, 16, NetworkOptions(input_size=text), free=True)
+    assert asked.choose_view(frames()) == "" and len(asked(frames(1)[0])) == 10 and asked.looks == eye.looks
+    assert asked.settings((1280, 720)) == eye.settings((1280, 720))
+
+
+def test_rows_that_a_frame_has_not():
+    eye = Eye(FAR, 16, NetworkOptions(input_size="320x192+768x64@720"), free=True)
+    with pytest.raises(ConfigError, match="rows from 720 on; expected one of the 720 of the frame"):
+        eye(frames(1)[0])
 
 
 def test_what_was_measured_on_the_same_pictures_is_remembered(tmp_path, monkeypatch):
@@ -136,9 +174,10 @@ def test_what_one_view_alone_sees_is_no_object():
     box, other = np.array([[10, 10, 50, 90.0]]), np.array([[200, 10, 240, 90.0]])
     seen = Detections(box, np.array([0.8])), Detections(np.vstack([box, other]), np.array([0.8, 0.9]))
     frames_of = [[seen[0]] * 8, [seen[0]] * 8, [seen[1]] * 8]
-    assert detail.cheapest(frames_of, np.zeros(1, int), 0.4)[0] == 0
+    views = free_views((640, 360))[:3]
+    assert detail.choose(views, frames_of, np.zeros(1, int), 0.4).view == 0
     # Of two views there is nobody else to ask: what tiles are sure of is an object.
-    assert detail.cheapest(frames_of[1:], np.zeros(1, int), 0.4)[0] == 1
+    assert detail.choose(fixed_views((640, 360), (300, 300)), frames_of[1:], np.zeros(1, int), 0.4).view == 1
 
 
 def test_many_boxes_are_bounded_and_told():

@@ -33,6 +33,10 @@ class Gaps(Generic[T]):
         """Keep a frame until the next that the detector looks at."""
         self._waiting.append(frame)
 
+    def repeat(self, frame: T) -> None:
+        """Give a frame that shows what the last look did the boxes of that look."""
+        frame.tracks = self._before
+
     def fill(self, after: Tracks | None) -> list[T]:
         """The frames that waited, with the boxes between the last look and this one.
 

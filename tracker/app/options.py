@@ -152,7 +152,9 @@ def _detector_options(group: Any) -> None:
         "--detail", choices=("auto", "fast", "fine"), help=f"how large a network sees a frame (default: {d.detail})"
     )
     group.add_argument(
-        "--input-size", metavar="WxH", help="that size itself, in multiples of 32, for networks that take any"
+        "--input-size",
+        metavar="WxH[+WxH@ROW]",
+        help="that size itself, in multiples of 32, for networks that take any; for rows from ROW on another",
     )
     group.add_argument("--unsafe", action="store_true",
                        help="run model files with operations or code that may touch files")  # fmt: skip
@@ -209,7 +211,7 @@ def _range_options(group: Any) -> None:
     group.add_argument("--stride", metavar="N", type=int, help=f"track every N-th frame (default: {d.stride})")
     group.add_argument("--detect-every", metavar="N", type=_every,
                        help="detect on every N-th tracked frame; auto: on as few of a recording's as its objects' "
-                            f"speeds allow (default: {d.detect_every})")  # fmt: skip
+                            f"speeds allow, on none that repeats one (default: {d.detect_every})")  # fmt: skip
 
 
 def _frame_options(group: Any) -> None:

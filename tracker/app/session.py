@@ -40,6 +40,7 @@ from tracker.tracking.trackers import entry_of
 from tracker.video.camera_motion import CameraMotion
 from tracker.video.files import FrameRange
 from tracker.video.optical_flow import OpticalFlow
+from tracker.video.repeats import Repeats
 from tracker.video.sources import open_source
 
 if TYPE_CHECKING:
@@ -302,6 +303,7 @@ class Session:
             stream.gaps = Gaps()
             if self._chooses_frames():
                 stream.pace = Pace(source.info.fps, lambda: stream.ending.finished)
+                stream.repeats = Repeats()
         return stream
 
     def _chooses_frames(self) -> bool:

@@ -17,6 +17,7 @@ from tracker.app.timing import Timing
 from tracker.core.interfaces import CameraMotion, Detector, Encoder, OpticalFlow, Source
 from tracker.core.types import Detections, Frame, Tracks
 from tracker.tracking.tracker import DeepSort
+from tracker.video.repeats import Repeats
 
 
 @dataclass(eq=False)
@@ -111,6 +112,8 @@ class Stream:
         Fills them where frames may wait for the next look, in recordings.
     pace : Pace, optional
         Chooses them, where nobody said which.
+    repeats : Repeats, optional
+        Tells those that need no look, since they show what the last one showed.
     text : str
         The source as it was given.
     since_detection : int
@@ -130,6 +133,7 @@ class Stream:
     optical_flow: OpticalFlow | None = None
     gaps: Gaps[Item] | None = None
     pace: Pace | None = None
+    repeats: Repeats | None = None
     text: str = ""
     since_detection: int = 1 << 30
     counts: Counts = field(default_factory=Counts)
@@ -148,6 +152,8 @@ class Item:
     error: BaseException | None = None
     detect: bool = False
     """The detector is to run on this frame."""
+    repeats: bool = False
+    """It shows what the last frame that the detector ran on did."""
     detections: Detections | None = None
     warp: np.ndarray | None = None
     select_s: float = 0.0
@@ -257,8 +263,12 @@ class Steps:
             stream = item.stream
             every = max(self.detect_every, stream.pace.every() if stream.pace is not None and item.lives else 1)
             stream.since_detection += 1
-            if stream.since_detection >= every:
+            repeats = stream.repeats if item.lives else None
+            item.repeats = repeats is not None and repeats(item.frame)  # type: ignore[arg-type]
+            if stream.since_detection >= every and not item.repeats:
                 stream.since_detection, item.detect = 0, True
+            if repeats is not None and not item.repeats:
+                repeats.note(item.frame if item.detect else None)
 
     def detect(self, items: list[Item]) -> None:
         """Find boxes in the frames that are to be looked at."""
@@ -386,6 +396,9 @@ class Steps:
         """What can be written now that this item came, in order."""
         gaps = item.stream.gaps
         if gaps is None:
+            return [item]
+        if item.lives and item.repeats:
+            gaps.repeat(item)
             return [item]
         if item.lives and not item.detect:
             gaps.wait(item)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
-from tests.scenes import boxes, rows
+from tests.scenes import boxes, image, rows
 from tracker.app.gaps import Gaps, between
 from tracker.app.pace import Pace
 from tracker.core.types import Tracks
+from tracker.video.repeats import Repeats
 
 
 def tracks(ids, left, score=0.9):
@@ -106,3 +107,20 @@ def test_a_detector_that_fails_loses_no_frame_before(tmp_path, threads):
     pipeline.run()
     assert "broken" in str(stream.ending.error) and not pipeline.stuck
     assert set(np.array(rows(tmp_path / "scene" / "tracks.txt"), float)[:, 0]) == set(range(1, failed[0]))
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_frames_that_repeat_a_picture_have_the_boxes_of_the_look_at_it(tmp_path, threads):
+    looked = []
+    source = SceneSource(frames=48, picture=lambda index: image(1 + (index - 1) // 3))
+    detector = SceneDetector(looked.append)
+    pipeline = make_pipeline(tmp_path, [source], detectors=[detector], threads=threads, video=False)
+    stream = pipeline.streams[0]
+    stream.gaps, stream.pace, stream.repeats = Gaps(), Pace(10.0), Repeats()
+    pipeline.run()
+    assert looked == [*range(1, 49, 3)]
+    found = np.array(rows(tmp_path / "scene" / "tracks.txt"), float)
+    assert found[:, 0].tolist() == np.repeat(np.arange(1, 49), 3).tolist()
+    for first in looked:
+        look, second, third = (found[found[:, 0] == first + n][:, 1:6] for n in range(3))
+        assert (look == second).all() and (look == third).all()
