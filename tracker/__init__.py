@@ -5,6 +5,7 @@ tracker = DeepSort.from_preset("paper")
 tracks = tracker.update(Detections(xyxy, score, class_id), features)
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ __all__ = [
     "track",
 ]
 __version__ = "0.2.0"
+
+# A small picture file can promise any number of pixels. OpenCV reads its limit once, when it is loaded.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 _HOME = {
     "DeepSort": "tracking.tracker",

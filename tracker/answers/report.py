@@ -19,6 +19,7 @@ import numpy as np
 from tracker.answers.charts import Bars, bars, steps
 from tracker.answers.scene import DIRECTIONS
 from tracker.core.files import write_whole
+from tracker.core.images import read_picture
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
 
@@ -285,7 +286,7 @@ def _coasted(path: Path) -> str:
 
 def picture(path: Path, most: int = PICTURE_BYTES) -> str | None:
     """A picture as a data address of at most so many bytes; None where it is missing."""
-    image = cv2.imread(str(path)) if path.is_file() else None
+    image = read_picture(path)
     if image is None:
         return None
     for quality in (82, 65, 45, 30):

@@ -22,6 +22,7 @@ from tracker.answers.flows import find_flows
 from tracker.answers.overlay import Overlay
 from tracker.answers.scene import Scene, Size, to_toml
 from tracker.core.files import failed, write_atomic, write_whole
+from tracker.core.images import read_picture
 from tracker.core.types import Frame, Tracks
 from tracker.errors import TrackerError
 
@@ -155,8 +156,8 @@ class AnswerWriter:
         background = self.background.picture()
         if background is not None:
             _write_image(folder / "background.jpg", background)
-        elif (folder / "background.jpg").is_file():
-            background = cv2.imread(str(folder / "background.jpg"))
+        else:
+            background = read_picture(folder / "background.jpg")
         ways = list(answers.ways.done)
         flows = find_flows(ways, size)
         write_flows(folder, flows)

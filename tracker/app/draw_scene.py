@@ -12,6 +12,7 @@ import numpy as np
 
 from tracker.answers.scene import Line, Scene, Size, read_scene
 from tracker.app.run_folder import RunFolder
+from tracker.core.images import read_picture
 from tracker.errors import SourceError, TrackerError
 
 
@@ -86,7 +87,7 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
     folder = Path(text)
     if (folder / "tracks.csv").is_file():
         run = RunFolder.open(folder)
-        picture = cv2.imread(str(folder / "background.jpg")) if (folder / "background.jpg").is_file() else None
+        picture = read_picture(folder / "background.jpg")
         if picture is None:
             picture = np.full((run.size[1], run.size[0], 3), 90, np.uint8)
         return cv2.resize(picture, run.size), _suggested(folder, run.size)

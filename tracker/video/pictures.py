@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 
+from tracker.core.images import opencv_name, read_picture
+
 FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-PIXELS = 1 << 28
-"""Most of a picture, 16384 x 16384: a small file can promise any number."""
 PAGE_BYTES = 1_500_000_000
 """Most of an animation's frames together, which OpenCV decodes at once."""
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras use of a 16-bit file."""
-
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))
-
-
-def read_picture(path: Path) -> np.ndarray | None:
-    """The first page, (H,W,3) BGR of 8 or more bits; None where it cannot be read."""
-    try:
-        data = np.fromfile(path, np.uint8)  # OpenCV does not open names that are not UTF-8
-        return cv2.imdecode(data, FLAGS) if data.size else None
-    except (cv2.error, OSError, ValueError, MemoryError):
-        return None
 
 
 def without_times(path: Path) -> bool:
@@ -80,6 +69,8 @@ class Pages:
         self.paths = list(paths)
         self.warning = ""
         self._pages: list[np.ndarray] | None = None
+        self._name = ""
+        self._open: IO[bytes] | None = None
         self._tiff = len(paths) == 1 and paths[0].suffix.lower() in (".tif", ".tiff")
         self._count = self._counted() if len(paths) == 1 else len(paths)
         step = max(1, self._count // 4)
@@ -100,10 +91,11 @@ class Pages:
         return None if image is None else self._range.eight_bits(image)
 
     def _counted(self) -> int:
-        first = read_picture(self.paths[0])
+        first = read_picture(self.paths[0], FLAGS)
         try:
-            count = int(cv2.imcount(str(self.paths[0]))) if first is not None else 1
-        except (cv2.error, UnicodeError):
+            self._name, self._open = opencv_name(self.paths[0])
+            count = int(cv2.imcount(self._name)) if first is not None else 1
+        except (cv2.error, OSError, UnicodeError):
             return 1
         if first is not None and count > 1 and not self._tiff and count * first.nbytes > PAGE_BYTES:
             self.warning = f"{self.paths[0]}: {count} pages are too many to decode at once; only the first is read"
@@ -112,13 +104,13 @@ class Pages:
 
     def _raw(self, number: int) -> np.ndarray | None:
         if self._count == 1 or len(self.paths) > 1:
-            return read_picture(self.path(number))
+            return read_picture(self.path(number), FLAGS)
         try:
             if self._tiff:
-                found = cv2.imreadmulti(str(self.paths[0]), start=number, count=1, flags=FLAGS)[1]
+                found = cv2.imreadmulti(self._name, start=number, count=1, flags=FLAGS)[1]
                 return found[0] if found else None
             if self._pages is None:
-                self._pages = list(cv2.imreadmulti(str(self.paths[0]), flags=FLAGS)[1])
+                self._pages = list(cv2.imreadmulti(self._name, flags=FLAGS)[1])
             return self._pages[number] if number < len(self._pages) else None
         except (cv2.error, IndexError, UnicodeError, MemoryError):
             return None

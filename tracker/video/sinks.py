@@ -14,7 +14,7 @@ from tracker.core.boxes import xyxy_to_tlwh
 from tracker.core.classes import class_name
 from tracker.core.files import FileSink
 from tracker.core.mot import format_rows
-from tracker.core.text import csv_field
+from tracker.core.text import csv_field, label
 from tracker.core.types import Frame, Tracks
 
 CSV_HEADER = "frame,time_s,id,class,left,top,width,height,score\n"
@@ -57,7 +57,7 @@ class WindowSink:
     """
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self._title = label(title)  # OpenCV dies of what is not UTF-8
         self.warning = ""
         self.stop_wanted = False
         if (
