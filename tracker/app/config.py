@@ -15,6 +15,7 @@ from detectors.tiles import parse_tiles
 from tracker.answers.clock import parse_interval, parse_start
 from tracker.answers.scene import UNITS
 from tracker.core.address import Address
+from tracker.core.text import label
 from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import OverlapConfig, Settings
 from tracker.tracking.trackers import TRACKERS, setting_names
@@ -260,11 +261,16 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             return value
         if option in (str, bool) and type(value) is option and "\0" not in str(value):
             return value
-    if type(value) in (int, float):
-        raise ConfigError(f"{where} is {str(value)[:40]}; expected a number from {-MOST} to {MOST}")
-    if isinstance(value, str):
-        raise ConfigError(f"{where} is {value[:60]!r}; expected {hint if get_args(hint) else hint.__name__}")
-    raise ConfigError(f"{where} is {value!r}; expected {hint if get_args(hint) else hint.__name__}")
+    expected = " or ".join(_named(option) for option in options if option is not NoneType)
+    raise ConfigError(f"{where} is {label(repr(value))}; expected {expected}")
+
+
+def _named(kind: Any) -> str:
+    """A type, for people."""
+    if get_origin(kind) is tuple:
+        return f"a list, each {_named(get_args(kind)[0])}"
+    numbers = f"from {-MOST} to {MOST}"
+    return {int: f"a whole number {numbers}", float: f"a number {numbers}", bool: "true or false"}.get(kind, "a text")
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:

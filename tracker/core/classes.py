@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracker.core.command_line import did_you_mean
+from tracker.core.text import label
 from tracker.errors import DetectorError
 
 COCO = (
@@ -56,7 +57,7 @@ def wanted_classes(classes: Sequence[str] | None, names: Sequence[str], detector
     unknown = [c for c in classes if c.strip().lower() not in known]
     if unknown:
         raise DetectorError(
-            f"class {', '.join(map(repr, unknown))} is unknown to detector {detector}; "
+            f"class {', '.join(repr(label(c)) for c in unknown[:SHOWN])} is unknown to detector {detector}; "
             f"it knows: {_listed(names)}{_meant(unknown[0], names)}"
         )
     return np.array(sorted({known[c.strip().lower()] for c in classes}), np.int32)

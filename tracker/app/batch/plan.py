@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from tracker.core.address import shown
+from tracker.core.files import path_component, unique
+from tracker.core.text import shorten
 from tracker.errors import SourceError
 from tracker.video.files import VIDEOS
 from tracker.video.timeline import Timeline
 
-LONGEST = 150
-"""Letters of a video's name among the results; the file system allows 255 bytes, and names get endings."""
+LONGEST = 90
+"""Bytes of a video's name among the results, before what tells long ones apart."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def find_videos(inputs: Sequence[str]) -> tuple[list[Video], list[str]]:
     SourceError
         An input is not there, or there is no video at all.
     """
-    found = [pair for text in inputs for pair in _of_input(text)]
+    found = [pair for text in inputs for pair in _of_input(text, ())]
     if not found:
         raise SourceError(f"{', '.join(inputs)}: no videos; expected files that end in {', '.join(VIDEOS)}")
     videos: list[Video] = []
@@ -84,19 +86,22 @@ def find_videos(inputs: Sequence[str]) -> tuple[list[Video], list[str]]:
             notes.append(f"{path} is the same video as {other}: tracked once")
             continue
         below = path.relative_to(root).parts if root is not None else (path.name,)
-        name = _free("_".join((*below[:-1], path.stem)), taken)
+        name = unique(_component("_".join((*below[:-1], path.stem))), taken)
         videos.append(Video(path, name, below[0] if len(below) > 1 else path.stem))
     return videos, notes
 
 
-def _of_input(text: str) -> list[tuple[Path, Path | None]]:
-    """Files, each with the folder that was given."""
+def _of_input(text: str, lists: tuple[Path, ...]) -> list[tuple[Path, Path | None]]:
+    """Files, each with the folder that was given; `lists` name this input, one in the other."""
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         inside = (p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and not p.name.startswith("."))
         return [(p, path) for p in sorted(inside) if p.is_file()]
     if path.suffix.lower() == ".txt" and path.is_file():
-        return [pair for line in _lines(path) for pair in _of_input(str(path.parent / line))]
+        if path.resolve() in lists:
+            raise SourceError(f"{path}: a list that names itself; expected one path to a video a line")
+        deeper = (*lists, path.resolve())
+        return [pair for line in _lines(path) for pair in _of_input(str(path.parent / line), deeper)]
     if not os.path.exists(path):
         raise SourceError(
             f"{shown(text)}: no such file or folder; expected a video, a folder of videos, or a list (.txt)"
@@ -142,14 +147,11 @@ class _Same:
         return self._hashes[path]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    name = name if len(name) <= LONGEST else name[:LONGEST] + hashlib.sha256(name.encode()).hexdigest()[:8]
-    number, wanted = 1, name
-    while name in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    taken.add(name)
-    return name
+def _component(name: str) -> str:
+    """A folder's name for a video; what is cut off a long one still tells it from others."""
+    given = os.fsencode(name)
+    clean = path_component(name, "video")
+    return clean if len(given) <= LONGEST else shorten(clean, LONGEST) + hashlib.sha256(given).hexdigest()[:8]
 
 
 def cut(

@@ -1,9 +1,12 @@
 """Which videos there are, and where long ones are cut."""
 
+import os
+
 import numpy as np
 import pytest
 
 from tracker.app.batch.plan import Part, cut, find_videos
+from tracker.core.files import path_component
 from tracker.errors import SourceError
 from tracker.video.timeline import Timeline
 
@@ -37,6 +40,31 @@ def test_a_video_under_two_names_is_tracked_once(recordings):
     videos, notes = find_videos([str(recordings)])
     assert len(videos) == 4
     assert [n.split(" is the same")[0].rsplit("/", 1)[1] for n in notes] == ["gate.avi", "link.mp4"]
+
+
+@pytest.mark.parametrize(
+    "name", ["...mp4", ". .mp4", "a\nb.mp4", "CON.mp4", "\\..\\x.mp4", "x" * 240 + ".mp4", b"caf\xe9.mp4"]
+)
+def test_no_name_in_a_list_leads_out_of_the_output_folder(tmp_path, name):
+    name = os.fsdecode(name)
+    (tmp_path / name).write_bytes(b"video")
+    videos, _ = find_videos([str(tmp_path / name)])
+    assert path_component(videos[0].name) == videos[0].name and len(videos[0].name) <= 100
+    assert (tmp_path / "out" / videos[0].name).resolve().parent == tmp_path / "out"
+
+
+def test_names_that_differ_in_what_is_cut_off_or_in_case_have_folders_of_their_own(tmp_path):
+    for name in ("x" * 200 + "1", "x" * 200 + "2", "Gate", "gate"):
+        (tmp_path / f"{name}.mp4").write_bytes(name.encode())
+    names = [v.name.casefold() for v in find_videos([str(tmp_path)])[0]]
+    assert len(set(names)) == 4 and names == [v.name.casefold() for v in find_videos([str(tmp_path)])[0]]
+
+
+def test_a_list_that_names_itself_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("b.txt\n")
+    (tmp_path / "b.txt").write_text("./a.txt\n")
+    with pytest.raises(SourceError, match="a list that names itself"):
+        find_videos([str(tmp_path / "a.txt")])
 
 
 def test_what_cannot_be_meant(tmp_path):
