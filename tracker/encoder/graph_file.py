@@ -91,16 +91,17 @@ def _feature(path: Path, graph: Any) -> Any:
     if len(flat) != 1:
         met = ", ".join(f"{t.op.name} {t.shape}" for t in outputs) or "none"
         likely = [t.op.name for t in flat if t.op.name.rpartition("/")[2].startswith(LIKELY)]
-        names = (
-            likely or [t.op.name for t in sorted(flat, key=lambda t: int(t.shape[1]))] or [t.op.name for t in outputs]
-        )
-        remedy = _freeze(path, f"--output {names[0]}" if names else "")
+        names = likely or [t.op.name for t in sorted(flat, key=lambda t: int(t.shape[1]))]
+        remedy = _freeze(path, f"--output {names[0]}") if names else choose_layer(path)
         raise EncoderError(f"{path}: outputs: {met}; expected one of rank 2 (batch, dimension); {remedy}")
-    if flat[0].op.type == "Softmax":
-        below = _before_head(flat[0].op)
+    head = flat[0].op
+    while head.type == "Identity":
+        head = head.inputs[0].op
+    if head.type == "Softmax":
+        below = _before_head(head)
         raise EncoderError(
             f"{path}: its output {flat[0].op.name} is a softmax over {int(flat[0].shape[1])} classes, no feature; "
-            f"it is a classifier; {_freeze(path, f'--output {below}' if below else '')}"
+            f"it is a classifier; {_freeze(path, f'--output {below}') if below else choose_layer(path)}"
         )
     return flat[0]
 
@@ -113,6 +114,11 @@ def _freeze(path: Path, more: str = "") -> str:
     """The command that makes a graph fit."""
     options = f" {more}" if more else ""
     return f"freeze it: python -m freeze --graphdef {path}{options} --out {path.stem}_frozen.pb"
+
+
+def choose_layer(path: Path) -> str:
+    """The commands that find the layer of features in a graph whose output is none."""
+    return f"python -m freeze inspect {path} lists its layers; {_freeze(path, '--output LAYER')}"
 
 
 def _before_head(op: Any) -> str:

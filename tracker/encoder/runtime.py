@@ -31,7 +31,7 @@ from tracker.core.vectors import unit_vectors
 from tracker.encoder.contract import Contract, ContractError
 from tracker.encoder.crops import CropBuffer
 from tracker.encoder.foreign import SUFFIXES, ForeignSession, check_device
-from tracker.encoder.graph_file import infer_contract, read_graph
+from tracker.encoder.graph_file import choose_layer, infer_contract, read_graph
 from tracker.encoder.precision import lowered
 from tracker.errors import EncoderError, first_line
 
@@ -245,6 +245,12 @@ class FrozenEncoder:
         if self.contract.l2_normalised and np.abs(norms[~empty] - 1).max(initial=0) > 1e-2:
             raise EncoderError(
                 f"{where} has norms {norms.min():.3f} to {norms.max():.3f}; its contract promises unit vectors"
+            )
+        bare = self.contract.provenance.get("kind") == "bare graph"  # with a contract, somebody asked for it
+        if bare and features.min() >= 0 and np.abs(features.sum(axis=1) - 1).max() < 1e-3:
+            raise EncoderError(
+                f"{where} is {self.dimension} probabilities of classes, each from 0 to 1 and 1 together, no feature; "
+                f"{choose_layer(self.path)}"
             )
         spread = float(np.ptp(features, axis=0).max())
         if len(features) > 1 and spread == 0:

@@ -207,6 +207,10 @@ def test_fresh_process_loads_and_checks(path, tmp_path, capsys):
         ((None, 16, 8, 3), "two", "--output rest --out"),
         ((None, 3, 16, 8), "one", "channels first"),
         ((None, 16, 8, 3), "classes", "softmax over 7 classes.*--output embedding"),
+        ((None, 16, 8, 3), "named classes", "softmax over 7 classes.*--output embedding"),
+        ((None, 16, 8, 3), "probabilities", "4 probabilities of classes.*freeze inspect .*--output LAYER"),
+        ((None, 16, 8, 3), "maps", "expected one of rank 2.*freeze inspect .*--output LAYER"),
+        ((None, 16, 8, 3), "numbers", "outputs: none.*freeze inspect .*--output LAYER"),
     ],
 )
 def test_a_bare_graph_that_does_not_fit_names_the_command_that_cures_it(tmp_path, shape, tail, words):
@@ -214,12 +218,21 @@ def test_a_bare_graph_that_does_not_fit_names_the_command_that_cures_it(tmp_path
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, shape, "images")
         x = tf.reshape(tf.reduce_mean(images, (1, 2)), (-1, shape[3]))
-        features = tf.identity(x @ tf.ones((shape[3], 4)), "embedding" if tail == "classes" else "features")
+        features = tf.identity(x @ tf.ones((shape[3], 4)), "embedding" if "classes" in tail else "features")
         if tail == "two":
             tf.identity(x @ tf.ones((shape[3], 9)), "logits")
             tf.identity(features, "rest")
-        if tail == "classes":
-            tf.nn.softmax(tf.nn.bias_add(features @ tf.ones((4, 7)), tf.zeros(7)), name="classes")
+        if "classes" in tail:
+            classes = tf.nn.softmax(tf.nn.bias_add(features @ tf.ones((4, 7)), tf.zeros(7)), name="classes")
+        if tail == "named classes":
+            tf.identity(classes, "feature")
+        if tail == "probabilities":
+            shares = tf.exp(features / 255 * [1.0, 2.0, 3.0, 4.0])
+            tf.divide(shares, tf.reduce_sum(shares, 1, keepdims=True), name="shares")
+        if tail == "maps":
+            tf.reshape(features, (-1, 2, 2, 1), name="maps")
+        if tail == "numbers":
+            tf.cast(features, tf.int32, name="numbers")
     path = tmp_path / "net.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(EncoderError, match=rf"{words}.*net_frozen.pb|{words}.*python -m freeze --graphdef"):
