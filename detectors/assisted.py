@@ -52,6 +52,7 @@ class _Mover:
     known: float = 0.0
     class_id: int = -1
     named_s: float = 0.0
+    score: float = 0.0
     sides: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
     def carry_on(self, box: np.ndarray, frame: Frame, *, covered: bool) -> None:
@@ -60,10 +61,16 @@ class _Mover:
         self.known = float(kept * self.known + (1 - kept) * covered)
         self.box, self.last_s = box, frame.time_s
 
-    def name(self, known: np.ndarray, class_id: int, now_s: float) -> None:
-        """The network's box (4,) of it, and its class."""
-        self.class_id, self.named_s = class_id, now_s
+    def name(self, known: np.ndarray, class_id: int, score: float, now_s: float) -> float:
+        """The network's box (4,) of it, its class and its score; the score that it deserves.
+
+        What moves on and was surely seen a moment ago is still there when half of it has left the picture.
+        """
+        kept = self.score * np.exp(-(now_s - self.named_s) / MEMORY_S)
+        self.class_id, self.named_s, self.score = class_id, now_s, max(score, float(kept))
+        deserved = max(score, min(self.score, SCORE))
         self.sides = (known - self.box) / np.tile(self.box[2:] - self.box[:2], 2)
+        return deserved
 
     def carried(self, now_s: float) -> np.ndarray | None:
         """The box (4,) that the network would give it, by how both lay when it last did; None if that is long ago."""
@@ -118,7 +125,7 @@ class Assisted(DetectorWrapper):
         if found is None or moving is None:
             self._movers = [] if looks else self._movers
             return found
-        missed = self._follow(found, moving.xyxy, frame)
+        found, missed = self._follow(found, moving.xyxy, frame)
         self._helps = len(missed) > 0
         if not self._helps:
             return found
@@ -161,9 +168,15 @@ class Assisted(DetectorWrapper):
             self._motion = MotionDetector(width=WIDTH)  # the background may have changed
         return self._rests
 
-    def _follow(self, found: Detections, moving: np.ndarray, frame: Frame) -> Detections:
-        """Carry the movers on to this frame's moving boxes (M,4); those that the network misses or does not know."""
-        known = found.xyxy
+    def _follow(self, found: Detections, moving: np.ndarray, frame: Frame) -> tuple[Detections, Detections]:
+        """Carry the movers on to this frame's moving boxes (M,4).
+
+        Returns
+        -------
+        tuple of Detections
+            What the network found, with the scores that movers deserve, and those that it misses or does not know.
+        """
+        known, score = found.xyxy, found.score.copy()
         shared = intersection(moving, known)
         covered = (shared > COVERED * np.minimum(area(moving)[:, None], area(known)[None])).any(axis=1)
         alike = iou(moving, known)
@@ -179,7 +192,8 @@ class Assisted(DetectorWrapper):
                 self._movers.append(mover)
             mover.carry_on(box, frame, covered=bool(seen))
             if same.max(initial=0) >= ALIKE:
-                mover.name(known[same.argmax()], int(found.class_id[same.argmax()]), frame.time_s)
+                its = int(same.argmax())
+                score[its] = mover.name(known[its], int(found.class_id[its]), float(score[its]), frame.time_s)
             if not seen and mover.goes(frame.time_s):
                 out.append((box, SCORE, mover.class_id if mover.class_id >= 0 else len(self.class_names) - 1))
             elif not seen and (carried := mover.carried(frame.time_s)) is not None:
@@ -187,7 +201,8 @@ class Assisted(DetectorWrapper):
         self._movers = [m for m in self._movers if frame.time_s - m.last_s <= PATIENCE_S]
         boxes, scores, classes = zip(*out, strict=True) if out else ((), (), ())
         xyxy = clip(np.array(boxes).reshape(-1, 4), *frame.size)
-        return Detections.clean(xyxy, np.array(scores), np.array(classes, np.int32))[0]
+        missed = Detections.clean(xyxy, np.array(scores), np.array(classes, np.int32))[0]
+        return Detections(known, score, found.class_id), missed
 
     def close(self) -> None:
         """Free both."""

@@ -152,3 +152,24 @@ def test_what_the_network_saw_a_moment_ago_is_carried_on_and_keeps_its_class():
     score = np.array([d.score[0] for d in seen.values()])
     np.testing.assert_allclose(score[:40], CARRIED)  # carries a track on; from then on it is not known any more
     np.testing.assert_allclose(score[-15:], SCORE)
+
+
+def test_what_moves_on_and_was_surely_seen_is_not_lost_for_a_faint_look():
+    """The network sees the car surely until frame 50 and faintly from then on, and a poster faintly all the time."""
+    poster = np.array([5, 5, 35, 65.0])
+
+    class Fades(Knows):
+        def __call__(self, frame):
+            boxes = np.stack([self.place(frame.index), poster]).astype(float)
+            return Detections(boxes, np.array([0.8 if frame.index < 50 else 0.3, 0.2]))
+
+    _, found = run(Fades(lambda i: car(i - 20)), count=70)
+    cars = {
+        i: d.score[iou(d.xyxy, car(i)[None].astype(float))[:, 0] > 0.5].tolist() for i, d in found.items() if i > 10
+    }
+    assert all(cars[i] == [np.float32(0.8)] for i in range(11, 30))
+    faint = np.array([cars[i] for i in range(30, 50)])
+    np.testing.assert_allclose(faint[faint > 0.31].max(), SCORE)
+    assert (faint[::2] > 0.4).sum() >= 8, "at each look of motion"
+    posters = [d.score[iou(d.xyxy, poster[None])[:, 0] > 0.9].tolist() for d in found.values()]
+    assert posters == [[np.float32(0.2)]] * len(found)
