@@ -77,10 +77,13 @@ class GroundPlane:
             rows, foot, xyxy = rows[good], foot[good], xyxy[good]
             if not len(rows):
                 return
-        places = self.metres(foot)
+        places, count = self.metres(foot), memory["samples"][rows]
+        # A box that stays to the last digit is that of a picture that repeats: it tells of an earlier moment.
+        fresh = (memory["sample_m"][rows, (count - 1) % SAMPLES] != places).any(axis=1)
+        if np.count_nonzero(fresh) < len(fresh):
+            rows, places, count, xyxy = rows[fresh], places[fresh], count[fresh], xyxy[fresh]
         self._walk(memory, rows, places, time_s)
-        sides, count = xyxy[:, 2:] - xyxy[:, :2], memory["samples"][rows]
-        slot = count % SAMPLES
+        sides, slot = xyxy[:, 2:] - xyxy[:, :2], count % SAMPLES
         memory["sample_s"][rows, slot], memory["sample_m"][rows, slot] = time_s, places
         memory["shape"][rows, slot] = sides[:, 0] / sides[:, 1]
         memory["samples"][rows] = count + 1

@@ -41,6 +41,17 @@ def test_a_steady_drive_has_its_speed(kmh):
     assert [c.speed for c in found] == [pytest.approx(kmh, rel=0.005)] * 3
 
 
+@pytest.mark.parametrize("pattern", ["100", "11111111000", "10010"])
+def test_frames_that_repeat_a_picture_tell_no_other_speed(pattern):
+    """A copy at a constant rate of a video at a variable one, or at a lower one."""
+    times = np.arange(90) / FPS
+    shown = times[np.maximum.accumulate([t if pattern[t % len(pattern)] == "1" else 0 for t in range(90)])]
+    for place in (20, 30, 40):
+        answers = make(lines=(line_at(place),), ground=GROUND)
+        [crossing] = feed(answers, [drive(60, times=shown)], 90).crossings
+        assert crossing.speed == pytest.approx(60, rel=0.025)
+
+
 def test_trembling_boxes_move_the_speed_little():
     times = [t / FPS for t in range(90)]
     errors = []
