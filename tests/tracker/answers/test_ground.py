@@ -49,7 +49,7 @@ def test_frames_that_repeat_a_picture_tell_no_other_speed(pattern):
     for place in (20, 30, 40):
         answers = make(lines=(line_at(place),), ground=GROUND)
         [crossing] = feed(answers, [drive(60, times=shown)], 90).crossings
-        assert crossing.speed == pytest.approx(60, rel=0.025)
+        assert crossing.speed == pytest.approx(60, rel=0.03)  # 0.08 with the boxes that repeat
 
 
 def test_trembling_boxes_move_the_speed_little():
