@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -439,3 +441,23 @@ def test_on_a_terminal_steps_and_progress_are_shown_and_nothing_breaks(footage, 
     os.close(ours)
     assert code == 0, shown
     assert b"frames of 30 (100%)" in shown and b"start-up" in shown and b"Traceback" not in shown
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_line(tmp_path):
+    """A module that takes for ever to load stands in for a slow disk; it says when it is being loaded."""
+    package = tmp_path / "tracker" / "app"
+    package.mkdir(parents=True)
+    command = Path(tracker.__file__).with_name("__main__.py").read_text()
+    (tmp_path / "tracker" / "__init__.py").write_text("")
+    (tmp_path / "tracker" / "__main__.py").write_text(command)
+    (package / "__init__.py").write_text("")
+    (package / "cli.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    given = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}, "text": True}
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a background shell has it ignored)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tracker", "x.mp4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard,  # noqa: PLW1509
+        **given,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130 and process.stderr.read() == "interrupted\n"
