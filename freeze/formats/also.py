@@ -57,6 +57,8 @@ def write_also(request: Request, graph_def: GraphDef, images: np.ndarray, contra
     given = None
     if request.precision == "int8":
         given = calibration.read(str(request.calibrate), contract.input_shape, contract.colour_order)
+        people = f" of {len(set(given.identity))} identities" if given.identity[0] >= 0 else ""
+        log.note("CALIBRATION_CROPS", f"8-bit integers are judged on {len(given.crops)} crops{people}")
     with Runner(graph_def) as runner:
         for name in request.also:
             integer = given if name in INTEGER else None

@@ -81,7 +81,7 @@ def _of_folder(path: Path) -> list[Item]:
 def _of_video(path: Path) -> list[Item]:
     """Crops of what can be followed: the first half of each track is one camera, the second half the other."""
     with tempfile.TemporaryDirectory() as folder:
-        found = mine.footage(path, Path(folder), "auto")
+        found = mine.footage(path, Path(folder), "auto", quiet=True)
     lengths = [len(t.frames) for t in found]
     return [
         Item(f"{track}/{k}", crop, str(track), int(k >= lengths[track] / 2))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from freeze.job import OUTPUT
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import captured_stderr, import_tensorflow
 from tracker.encoder.foreign import ForeignSession
 
 
@@ -45,14 +45,15 @@ def _saved_model(path: Path) -> Any:
 
 def _tflite(path: Path) -> Any:
     tf = import_tensorflow()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), captured_stderr():
         warnings.simplefilter("ignore")  # the interpreter moves to a package of its own, which reads the same files
         interpreter = tf.lite.Interpreter(str(path), num_threads=1)
     given, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def call(images: np.ndarray) -> np.ndarray:
         interpreter.resize_tensor_input(given["index"], images.shape)
-        interpreter.allocate_tensors()
+        with captured_stderr():  # it tells which delegate it takes
+            interpreter.allocate_tensors()
         interpreter.set_tensor(given["index"], images)
         interpreter.invoke()
         return np.array(interpreter.get_tensor(out["index"]))

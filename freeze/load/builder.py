@@ -20,7 +20,7 @@ from typing import Any
 from freeze.errors import FreezeError, Log, listed
 from freeze.graph.graphdef import Graph, node_name, pruned
 from freeze.load import old_layers
-from freeze.load.calling import KNOWN, call, created_when_missing, features, needs, tensors_in
+from freeze.load.calling import KNOWN, call, created_when_missing, features, name_of, needs, tensors_in
 from freeze.load.graph_model import from_graph
 from freeze.load.script import RESULT, BuildCall, Script
 from freeze.load.user_code import LeftOut, explained, imported, in_steps
@@ -185,7 +185,7 @@ class Builder:
     def _call(self, build: Callable[..., Any], module: ModuleType, as_float: bool, log: Log) -> tuple[Any, Any]:
         """Makes the placeholder and calls; returns the tensors of input and output."""
         tf, request = import_tensorflow(), self.request
-        if "factory" in build.__name__ and set(needs(build)) <= set(KNOWN) | {"is_training"}:
+        if "factory" in name_of(build) and set(needs(build)) <= set(KNOWN) | {"is_training"}:
             build = build(*(KNOWN.get(n, False) for n in needs(build)))  # as published: it returns factory_fn
         shape = request.image_shape or DEFAULT_SHAPE
         dtype = request.dtype or ("float32" if request.scale else "uint8")  # a scale makes sense on floats alone

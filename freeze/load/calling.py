@@ -108,7 +108,7 @@ def _called(build: Callable[..., Any], images: Any, log: Log, taken: list[Any], 
             taken.append(images)
     switched = [f"{name}={value!r}" for name, value in values.items() if is_switch(name)]
     if switched:
-        log.note("BUILDER_SWITCH", f"{build.__name__} is called for inference: {', '.join(switched)}", [build.__name__])
+        log.note("BUILDER_SWITCH", f"{name_of(build)} is called for inference: {', '.join(switched)}", [name_of(build)])
     positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY]
     return build(*(values.pop(n) for n in positional if n in values), **values)
 
@@ -147,9 +147,9 @@ def _argument(
         return tf.compat.v1.placeholder(tf.int32, [None], name=p.name)
     raise FreezeError(
         "BUILDER_SIGNATURE",
-        f"{build.__name__}{inspect.signature(build)} needs '{p.name}' besides the images",
+        f"{name_of(build)}{inspect.signature(build)} needs '{p.name}' besides the images",
         "give it a default value, or wrap it: def build(images): ...",
-        [build.__name__],
+        [name_of(build)],
     )
 
 
@@ -157,9 +157,15 @@ def _takes_images(name: str) -> bool:
     return bool(re.fullmatch(r"(\w*_)?(images?|inputs?|x|crops?|tensor|net|image_batch)", name, re.IGNORECASE))
 
 
+def name_of(build: Callable[..., Any]) -> str:
+    """What a function, a class, `functools.partial` of one, or a callable object is called in messages."""
+    inner = getattr(build, "func", build)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
 def _source(build: Callable[..., Any]) -> str:
     try:
-        return textwrap.dedent(inspect.getsource(build))
+        return textwrap.dedent(inspect.getsource(getattr(build, "func", build)))
     except (OSError, TypeError):
         return ""
 
@@ -194,19 +200,19 @@ def features(result: Any, build: Callable[..., Any], log: Log) -> Any:
             shown = [f"{n or t.op.name}: {t.op.name} {t.dtype.name} {t.shape}" for n, t in flat]
             raise FreezeError(
                 "OUTPUT_AMBIGUOUS",
-                f"{build.__name__} returns {len(flat)} tensors that could be the features",
+                f"{name_of(build)} returns {len(flat)} tensors that could be the features",
                 f"choose one with --output {flat[0][1].op.name}",
                 shown,
             )
         others = ", ".join(n or t.op.name for n, t in flat if t is not best[0][1])
-        log.note("OUTPUT_CHOSEN", f"output {best[0][1].op.name} of {build.__name__} is used; it also returns {others}")
+        log.note("OUTPUT_CHOSEN", f"output {best[0][1].op.name} of {name_of(build)} is used; it also returns {others}")
         return best[0][1]
     if not named:
         raise FreezeError(
             "BUILDER_RETURNS",
-            f"{build.__name__} returned {type(result).__name__}, not a tensor",
+            f"{name_of(build)} returned {type(result).__name__}, not a tensor",
             "let it return the features, a tensor of shape [?, D]",
-            [build.__name__],
+            [name_of(build)],
         )
     return flat[0][1] if flat else named[0][1]
 

@@ -166,13 +166,13 @@ def _pick(items: Any, asked: str | None, side: str, key: str, rank: int) -> str:
         return str(items[names[0]].name)
     fitting = [n for n in names if not items[n].tensor_shape.unknown_rank and len(items[n].tensor_shape.dim) == rank]
     named = [n for n in fitting if n in ("features", "embedding", "embeddings", "images", "image")]
-    chosen = named if len(named) == 1 else fitting
+    chosen = named if len(named) == 1 and side == "output" else fitting  # of two images the other is needed, too
     if len(chosen) == 1:
         return str(items[chosen[0]].name)
     raise FreezeError(
         f"{side.upper()}_AMBIGUOUS",
         f"signature '{key}' has {len(names)} {side}s: {', '.join(names)}",
-        f"choose one with --{side}",
+        f"choose one with --{side} {' or '.join(names)}",
         _shown(items, [*named, *(n for n in fitting if n not in named), *(n for n in names if n not in fitting)]),
         shown=None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import re
 import symtable
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ class Script:
     """A builder's source."""
 
     def __init__(self, source: str, name: str) -> None:
-        self.tree = ast.parse(source, name)
+        self.tree = _without_partials(ast.parse(source, name))
         self._tables = {
             (t.get_name(), t.get_lineno()): t for t in symtable.symtable(source, name, "exec").get_children()
         }
@@ -372,6 +373,37 @@ def _switch_off(call: BuildCall, parameters: dict[str, ast.expr | None]) -> None
     else:
         call.node.keywords = [k for k in call.node.keywords if k.arg != name]
         call.node.keywords.append(ast.copy_location(ast.keyword(name, new), call.node))
+
+
+def _without_partials(tree: ast.Module) -> ast.Module:
+    """Calls of `net = functools.partial(build, is_training=True)` become calls of `build`, where their switch is seen.
+
+    Names that are bound more than once stay as they are.
+    """
+    statements = list(_flat(tree.body))
+    names = [n for s in statements for n in binds(s)]
+    defined = {s.name for s in statements if isinstance(s, ast.FunctionDef)}
+    made = {
+        s.targets[0].id: s.value
+        for s in statements
+        if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) and isinstance(s.value, ast.Call)
+    }
+    partials = {
+        name: call
+        for name, call in made.items()
+        if ast.unparse(call.func).rsplit(".", 1)[-1] == "partial"
+        and call.args
+        and isinstance(call.args[0], ast.Name)
+        and call.args[0].id in defined
+        and names.count(name) == 1
+    }
+    for call in [n for s in _plain(tree.body) for n in _calls(s)] if partials else ():
+        if isinstance(call.func, ast.Name) and call.func.id in partials:
+            first = copy.deepcopy(partials[call.func.id])
+            given = {k.arg for k in call.keywords}
+            call.func, call.args = first.args[0], [*first.args[1:], *call.args]
+            call.keywords = [*(k for k in first.keywords if k.arg not in given), *call.keywords]
+    return tree
 
 
 def _wrap(tree: ast.Module, call: ast.Call) -> None:

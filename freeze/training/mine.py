@@ -53,8 +53,8 @@ class Tracklet:
     track: int = 0
 
 
-def track(video: Path, folder: Path, detector: str) -> np.ndarray:
-    """Runs the tracker, without appearance, on a video.
+def track(video: Path, folder: Path, detector: str, quiet: bool = False) -> np.ndarray:
+    """Runs the tracker, without appearance, on a video; it shows how far it is, unless it is to be quiet.
 
     Returns
     -------
@@ -80,6 +80,7 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
         "none",
         "--detector",
         detector,
+        *(["--quiet"] if quiet else []),
     ]
     root = str(Path(__file__).parents[2])  # the working directory may be anywhere
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
@@ -95,17 +96,18 @@ def track(video: Path, folder: Path, detector: str) -> np.ndarray:
     return rows
 
 
-def footage(video: Path, folder: Path, detector: str) -> list[Tracklet]:
-    """The tracklets of a video, told of in a line.
+def footage(video: Path, folder: Path, detector: str, quiet: bool = False) -> list[Tracklet]:
+    """The tracklets of a video, told of in a line unless `quiet`.
 
     Where `auto` leaves few, as with vehicles from above that no network knows, what moves is followed instead.
     """
     size = frame_size(video)
     found: list[Tracklet] = []
     for name in (detector, "motion") if detector == "auto" else (detector,):
-        rows = track(video, folder / name, name)
+        rows = track(video, folder / name, name, quiet)
         seen = textured(video, tracklets(rows, size))
-        print(f"{video.name}: {len(np.unique(rows[:, 1]))} tracks, {len(seen)} tracklets to learn from", flush=True)
+        if not quiet:
+            print(f"{video.name}: {len(np.unique(rows[:, 1]))} tracks, {len(seen)} tracklets to learn from", flush=True)
         found = max(found, seen, key=len)
         if len(found) >= MANY:
             break

@@ -15,7 +15,9 @@ from freeze.formats import also, calibration
 from freeze.formats.run import Model
 from freeze.graph.images import structured
 from freeze.request import Request
+from freeze.training import mine
 from tests.encoders import SHAPE, by_hand, graph_def
+from tests.freeze.training.test_adapt import SIZE, drawn
 from tracker.encoder.contract import Contract, contract_path, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -84,12 +86,33 @@ def crops(tmp_path_factory):
     return folder
 
 
-def test_eight_bits_are_judged_on_the_given_crops(tmp_path, crops):
-    lost, log = written(tmp_path, "tflite", precision="int8", calibrate=str(crops))
+@pytest.mark.parametrize("name", ["tflite", "openvino"])
+def test_eight_bits_are_judged_on_the_given_crops(tmp_path, crops, name):
+    needed(name)
+    if name == "openvino":
+        pytest.importorskip("nncf")
+    lost, log = written(tmp_path, name, precision="int8", calibrate=str(crops))
     assert not lost, log.findings
-    contract = Contract.beside(tmp_path / "e.tflite")
+    assert any("40 crops of 10 identities" in f.why for f in log.findings)
+    contract = Contract.beside(tmp_path / NAMES[name])
     assert contract.precision == "int8" and contract.proof["inputs"] == 40
     assert contract.proof["rank1"] >= contract.proof["rank1_f32"] - 0.01 and contract.proof["mean_cosine"] > 0.95
+
+
+def test_crops_of_a_video_are_those_of_its_tracks(tmp_path, monkeypatch, capfd):
+    """Nothing is printed: the program that asks says what it found. Following itself is tested where videos adapt."""
+    video = drawn(tmp_path / "scene.avi", 6, 90)
+    rows = [
+        (f + 1, i + 1, x, y, x + 40, y + 75)
+        for f in range(90)
+        for i in range(6)
+        for x, y in [((f - 30 * (i // 3)) * 9 - 50, 10 + 95 * (i % 3))]
+        if 0 <= x <= SIZE[0] - 40
+    ]
+    monkeypatch.setattr(mine, "track", lambda *_: np.array(sorted(rows), float))
+    found = calibration.read(str(video), (128, 64, 3), "bgr")
+    assert len(set(found.identity)) == 6 and set(found.camera) == {0, 1} and found.crops.shape[1:] == (128, 64, 3)
+    assert capfd.readouterr().out == ""
 
 
 def test_too_few_crops_are_refused(tmp_path, crops):

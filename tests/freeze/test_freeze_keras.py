@@ -305,6 +305,20 @@ def test_half_precision_graph_is_proved_as_closely_as_half_precision_can_be(tmp_
     assert json.loads((tmp_path / "x.json").read_text())["proof"]["tolerance"] == prove.HALF_TOLERANCE
 
 
+def test_both_images_of_a_signature_are_listed(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Masked(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, *SHAPE], name=n) for n in ("images", "mask")])
+        def encode(self, images: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_mean(images * mask, [1, 2])
+
+    made = Masked()
+    tf.saved_model.save(made, str(tmp_path / "sm"), signatures=made.encode)
+    said = ("images float32 (None, 16, 8, 3)", "mask float32", "--input images or mask")
+    refused(tmp_path, "INPUT_AMBIGUOUS", *said, saved_model=tmp_path / "sm")
+
+
 def test_saved_model_damage(tmp_path: Path) -> None:
     path = saved(tmp_path, {"serving_default": lambda y, x: {"output_0": y, "output_1": y[:, :3]}})
     refused(tmp_path, "OUTPUT_AMBIGUOUS", "output_0", "output_1", "--output", saved_model=path)

@@ -92,6 +92,24 @@ SHAPES = {
     "training alone, twice": (NETWORK, IMAGE, "a = build_model(x, True)", "b = build_model(x, True)"),
     "a loss and an optimiser between": (NETWORK, IMAGE, *TRAINED_BETWEEN),
     "reuse": (SHARED, IMAGE, "a = build_model(x, True)", "b = build_model(x, False, reuse=True)"),
+    "partials": (
+        "import functools",
+        NETWORK,
+        IMAGE,
+        "train_net = functools.partial(build_model, is_training=True)",
+        "net = functools.partial(build_model, is_training=False)",
+        "a = train_net(x)",
+        "b = net(inputs=x)",
+    ),
+    "partials, reuse": (
+        "from functools import partial",
+        SHARED,
+        IMAGE,
+        "train_net = partial(build_model, x)",
+        "a = train_net(True)",
+        "net = partial(build_model, x, reuse=True, is_training=True)",
+        "b = net(is_training=False)",
+    ),
     "reuse_variables": (
         NETWORK,
         IMAGE,
@@ -303,6 +321,13 @@ def test_what_fails_and_is_needed_is_named(run, needed):
     )
     with pytest.raises(FreezeError, match=r"BUILDER_FAILED(?s:.*)FileNotFoundError(?s:.*)nowhere.npy"):
         frozen(run[0], before + line)
+
+
+def test_a_partial_alone_is_called_with_its_switch_off(run):
+    text = f"{HEAD}import functools\n{NETWORK}net = functools.partial(build_model, is_training=True)\n"
+    features, _, log = frozen(run[0], text, function="net")
+    np.testing.assert_allclose(features, run[1], atol=1e-5)
+    assert "BUILDER_SWITCH" in log.codes()
 
 
 def test_a_class_alone_is_made_and_called(run):
