@@ -106,7 +106,7 @@ class Assisted(DetectorWrapper):
         self._motion = motion
         self.name = f"{network.name}+motion"
         self.class_names = (*network.class_names, OBJECT)
-        self.concurrency = 1
+        self.concurrency = network.concurrency = 1
         """What moves is told from frame to frame."""
         self._movers: list[_Mover] = []
         self._needed_s: float | None = None

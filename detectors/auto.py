@@ -78,6 +78,8 @@ def stands(pictures: Sequence[np.ndarray]) -> bool:
     edges = np.stack([_edges(p) for p in pictures])
     usual = np.median(edges, axis=0)
     strong = usual > np.quantile(usual, 0.8)
+    if not strong.any():  # a picture of one colour
+        return False
     agree = np.abs(edges - usual)[:, strong] < 0.35 * usual[strong]
     return bool(np.median(agree.mean(axis=1)) > 0.7)
 

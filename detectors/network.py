@@ -23,6 +23,8 @@ from tracker.errors import ConfigError, DetectorError
 
 MOST_CANDIDATES, MOST_BOXES = 3000, 500
 """Boxes of a frame that are compared, and that are kept: the best by score. A crowd of MOT20 has 250 people."""
+APART_S, FARTHEST_S = 0.7, 10.0
+"""Seconds between frames that a view is chosen by during a run, at first and at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,10 @@ class Network:
         self.concurrency = 1
         """Threads that may and should call it at the same time."""
         self._views: dict[tuple[Size, bool], View] = {}
+        self._undecided: list[Frame] | None = None
+        """Frames with something in them, since those shown at the start were too empty to choose by; None: chosen."""
+        self._next_s, self._apart_s = 0.0, APART_S
+        self._late = False
 
     def look(self, images: list[np.ndarray], size: Size | None, confidence: float) -> list[Candidates]:
         """Candidates of each uint8 BGR picture, stretched to `size`, that score at least `confidence`."""
@@ -135,7 +141,24 @@ class Network:
         """Boxes of a frame, as it is looked at by default or by `choose_view`."""
         if frame.image is None:
             raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; give detections by file")
-        return self._detect(frame, frame.image, self.view(frame.size, full=self.tiled))
+        found = self._detect(frame, frame.image, self.view(frame.size, full=self.tiled))
+        if self._undecided is not None and len(found) and self.concurrency == 1:
+            self._choose_late(frame)
+        return found
+
+    def _choose_late(self, frame: Frame) -> None:
+        """Gather frames of a source that was empty at the start until there are enough to choose a view by.
+
+        Where they are too empty as well, the next ones are farther apart. Frames must come in their order.
+        """
+        if self._undecided is None or frame.time_s < self._next_s:
+            return
+        self._undecided.append(frame)
+        self._next_s = frame.time_s + self._apart_s
+        if len(self._undecided) == detail.FRAMES:
+            self._apart_s = min(2 * self._apart_s, FARTHEST_S)
+            frames, self._undecided = self._undecided, []
+            self._late = self.choose_view(frames) != ""
 
     def _detect(self, frame: Frame, image: np.ndarray, view: View) -> Detections:
         width, height = frame.size
@@ -259,6 +282,7 @@ class Network:
         if choice.view is not None and choice.view < len(views):
             self._views[size, True] = chosen = replace(views[choice.view], band=choice.band)
             why = f"{chosen} {choice.why}"
+        self._undecided = None if why else []
         self._run.forget({s for v in views for s in v.sizes} - self.view(size).sizes)
         return why
 
@@ -273,6 +297,8 @@ class Network:
     def settings(self, size: Size) -> dict[str, str]:
         """The input size and the tiles for frames of a size, as options."""
         view = self.view(size)
+        if self._late:  # what repeats the run is to choose again
+            return {}
         chosen = {"tiles": "off" if view.grid == (1, 1) else f"{view.grid[0]}x{view.grid[1]}"}
         if self._free and (size_text := view.input_size()) is not None:
             chosen["input_size"] = size_text

@@ -109,3 +109,7 @@ def test_no_frames(nothing_fetched):
 )
 def test_real_clips_with_nothing_fetched(nothing_fetched, clip, expected):
     assert choose(frames_of(Path(DATA) / clip), offline=True)[0] == expected
+
+
+def test_of_pictures_of_one_colour_nothing_tells_whether_the_camera_stands():
+    assert not auto.stands([np.full((90, 160, 3), 128, np.uint8)] * 6)

@@ -159,6 +159,23 @@ def test_an_empty_start_chooses_nothing():
     assert eye.choose_view([]) == ""
 
 
+def test_what_comes_after_an_empty_start_chooses_then():
+    eye = Eye(np.zeros((0, 4)), 28, NetworkOptions(), free=True)
+    eye.choose_view(frames())
+    picture = frames(1)[0]
+    for n in range(100):
+        eye(replace(picture, index=n + 1, time_s=n / 10))
+    assert set(eye.looks[-100:]) == {(512, 288)}, "nothing comes, nothing is measured"
+    assert eye.settings((1280, 720))["input_size"] == "512x288"
+    eye.objects, eye.height = np.array(OBJECTS), 44
+    eye.looks.clear()
+    eye.objects[0, 3] = 0.3  # seen at the usual size
+    for n in range(100, 160):
+        eye(replace(picture, index=n + 1, time_s=n / 10))
+    assert eye.looks[-1] == (768, 448) and len(eye.looks) == 60 + 6 * len(free_views((1280, 720)))
+    assert eye.settings((1280, 720)) == {}, "a run of this configuration chooses again"
+
+
 def test_detail_and_size_as_asked_for():
     assert Eye(OBJECTS, 1, NetworkOptions(detail="fast"), free=True).view((1280, 720)).size == (384, 224)
     assert Eye(OBJECTS, 1, NetworkOptions(detail="fine"), free=True).view((1280, 720)).size == (1280, 704)
