@@ -145,19 +145,19 @@ def clips(args: argparse.Namespace) -> Iterator[Score]:
             for c in told["crossings"]
         ]  # fmt: skip
         folder = (args.runs or Path("runs") / "counting") / path.stem
+        kept = args.runs is not None and (folder / "tracks.csv").is_file()
         lines = [(line["name"], line["points"]) for line in told["lines"]]
-        yield judge(path.stem, "ours", _run(args.data / told["video"], folder, lines), truth, duration_s)
+        yield judge(path.stem, "ours", _run(args.data / told["video"], folder, lines, kept=kept), truth, duration_s)
         if args.peers:
             for name, counted in _peers(args.data / told["video"], lines).items():
                 yield judge(path.stem, name, counted, truth, duration_s)
 
 
-def _run(video: Path, folder: Path, lines: Sequence[tuple[str, Any]]) -> list[Passing]:
+def _run(video: Path, folder: Path, lines: Sequence[tuple[str, Any]], *, kept: bool) -> list[Passing]:
     """Crossings of a whole run, or of one that was kept, counted anew."""
     from tracker.app.cli import main
 
     asked = [f"--line={name}={x1},{y1},{x2},{y2}:right/left" for name, ((x1, y1), (x2, y2)) in lines]
-    kept = (folder / "tracks.csv").is_file()
     given = (
         ["count", str(folder)] if kept else ["run", str(video), "--output", str(folder), "--overwrite", "--no-video"]
     )

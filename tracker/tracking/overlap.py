@@ -21,6 +21,7 @@ from tracker.tracking.overlap_matching import (
     STATIONARY_SPEED,
     OverlapAssociation,
     covered,
+    ride,
     riders,
     touching,
 )
@@ -88,7 +89,7 @@ class OverlapTracker:
         grown = boxes.grow(xyxy, self.config.buffer)
         t, d = touching(predicted, grown)
         same = self.classes.compatible(self.bank.class_id[t], class_id[d])
-        probability = self.probability(score, remember=False)
+        probability = ride(xyxy, class_id, self.probability(score, remember=False), self.classes)
         return needed(self.bank, predicted, grown, (t[same], d[same]), probability, self.config, self._elapsed + 1)
 
     def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
@@ -96,7 +97,7 @@ class OverlapTracker:
         if seen.embedded.any():
             self.bank.widen(seen.feature.shape[1])
         self.bank.coasting[:] = False
-        probability = self.probability(seen.score)
+        probability = ride(seen.xyxy, seen.class_id, self.probability(seen.score), self.classes)
         predicted = self.kalman.box(self.bank.mean)
         matches, left = self.associate(self.bank, seen, probability, predicted)
         self._wake(matches, seen)
@@ -215,7 +216,7 @@ class OverlapTracker:
             return rows
         tracked = self.bank.confirmed & self.classes.two_wheelers(self.bank.class_id)
         machines = [seen.xyxy[self.classes.two_wheelers(seen.class_id)], self.kalman.box(self.bank.mean[tracked])]
-        person[person] = riders(seen.xyxy[rows[person]], np.concatenate(machines))
+        person[person] = riders(seen.xyxy[rows[person]], np.concatenate(machines)).any(axis=0)
         left: np.ndarray = rows[~person]
         return left
 

@@ -115,19 +115,31 @@ class OverlapAssociation:
 
 
 def riders(people: np.ndarray, machines: np.ndarray) -> np.ndarray:
-    """Which boxes of people (N,4) sit on one of these boxes of two-wheelers (M,4), (N,) bool.
+    """Which boxes of people (N,4) sit on which of two-wheelers (M,4), (M,N) bool.
 
     A rider's middle is above the machine and higher than its middle, and the feet are on it rather than below.
     """
-    t, d = touching(machines, people)
-    machine, person = machines[t], people[d]
-    middle = (person[:, 0] + person[:, 2]) / 2
-    height = machine[:, 3] - machine[:, 1]
-    sits = (middle > machine[:, 0]) & (middle < machine[:, 2]) & (person[:, 1] < machine[:, 1] + 0.25 * height)
-    sits &= (person[:, 3] > machine[:, 1] + 0.2 * height) & (person[:, 3] < machine[:, 3] + 0.1 * height)
-    found = np.zeros(len(people), bool)
-    found[d[sits]] = True
-    return found
+    machine, person = machines[:, None], people[None]
+    middle = (person[..., 0] + person[..., 2]) / 2
+    height = machine[..., 3] - machine[..., 1]
+    sits: np.ndarray = (middle > machine[..., 0]) & (middle < machine[..., 2])
+    sits &= person[..., 1] < machine[..., 1] + 0.25 * height
+    sits &= (person[..., 3] > machine[..., 1] + 0.2 * height) & (person[..., 3] < machine[..., 3] + 0.1 * height)
+    return sits
+
+
+def ride(xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classes: ClassGroups) -> np.ndarray:
+    """Probabilities (N,) of detections, those of two-wheelers at least as large as their riders'.
+
+    A detector sure of the rider and in doubt about the machine has seen one object, of the vehicle's class.
+    """
+    machine, person = np.flatnonzero(classes.two_wheelers(class_id)), np.flatnonzero(classes.people(class_id))
+    if len(machine) == 0 or len(person) == 0:
+        return probability
+    sits = riders(xyxy[person], xyxy[machine])
+    probability = probability.copy()
+    probability[machine] = np.maximum(probability[machine], np.where(sits, probability[person], 0).max(axis=1))
+    return probability
 
 
 def covered(xyxy: np.ndarray) -> np.ndarray:
