@@ -12,7 +12,6 @@ import numpy as np
 
 from tracker.answers.scene import Line, Scene, Size, read_scene
 from tracker.app.run_folder import RunFolder
-from tracker.core.images import read_picture
 from tracker.errors import SourceError, TrackerError
 
 
@@ -82,6 +81,7 @@ def _seen(text: str) -> tuple[np.ndarray, Sequence[Line]]:
     import cv2
 
     from tracker.answers.background import Background
+    from tracker.core.images import read_picture
     from tracker.video.sources import open_source
 
     folder = Path(text)

@@ -10,7 +10,7 @@ from tracker.answers import pictures
 from tracker.answers.flows import Flows
 from tracker.answers.ground import GroundPlane
 from tracker.answers.overlay import LINE, Overlay
-from tracker.answers.report import moment
+from tracker.answers.report import moments
 from tracker.answers.scene import Ground
 
 
@@ -26,7 +26,7 @@ def test_a_length_of_time_always_has_digits_that_tell(seconds, text):
     "text, told", [("0.000", "0:00"), ("6.64", "0:06.6"), ("59.97", "1:00"), ("4500.0", "1:15:00"), ("75.5", "1:15.5")]
 )
 def test_moments_are_short(text, told):
-    assert moment(text) == told
+    assert moments([text]) == {text: told}
 
 
 def test_a_picture_without_flows_says_so():

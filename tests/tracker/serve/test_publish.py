@@ -251,11 +251,7 @@ def test_a_broker_that_goes_away_loses_nothing(tmp_path, broker):
 def test_a_broker_that_refuses_is_told_without_the_password(tmp_path):
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\n")
-    server = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "m.conf")], stderr=subprocess.DEVNULL)
+    server, port = _refusing(tmp_path / "m.conf")
     try:
         with publisher(f"mqtt://me:sesame@127.0.0.1:{port}/gate", Outbox(tmp_path / "a.db")) as sender:
             sender.take(numbered(1, 1)[0])
@@ -284,6 +280,25 @@ def test_the_last_will_is_said_for_a_run_that_dies(broker):
 def _cross(hub, number):
     events = Events([Crossing(number / 10, "north/gate", "in", "car", number, 1.0, 2.0, None)])
     hub.view(Frame(number, number / 10, None, SIZE), Tracks.empty(), None, events)
+
+
+def _refusing(configuration):
+    """A broker that lets nobody in, and its port; another process may take the free port first."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\n")
+        server = subprocess.Popen([MOSQUITTO, "-c", str(configuration)], stderr=subprocess.DEVNULL)
+        while server.poll() is None:
+            if _listens(port):
+                return server, port
+            time.sleep(0.02)
+
+
+def _listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _wait(done, seconds=40):
