@@ -38,10 +38,17 @@ def editor(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def driver():
     driver = open_browser(width=1100, height=900)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def browser(driver):
+    """The browser, which has told what it had to say of the test before."""
+    complaints(driver)
+    return driver
 
 
 def drawer(browser):
