@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -106,21 +107,26 @@ def choose(views: Sequence[View], found: Sequence[Sequence[Detections]], kind: n
     if len(boxes) < FEWEST:
         return Choice()
     recall = np.minimum(seen / sure, 1)
-    weight = area(boxes) ** 0.25 / (area(boxes) ** 0.25).sum()
-    rated: list[tuple[float, float, int, Band | None]] = []
-    rated += [
-        (_worth(v, weight @ r), weight @ r, n, None) for n, (v, r) in enumerate(zip(views, recall.T, strict=True))
-    ]
-    for n, (view, coarse) in enumerate(zip(views, recall.T, strict=True)):
-        for finer, fine in zip(views[n + 1 :], recall.T[n + 1 :], strict=True):
-            for band in _bands(finer, boxes[fine - coarse > MISSED]):
-                top, bottom = band.rect(_size(view))[0, 1::2]
-                inside = (boxes[:, 1] >= top) & (boxes[:, 3] <= bottom)
-                both = weight @ np.where(inside, np.maximum(coarse, fine), coarse)
-                rated.append((_worth(replace(view, band=band), both), both, n, band))
-    _, finds, number, rows = max(rated, key=lambda r: r[0])
+    root = area(boxes) ** 0.25
+    weight = root / root.sum()
+    candidates = [(n, band, float(weight @ sees)) for n, band, sees in _candidates(views, recall, boxes)]
+    number, band, finds = max(candidates, key=lambda c: _worth(replace(views[c[0]], band=c[1]), c[2]))
     best = (weight @ recall).max()
-    return Choice(number, rows, f"finds {finds / best:.0%} of what the best size finds in {len(found[0])} frames")
+    return Choice(number, band, f"finds {finds / best:.0%} of what the best size finds in {len(found[0])} frames")
+
+
+def _candidates(
+    views: Sequence[View], recall: np.ndarray, boxes: np.ndarray
+) -> Iterator[tuple[int, Band | None, np.ndarray]]:
+    """Views by number, and what (O,) each sees of the objects; then those with rows as a finer one sees them."""
+    for n in range(len(views)):
+        yield n, None, recall[:, n]
+    for n, m in combinations(range(len(views)), 2):
+        coarse, fine = recall[:, n], recall[:, m]
+        for band in _bands(views[m], boxes[fine - coarse > MISSED]):
+            top, bottom = band.rect(_size(views[n]))[0, 1::2]
+            inside = (boxes[:, 1] >= top) & (boxes[:, 3] <= bottom)
+            yield n, band, np.where(inside, np.maximum(coarse, fine), coarse)
 
 
 def _worth(view: View, finds: float) -> float:

@@ -142,7 +142,7 @@ class Network:
         if frame.image is None:
             raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; give detections by file")
         found = self._detect(frame, frame.image, self.view(frame.size, full=self.tiled))
-        if self._undecided is not None and len(found) and self.concurrency == 1:
+        if len(found):
             self._choose_late(frame)
         return found
 
@@ -151,7 +151,7 @@ class Network:
 
         Where they are too empty as well, the next ones are farther apart. Frames must come in their order.
         """
-        if self._undecided is None or frame.time_s < self._next_s:
+        if self._undecided is None or self.concurrency > 1 or frame.time_s < self._next_s:
             return
         self._undecided.append(frame)
         self._next_s = frame.time_s + self._apart_s

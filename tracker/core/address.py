@@ -43,8 +43,7 @@ class Address:
         """It holds what must not be shown; placeholders hold nothing."""
         user, place, query = _parts(_PLACEHOLDER.sub("", self.given).partition("://")[2])
         pairs = [m["value"] for m in _PAIR.finditer(place)] + [p.rpartition("=")[2] for p in re.split("[&;]", query)]
-        keyed = self.scheme in STREAM_KEYS and place.count("/") > 1
-        return bool(keyed or user.strip(":") or "@" in place + query or any(pairs))
+        return bool(self._is_keyed(place) or user.strip(":") or "@" in place + query or any(pairs))
 
     def connect(self) -> str:
         """The address to connect to, placeholders filled in.
@@ -71,10 +70,14 @@ class Address:
         if self.ambiguous:
             return printable(f"{scheme}://{HIDDEN}")
         place = _PAIR.sub(rf"\g<key>={HIDDEN}", place)
-        if self.scheme in STREAM_KEYS and place.count("/") > 1:
+        if self._is_keyed(place):
             place = "/".join((*place.split("/")[:2], HIDDEN))
         shown = re.sub(r"=[^&;]*", f"={HIDDEN}", query) if "=" in query else HIDDEN
         return printable(f"{scheme}://{place}" + (f"?{shown}" if query else ""))
+
+    def _is_keyed(self, place: str) -> bool:
+        """The rest of the path keeps others from the stream."""
+        return self.scheme in STREAM_KEYS and place.count("/") > 1
 
     @property
     def ambiguous(self) -> bool:

@@ -211,14 +211,11 @@ class OverlapTracker:
 
     def _without_riders(self, rows: np.ndarray, seen: Observation) -> np.ndarray:
         """Detections `rows` but for people on a two-wheeler: both are one object, of the vehicle's class."""
-        person = self.classes.people(seen.class_id[rows])
-        if not person.any():
-            return rows
+        person = np.flatnonzero(self.classes.people(seen.class_id[rows]))
         tracked = self.bank.confirmed & self.classes.two_wheelers(self.bank.class_id)
         machines = [seen.xyxy[self.classes.two_wheelers(seen.class_id)], self.kalman.box(self.bank.mean[tracked])]
-        person[person] = riders(seen.xyxy[rows[person]], np.concatenate(machines)).any(axis=0)
-        left: np.ndarray = rows[~person]
-        return left
+        who, _ = riders(seen.xyxy[rows[person]], np.concatenate(machines))
+        return np.delete(rows, person[who])
 
     def _start(self, rows: np.ndarray, seen: Observation, probability: np.ndarray) -> None:
         """Detections `rows` that no track took begin one: confirmed if sure and apart from all others, else tentative.

@@ -114,18 +114,18 @@ class OverlapAssociation:
         return assign(Pairs(t, d, 1 - overlap), 1 - _STATIONARY_MIN_IOU)
 
 
-def riders(people: np.ndarray, machines: np.ndarray) -> np.ndarray:
-    """Which boxes of people (N,4) sit on which of two-wheelers (M,4), (M,N) bool.
+def riders(people: np.ndarray, machines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (P,) of people's boxes (N,4), and (P,) of the boxes of two-wheelers (M,4) that they sit on.
 
     A rider's middle is above the machine and higher than its middle, and the feet are on it rather than below.
     """
-    machine, person = machines[:, None], people[None]
-    middle = (person[..., 0] + person[..., 2]) / 2
-    height = machine[..., 3] - machine[..., 1]
-    sits: np.ndarray = (middle > machine[..., 0]) & (middle < machine[..., 2])
-    sits &= person[..., 1] < machine[..., 1] + 0.25 * height
-    sits &= (person[..., 3] > machine[..., 1] + 0.2 * height) & (person[..., 3] < machine[..., 3] + 0.1 * height)
-    return sits
+    t, d = touching(machines, people)
+    machine, person = machines[t], people[d]
+    middle = (person[:, 0] + person[:, 2]) / 2
+    height = machine[:, 3] - machine[:, 1]
+    sits = (middle > machine[:, 0]) & (middle < machine[:, 2]) & (person[:, 1] < machine[:, 1] + 0.25 * height)
+    sits &= (person[:, 3] > machine[:, 1] + 0.2 * height) & (person[:, 3] < machine[:, 3] + 0.1 * height)
+    return d[sits], t[sits]
 
 
 def ride(xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classes: ClassGroups) -> np.ndarray:
@@ -133,12 +133,10 @@ def ride(xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classe
 
     A detector sure of the rider and in doubt about the machine has seen one object, of the vehicle's class.
     """
-    machine, person = np.flatnonzero(classes.two_wheelers(class_id)), np.flatnonzero(classes.people(class_id))
-    if len(machine) == 0 or len(person) == 0:
-        return probability
-    sits = riders(xyxy[person], xyxy[machine])
+    person, machine = np.flatnonzero(classes.people(class_id)), np.flatnonzero(classes.two_wheelers(class_id))
+    who, what = riders(xyxy[person], xyxy[machine])
     probability = probability.copy()
-    probability[machine] = np.maximum(probability[machine], np.where(sits, probability[person], 0).max(axis=1))
+    np.maximum.at(probability, machine[what], probability[person[who]])
     return probability
 
 

@@ -71,7 +71,7 @@ class CameraFeed:
         self._capture.release()
 
 
-class Gaps:
+class MissingPictures:
     """Pictures that never came, by the gaps in an even stream's times.
 
     A packet that is lost over UDP may be a whole picture, which no decoder misses. An interval of about k times the
@@ -125,7 +125,7 @@ class AddressFeed:
         self._waiting: list[Any] = []
         self._playlist = self._container.format.name == "hls"
         self._after = after if self._playlist else float("-inf")
-        self._gaps = Gaps()
+        self._missing = MissingPictures()
         self.broken = 0
         rate = float(stream.average_rate or 25)
         self.fps = rate if 0 < rate <= 240 else 25.0
@@ -145,7 +145,7 @@ class AddressFeed:
                         continue
                     self._after = frame.time
                 elif frame.time is not None:
-                    self.broken += self._gaps.look(frame.time)
+                    self.broken += self._missing.look(frame.time)
                 image: np.ndarray = frame.to_ndarray(format="bgr24")
                 return image
         except (StopIteration, self._av.FFmpegError, OSError):

@@ -13,7 +13,7 @@ from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.core.address import Address
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
-from tracker.video.live import AddressFeed, CameraFeed, Gaps, LiveSource
+from tracker.video.live import AddressFeed, CameraFeed, LiveSource, MissingPictures
 from tracker.video.sources import expand_source, open_source
 
 
@@ -320,7 +320,7 @@ def test_a_live_source_tells_the_time_that_passed_while_its_feed_stood_still():
     ],
 )
 def test_pictures_that_never_came_leave_a_gap_in_an_even_clock(steps, missing):
-    gaps = Gaps()
+    gaps = MissingPictures()
     assert sum(gaps.look(t) for t in np.cumsum([0, *steps]) / 1000) == missing
 
 
