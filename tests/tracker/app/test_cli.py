@@ -15,6 +15,7 @@ import pytest
 
 import tracker
 from tests.encoders import write_encoder
+from tests.processes import start_hearing
 from tests.scenes import boxes, decodable, rows, write_detections, write_images, write_sequence, write_video
 from tracker.app.cli import main
 
@@ -453,11 +454,9 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_line(tmp_path):
     (package / "__init__.py").write_text("")
     (package / "cli.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
     given = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}, "text": True}
-    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a background shell has it ignored)
-    with subprocess.Popen(
-        [sys.executable, "-m", "tracker", "x.mp4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard,  # noqa: PLW1509
-        **given,
-    ) as process:  # fmt: skip
+    with start_hearing(
+        [sys.executable, "-m", "tracker", "x.mp4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **given
+    ) as process:
         assert process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130 and process.stderr.read() == "interrupted\n"

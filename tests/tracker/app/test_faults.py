@@ -8,13 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from typing import ClassVar
 
 import cv2
 import pytest
 
 from tests.disks import fill_up
+from tests.processes import start_hearing
 from tests.runs import ColourMean, SceneDetector, SceneSource, make_pipeline
 from tests.scenes import decodable, image, rows, write_detections, write_video
 from tracker.app import pipeline as pipeline_module
@@ -257,9 +257,7 @@ def start(clip, output, *more, **options):
         "--encoder",
         "none",
     ]
-    # Ctrl-C is ignored by what a shell started in the background, and by what that starts.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen([*command, "--output", str(output), *more], preexec_fn=heard, **options)  # noqa: PLW1509
+    return start_hearing([*command, "--output", str(output), *more], **options)
 
 
 def wait_for_rows(output, process):

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.processes import start_hearing
 from tests.scenes import image, there_and_back
 from tests.tracker.answers.browser import complaints, open_browser
 
@@ -47,7 +48,7 @@ def run(camera, tmp_path):
         sys.executable, "-m", "tracker", "run", camera, "--detector", "motion", "--encoder", "none", "--no-video",
         "--line", "gate=120,0,120,239:in/out", "--serve", "0", "--output", str(tmp_path / "out"),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start_hearing(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     address = re.search(r"http://\S+", process.stdout.readline())[0]
     drain = threading.Thread(target=process.stdout.read, daemon=True)
     drain.start()
