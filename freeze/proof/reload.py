@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -97,4 +98,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # what it loads stays until it ends
     sys.exit(main())

@@ -144,8 +144,15 @@ class AnswerWriter:
                  "first_s": counts.first_s, "last_s": counts.last_s}
             )  # fmt: skip
 
-    def illustrate(self, folder: Path) -> None:
+    def illustrate(self, folder: Path, *, ways: bool = True) -> None:
         """Write the pictures: background, scene, heat map, ways, flows with their table, and the ground from above.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the run.
+        ways : bool
+            Those of the ways as well; False: the folder holds them.
 
         Raises
         ------
@@ -158,15 +165,12 @@ class AnswerWriter:
             _write_image(folder / "background.jpg", background)
         else:
             background = read_picture(folder / "background.jpg")
-        ways = list(answers.ways.done)
-        flows = find_flows(ways, size)
-        write_flows(folder, flows)
-        _write_image(folder / "heatmap.png", pictures.heatmap(background, answers.ways.heat, size))
-        _write_image(folder / "paths.png", pictures.paths(background, ways, size))
-        _write_image(folder / "flows.png", pictures.flow_picture(background, flows, size))
+        if ways:
+            self._illustrate_ways(folder, background)
+        done = list(answers.ways.done)
         drawn = {
             "scene.jpg": pictures.drawn_scene(background, self.overlay, size) if answers.scene else None,
-            "birds_eye.png": pictures.birds_eye(answers.ground, ways) if answers.ground is not None else None,
+            "birds_eye.png": pictures.birds_eye(answers.ground, done) if answers.ground is not None else None,
         }
         for name, image in drawn.items():
             if image is not None:
@@ -174,6 +178,15 @@ class AnswerWriter:
             else:
                 with suppress(OSError):
                     (folder / name).unlink(missing_ok=True)
+
+    def _illustrate_ways(self, folder: Path, background: np.ndarray | None) -> None:
+        ways, size = self.answers.ways, self.answers.size
+        done = list(ways.done)
+        flows = find_flows(done, size)
+        _write_image(folder / "heatmap.png", pictures.heatmap(background, ways.heat, size))
+        _write_image(folder / "paths.png", pictures.paths(background, done, size))
+        _write_image(folder / "flows.png", pictures.flow_picture(background, flows, size))
+        write_flows(folder, flows)  # last: where it is there, so are the pictures
 
     def told(self) -> list[str]:
         """Counts and standing objects, as lines for the end of a run."""

@@ -88,6 +88,12 @@ def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
     return scene if scene or not own.is_file() else read_scene(own)
 
 
+def _objects(folder: Path) -> bytes | None:
+    """The table of a run's objects: where it stays as it was, so do their ways and flows, which take long to find."""
+    file = folder / "objects.csv"
+    return file.read_bytes() if file.is_file() else None
+
+
 def _count(given: dict[str, Any]) -> int:
     from tracker.answers.engine import INTERVAL_S
     from tracker.answers.report import write_report
@@ -97,6 +103,7 @@ def _count(given: dict[str, Any]) -> int:
     from tracker.core.text import tell
 
     run = RunFolder.open(given["run"])
+    before = _objects(run.path)
     interval_s = parse_interval(given["interval"]) if "interval" in given else run.seconds("interval_s") or INTERVAL_S
     writer = recount(
         run.path, _scene(run, given), run.size, clock=run.clock(given.get("start_time")), interval_s=interval_s,
@@ -105,7 +112,10 @@ def _count(given: dict[str, Any]) -> int:
     kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit", "speeds")}
     summary = kept | writer.summary()
     write_whole(run.path / "summary.json", as_json(summary))
-    writer.illustrate(run.path)
+    same = before is not None and before == _objects(run.path)
+    if not same:
+        (run.path / "flows.csv").unlink(missing_ok=True)
+    writer.illustrate(run.path, ways=not (same and (run.path / "flows.csv").is_file()))
     write_report(run.path, summary)
     if not given.get("quiet"):
         tell("\n".join([*writer.told(), f"written to {run.path}"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from tracker.app.signals import Signals
 from tracker.core.address import shown
 from tracker.core.command_line import DONE, FAILED, INTERRUPTED, USAGE, Parser, guarded, in_a_line, silence
 from tracker.core.opencv import check_opencv
-from tracker.core.tensorflow import preload, preloading
+from tracker.core.tensorflow import preloading
 from tracker.core.text import tell, warn
 from tracker.errors import BackendMissingError, ConfigError, DetectorError, LostError
 
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given["command"] in ("run", "batch"):
         code = _started(top, given, began_s)
     else:
+        gc.enable()
         code = guarded(lambda: afterwards.main(given), traceback=given.get("verbose", False))
     if arguments is None and preloading():  # an end before it was needed: the interpreter would wait for it
         for stream in (sys.stdout, sys.stderr):
@@ -83,9 +85,8 @@ def _started(top: Parser, given: dict[str, Any], began_s: float) -> int:
 def _run_or_batch(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: float) -> int:
     try:
         if given["command"] == "batch":
+            _collect()
             return batch.main(config, given, signals)
-        if config.wants_encoder and all(map(os.path.exists, config.sources)):
-            preload()
         return _run(config, given, signals, began_s)
     except Exception:
         if signals.count:  # what was asked to end says that it was interrupted
@@ -114,6 +115,7 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
             viewers=serving.viewers if serving is not None else None, keeping=_keeping(config, given),
         )  # fmt: skip
         run.timing.began_s = began_s
+        _collect()
         pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
         for text, error in run.failed:
             warn(f"error: {shown(text)} is left out: {error}")
@@ -129,6 +131,12 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         os._exit(code)
     run.close()
     return code
+
+
+def _collect() -> None:
+    """Look for garbage from now on, but not in what has been loaded."""
+    gc.freeze()
+    gc.enable()
 
 
 class _Watch:

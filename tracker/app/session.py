@@ -32,7 +32,7 @@ from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
 from tracker.core.tensorflow import LOADER, cores, import_tensorflow, preload
 from tracker.core.text import printable
-from tracker.core.types import Detections
+from tracker.core.types import Detections, Frame
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
 from tracker.tracking.smooth import Smoothing
 from tracker.tracking.tracker import DeepSort
@@ -123,6 +123,7 @@ class Session:
         self.encoder_name = config.encoder
         self._open = ExitStack()
         self._detectors: dict[str, Detector] = {}
+        self._primers: dict[Source, Sequence[Frame]] = {}
         cv2.setNumThreads(max(1, cores() // 2))  # of OpenCV in each of our threads: all else takes as many
         try:
             self._assemble(output, overwrite)
@@ -136,7 +137,7 @@ class Session:
         for _, source in sources:
             scene_of(self.config, source.info.size)  # a scene that makes no sense is told before anything is loaded
         folders = self._folders([s for _, s in sources], output, overwrite)
-        coming = self._begin_encoder()
+        coming = self._begin_encoder(sources[0][1])
         with self._doing(f"opening detector {self.config.detector}"):
             detectors = [self._detector(source) for _, source in sources]
         self.encoder = self._encoder(coming)
@@ -195,13 +196,24 @@ class Session:
             folders.append(folder)
         return folders
 
+    def _needs_frames(self) -> bool:
+        """Whether detectors look at a source's first frames before they start."""
+        from detectors.registry import family_of
+
+        return self._custom is None and family_of(self.config.detector).needs_frames
+
+    def _primer(self, source: Source) -> Sequence[Frame]:
+        """Those frames, which a source gives once: kept until its detector is open."""
+        if source not in self._primers:
+            self._primers[source] = source.primer() if self._needs_frames() else ()
+        return self._primers[source]
+
     def _detector(self, source: Source) -> Detector:
         """A source's detector; streams share one, unless it was made for what its source shows."""
-        from detectors.registry import family_of, open_detector
+        from detectors.registry import open_detector
 
         c = self.config
-        needs_frames = self._custom is None and family_of(c.detector).needs_frames
-        if c.detector in self._detectors and not needs_frames:
+        if c.detector in self._detectors and not self._needs_frames():
             return self._detectors[c.detector]
         detector = open_detector(
             self._custom or c.detector,
@@ -215,9 +227,10 @@ class Session:
             offline=c.offline,
             unsafe=c.unsafe,
             faint=entry_of(c.tracker).low_scores,
-            frames=source.primer() if needs_frames else (),
+            frames=self._primer(source),
             opener=self._models.detector if self._models is not None else None,
         )
+        del self._primers[source]
         self._open.callback(detector.close)
         self._detectors[c.detector] = detector
         why = f": {detector.why}" if detector.why else ""
@@ -225,16 +238,18 @@ class Session:
         self._say(f"detector: {detector.name} ({detector.runtime}{where}){why}")
         return detector
 
-    def _begin_encoder(self) -> _Coming | None:
-        """Begin to freeze and load the encoder, beside the opening of detectors; None where no features are wanted."""
+    def _begin_encoder(self, first: Source) -> _Coming | None:
+        """Begin to freeze and load the encoder, beside the opening of detectors; None where no features are wanted.
+
+        A recording's primer is decoded before TensorFlow is imported: decoding gives up the interpreter's lock with
+        every packet, and would wait for the import each time.
+        """
         c = self.config
         if not c.wants_encoder:
             return None
         self.encoder_name, request = encoder_request(c, self._say)
         if request is None and not Path(c.encoder).is_file():
             raise EncoderError(f"{c.encoder}: no such file; expected a .pb, .onnx or .xml, default, colour or none")
-        if request is not None or Path(c.encoder).suffix == ".pb":  # other runtimes need no TensorFlow
-            preload()
         loader = ThreadPoolExecutor(1, LOADER)
         if request is None:
             path = loader.submit(Path, c.encoder)
@@ -244,6 +259,10 @@ class Session:
             freezing = Freezing(request)
             self._open.callback(freezing.close)
             path = loader.submit(freezing.result)
+        if not first.info.live:
+            self._primer(first)
+        if request is not None or Path(c.encoder).suffix == ".pb":  # other runtimes need no TensorFlow
+            preload()
         encoder = loader.submit(lambda: self._loaded(path.result()))
         loader.shutdown(wait=False)
         if self._models is None:

@@ -74,6 +74,19 @@ def test_another_scene_replaces_the_tables(footage, tmp_path):
     assert {c["line"] for c in table(tmp_path / "counts.csv")} == {"other"}
 
 
+def test_flows_are_found_again_where_other_objects_count_or_they_are_missing(footage, tmp_path):
+    assert run(footage, tmp_path) == 0
+    flows, heat = tmp_path / "flows.csv", tmp_path / "heatmap.png"
+    found, drawn = flows.read_bytes(), heat.stat().st_mtime_ns
+    assert main(["count", str(tmp_path), "--line", "other=60,10,60,110", "-q"]) == 0
+    assert flows.read_bytes() == found and heat.stat().st_mtime_ns == drawn
+    flows.unlink()
+    assert main(["count", str(tmp_path), "-q"]) == 0
+    assert flows.read_bytes() == found and heat.stat().st_mtime_ns > drawn
+    assert main(["count", str(tmp_path), "--ignore", "all=0,0,160,0,160,120,0,120", "-q"]) == 0
+    assert flows.read_bytes() != found
+
+
 def test_threads_and_one_thread_answer_the_same(footage, tmp_path):
     assert run(footage, tmp_path / "a", *SCENE) == run(footage, tmp_path / "b", *SCENE, "--sequential") == 0
     for name in TABLES:
