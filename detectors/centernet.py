@@ -107,6 +107,7 @@ class CenterNet(Network):
 
     SURE, FAINT = 0.5, 0.03
     NMS = 0.6
+    PROBABLE = True
 
     def __init__(self, path: Path, options: NetworkOptions) -> None:
         options = options if options.classes is not None else replace(options, classes=ROAD_USERS)

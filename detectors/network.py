@@ -12,11 +12,11 @@ import numpy as np
 from detectors import detail
 from detectors.options import NetworkOptions
 from detectors.runners.base import Runner
-from detectors.suppression import nms, of_closer
+from detectors.suppression import nms, of_any, of_closer
 from detectors.tiles import cut_by_tile
 from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
-from tracker.core.classes import wanted_classes
+from tracker.core.classes import ALIKE, wanted_classes
 from tracker.core.text import label
 from tracker.core.types import Detections, Frame
 from tracker.errors import ConfigError, DetectorError
@@ -86,6 +86,8 @@ class Network:
     """Default least scores: of boxes that are objects as a rule, and of those that only a tracker with a second stage
     of association, which gives weak boxes to old tracks alone, has use for."""
     NMS = 0.5
+    PROBABLE = False
+    """Scores are probabilities: those of classes that are taken for each other tell of one object together."""
 
     name: str
     path: str
@@ -112,9 +114,10 @@ class Network:
         self._nms = self.NMS if options.nms is None else options.nms
         self._wanted = wanted_classes(options.classes, self.class_names, name)
         # A van is a car to one glance and a truck to the next: these suppress each other like one class.
-        motor = [i for i, n in enumerate(self.class_names) if n in ("car", "truck", "bus", "train")]
         self._kind = np.arange(len(self.class_names))
-        self._kind[motor] = motor[0] if motor else 0
+        for alike in ALIKE:
+            members = [i for i, n in enumerate(self.class_names) if n in alike]
+            self._kind[members] = min(members, default=0)
         self._options, self._size, self._free = options, size, free
         self._input_size, self._band = parse_size(options.input_size)
         if options.detail not in DETAILS:
@@ -175,8 +178,9 @@ class Network:
         if self._wanted is not None:
             kept = kept[np.isin(class_id[kept], self._wanted)]
         kept = kept[:MOST_BOXES]
+        likely = of_any(xyxy, score, class_id, self._kind, kept, self._nms) if self.PROBABLE else score[kept]
         # Clipped after the suppression, as detection graphs do; a box outside the frame becomes empty and goes.
-        return Detections.clean(clip(xyxy[kept], width, height), score[kept], class_id[kept])[0]
+        return Detections.clean(clip(xyxy[kept], width, height), likely, class_id[kept])[0]
 
     def _sound(self, seen: list[Candidates], index: int) -> list[Candidates]:
         """What is seen without boxes that are no numbers or of a class that has no name; the first is told."""

@@ -41,6 +41,40 @@ def of_closer(
     return scores
 
 
+def of_any(
+    xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, kind: np.ndarray, kept: np.ndarray, least: float
+) -> np.ndarray:
+    """Probabilities that kept boxes are right in one class or another of their kind.
+
+    What is a motorcycle with 0.2 and a bicycle with 0.2 is a two-wheeler with more than either.
+
+    Parameters
+    ----------
+    xyxy, score, class_id : np.ndarray
+        (N,4), (N,) probabilities, (N,).
+    kind : np.ndarray
+        Class ids to what is taken for one class.
+    kept : np.ndarray
+        (K,) rows.
+    least : float
+        Overlap (IoU) from which boxes are of one object.
+
+    Returns
+    -------
+    np.ndarray
+        (K,), each class by its best box at the place.
+    """
+    wrong = 1 - score[kept]
+    several = np.bincount(kind)[kind] > 1
+    for other in np.unique(class_id[several[class_id]]):
+        rows = np.flatnonzero(class_id == other)
+        open_ = np.flatnonzero((kind[class_id[kept]] == kind[other]) & (class_id[kept] != other))
+        same = iou(xyxy[kept[open_]], xyxy[rows]) >= least
+        wrong[open_] *= 1 - np.where(same, score[rows], 0).max(axis=1, initial=0)
+    likely: np.ndarray = 1 - wrong
+    return likely
+
+
 def nms(
     xyxy: np.ndarray,
     score: np.ndarray,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from detectors.registry import open_detector
-from detectors.suppression import nms, of_closer
+from detectors.suppression import nms, of_any, of_closer
 from detectors.tiles import auto_grid, cut_by_tile, parse_tiles, tile_rects
 from tracker.core.boxes import iou
 from tracker.core.classes import COCO, coco_90, wanted_classes
@@ -33,6 +33,14 @@ def test_nms_keeps_the_best_of_each_class():
     xyxy = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 1, 10, 11], [50, 50, 60, 60]], np.float32)
     kept = nms(xyxy, np.array([0.5, 0.9, 0.8, 0.1]), np.array([0, 0, 1, 0]), 0.5)
     assert kept.tolist() == [1, 2, 3]
+
+
+def test_a_box_is_as_likely_as_all_classes_of_its_kind_make_it():
+    xyxy = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [0, 0, 10, 10], [30, 0, 40, 10]], np.float32)
+    score, ids = np.array([0.5, 0.4, 0.3, 0.9, 0.2]), np.array([0, 1, 1, 2, 1])
+    kept, kind = np.array([3, 0, 4]), np.array([0, 0, 2])
+    likely = of_any(xyxy, score, ids, kind, kept, 0.5)
+    np.testing.assert_allclose(likely, [0.9, 1 - 0.5 * 0.6, 0.2], err_msg="the best of the other class, once")
 
 
 def test_a_half_seen_at_a_tile_border_goes_though_it_scores_more():

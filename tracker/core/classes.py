@@ -25,6 +25,11 @@ COCO = (
 ROAD_USERS = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck")
 """What a detector of all COCO classes looks for unless told otherwise: people and vehicles."""
 
+ALIKE = (("car", "truck", "bus", "train", "van"), ("bicycle", "motorcycle", "motorbike"))
+"""Classes that detectors take for each other from frame to frame."""
+TWO_WHEELERS = ALIKE[1]
+"""Classes whose rider is a part of them."""
+
 SYNONYMS = {
     "people": "person", "pedestrian": "person", "man": "person", "woman": "person", "bike": "bicycle",
     "cyclist": "bicycle", "motorbike": "motorcycle", "van": "car", "lorry": "truck", "vehicle": "car,truck,bus",

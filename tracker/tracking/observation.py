@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.core.classes import ALIKE, TWO_WHEELERS
 from tracker.core.types import Detections
 from tracker.errors import DetectionsError
 from tracker.tracking.gallery import normalise
 from tracker.tracking.kalman import KalmanXYAH
-
-ALIKE = (("car", "truck", "bus", "van"), ("bicycle", "motorcycle", "motorbike"))
-"""Classes that detectors take for each other from frame to frame."""
-TWO_WHEELERS = ALIKE[1]
-"""Classes whose rider is a part of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,15 +129,15 @@ def riders(people: np.ndarray, machines: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def ride(xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classes: ClassGroups) -> np.ndarray:
-    """Probabilities (N,) of detections, those of two-wheelers at least as large as their riders'.
+    """Probabilities (N,) of detections; of a two-wheeler, that it or those who ride it are right.
 
-    A detector sure of the rider and in doubt about the machine has seen one object, of the vehicle's class.
+    A detector that sees a rider and a machine, each in doubt, has seen one object, of the vehicle's class, twice.
     """
     person, machine = np.flatnonzero(classes.people(class_id)), np.flatnonzero(classes.two_wheelers(class_id))
     who, what = riders(xyxy[person], xyxy[machine])
-    probability = probability.copy()
-    np.maximum.at(probability, machine[what], probability[person[who]])
-    return probability
+    wrong = 1 - probability
+    np.multiply.at(wrong, machine[what], 1 - probability[person[who]])
+    return 1 - wrong
 
 
 def covered(xyxy: np.ndarray) -> np.ndarray:

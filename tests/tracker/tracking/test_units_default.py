@@ -189,14 +189,13 @@ def test_a_person_on_a_two_wheeler_is_one_object_with_it(person, merged):
     assert len(tracks.seen) == (0 if merged else 1), "where the machine is missed, its track still tells"
 
 
-def test_a_machine_in_doubt_is_as_sure_as_its_rider():
-    tracker, boxes = (
-        DeepSort.from_preset("default", class_names=NAMES),
-        np.array([[305, 165, 335, 250], MACHINE], float),
-    )
+@pytest.mark.parametrize("scores, tracked", [([0.9, 0.15], [3]), ([0.4, 0.4], [3]), ([0.2, 0.2], [])])
+def test_a_rider_and_a_machine_in_doubt_tell_of_one_object_together(scores, tracked):
+    tracker = DeepSort(class_names=NAMES, even_score=0.5)
+    boxes = np.array([[305, 165, 335, 250], MACHINE], float)
     for _ in range(6):
-        tracks = tracker.update(Detections(boxes, [0.9, 0.15], [0, 3]))
-    assert tracks.seen.class_id.tolist() == [3]
+        tracks = tracker.update(Detections(boxes, scores, [0, 3]))
+    assert tracks.seen.class_id.tolist() == tracked
 
 
 def test_one_who_was_there_before_the_machine_keeps_the_number():
