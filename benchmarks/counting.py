@@ -183,7 +183,7 @@ def _peers(video: Path, lines: Sequence[tuple[str, Any]]) -> dict[str, list[Pass
         "LineZone BOTTOM_CENTER": {"triggering_anchors": [sv.Position.BOTTOM_CENTER]},
     }
     with open_source(str(video)) as source:
-        detector = open_detector("coco")
+        detector = open_detector("auto", faint=True, frames=source.primer())  # as the run opens it
         zones = {
             who: [sv.LineZone(sv.Point(*a), sv.Point(*b), **options) for _, (a, b) in lines]
             for who, options in anchors.items()

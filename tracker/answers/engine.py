@@ -203,11 +203,11 @@ class Answers:
 
     def _measure(self, p: Passage) -> None:
         if self.ground is not None:
-            row = int(np.searchsorted(self._memory.id, p.track))
+            row = self._memory.row(p.track)
             p.speed, p.measured = self.ground.speed(self._memory, row, p.time_s, p.x, p.y), True
 
     def _crossing(self, p: Passage) -> Crossing:
-        line, row = self.scene.lines[p.line], int(np.searchsorted(self._memory.id, p.track))
+        line, row = self.scene.lines[p.line], self._memory.row(p.track)
         if not p.measured:
             self._measure(p)
         direction = line.directions[0 if p.to_right else 1]
@@ -215,7 +215,7 @@ class Answers:
         return Crossing(round(p.time_s, 3), line.name, direction, class_name, p.track, p.x, p.y, p.speed)
 
     def _visit(self, v: Visit) -> ZoneVisit:
-        row = int(np.searchsorted(self._memory.id, v.track))
+        row = self._memory.row(v.track)
         name, class_name = self.scene.zones[v.zone].name, self._objects.class_of(self._memory, row)
         return ZoneVisit(name, v.track, class_name, round(v.entered_s, 3), round(v.left_s, 3), v.begun, v.ended)
 

@@ -159,7 +159,7 @@ class LineCounter:
         found = []
         # None was last seen before it was on the line.
         for (track, line), passage in [p for p in self._pending.items() if p[1].time_s < time_s - LOST_S]:
-            row = int(memory.id.searchsorted(track))
+            row = memory.row(track)
             if memory["last_s"][row] >= time_s - LOST_S:
                 continue
             del self._pending[track, line]

@@ -57,13 +57,14 @@ class Links:
         old = np.flatnonzero(lost)
         if not len(old):
             return []
-        expected = np.array([self._expected(memory, row, time_s) for row in old.tolist()])
+        expected = self._expected(memory, old, time_s)
         tall = memory["xyxy"][old, 3] - memory["xyxy"][old, 1]
         found: list[tuple[float, int, int]] = []
+        seen = foot[~new]
         for n in np.flatnonzero(new).tolist():
-            if (np.linalg.norm(foot[~new] - foot[n], axis=1) < NEAR * height[n]).any():
+            if np.count_nonzero(np.hypot(*(seen - foot[n]).T) < NEAR * height[n]):
                 continue
-            away = np.linalg.norm(expected - foot[n], axis=1) / height[n]
+            away = np.hypot(*(expected - foot[n]).T) / height[n]
             same = (tall < ALIKE * height[n]) & (height[n] < ALIKE * tall)
             found += [(float(away[k]), n, int(old[k])) for k in np.flatnonzero((away <= NEAR) & same).tolist()]
         pairs: list[tuple[int, int]] = []
@@ -72,8 +73,10 @@ class Links:
                 pairs.append((n, row))
         return pairs
 
-    def _expected(self, memory: Memory, row: int, time_s: float) -> tuple[float, float]:
-        """Where a lost track would be by now, pixels."""
-        (x, y), last_s = memory["foot"][row].tolist(), float(memory["last_s"][row])
-        vx, vy = self._ways.velocity(int(memory.id[row]), (x, y), last_s)
-        return x + vx * (time_s - last_s), y + vy * (time_s - last_s)
+    def _expected(self, memory: Memory, rows: np.ndarray, time_s: float) -> np.ndarray:
+        """Where lost tracks would be by now, (K,2) pixels."""
+        foot, last_s = memory["foot"][rows], memory["last_s"][rows]
+        lost = zip(memory.id[rows].tolist(), foot.tolist(), last_s.tolist(), strict=True)
+        velocity = np.array([self._ways.velocity(track, at, seen_s) for track, at, seen_s in lost])
+        expected: np.ndarray = foot + velocity * (time_s - last_s)[:, None]
+        return expected

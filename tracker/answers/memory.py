@@ -59,15 +59,17 @@ class Memory:
 
     def rows(self, ids: np.ndarray, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Rows of tracks seen now, new ones made for those not known; and which are new (N,) bool."""
-        known_ids = self.id
-        place = known_ids.searchsorted(ids)
-        new = np.ones(len(ids), bool)
-        within = place < len(known_ids)
-        new[within] = known_ids[place[within]] != ids[within]
+        place = self.id.searchsorted(ids)
+        # Beyond the last row stands a larger number than any that is known.
+        new: np.ndarray = self.id.take(place, mode="clip") != ids if len(self) else np.ones(len(ids), bool)
         if np.count_nonzero(new):
             self._add(ids[new], time_s)
             place = self.id.searchsorted(ids)
         return place, new
+
+    def row(self, track: int) -> int:
+        """Row of a track (its id) that is remembered."""
+        return int(self.id.searchsorted(track))
 
     def _add(self, ids: np.ndarray, time_s: float) -> None:
         first, count = len(self), len(self) + len(ids)

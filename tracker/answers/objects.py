@@ -78,7 +78,9 @@ class ObjectLog:
         gain = 1 - np.exp((memory["look_s"][rows] - time_s) / SMOOTH_S)
         gain = np.maximum(gain, 1 / looks)[:, None]  # the mean, while there are few
         calm, lower = memory["calm"].take(rows, axis=0), foot[:, 1]
-        calm += gain * (np.column_stack([foot, lower - height]) - calm)
+        now = np.empty_like(calm)
+        now[:, :2], now[:, 2] = foot, lower - height
+        calm += gain * (now - calm)
         memory["looks"][rows], memory["look_s"][rows], memory["calm"][rows] = looks, time_s, calm
         memory["cut_off"][rows] |= lower >= self._lowest
         memory["height"][rows] += (height - memory["height"][rows]) / looks

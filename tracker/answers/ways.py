@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,8 @@ class Ways:
 
     def update(self, memory: Memory, rows: np.ndarray, foot: np.ndarray, height: np.ndarray, time_s: float) -> None:
         """Add the foot points (N,2) of tracks that have gone far enough."""
-        gone = np.abs(foot - memory["way"][rows]).max(axis=1) >= np.maximum(STEP * height, LEAST_STEP)
+        step = np.abs(foot - memory["way"].take(rows, axis=0))
+        gone = np.maximum(step[:, 0], step[:, 1]) >= np.maximum(STEP * height, LEAST_STEP)
         memory["way"][rows[gone]] = foot[gone]
         for track, (x, y) in zip(memory.id[rows[gone]].tolist(), foot[gone].tolist(), strict=True):
             points = self._open.setdefault(track, [])
@@ -81,7 +83,7 @@ class Ways:
         if old in self._open:
             self._open[new] = self._open.pop(old)
 
-    def velocity(self, track: int, foot: tuple[float, float], time_s: float) -> tuple[float, float]:
+    def velocity(self, track: int, foot: Sequence[float], time_s: float) -> tuple[float, float]:
         """Pixels a second of a track that is at `foot` at a moment, over the last `RECENT_S`; 0 without a way."""
         points = self._open.get(track)
         if not points:
