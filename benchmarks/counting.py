@@ -57,6 +57,10 @@ class Passing:
     doubtful: bool = False
     also: tuple[str, ...] = ()
 
+    def is_a(self, class_name: str) -> bool:
+        """Whether that class is right."""
+        return class_name in (self.class_name, *self.also)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -82,20 +86,29 @@ class Score:
 
 
 def judge(case: str, who: str, counted: Sequence[Passing], truth: Sequence[Passing], duration_s: float) -> Score:
-    """Match crossings one to one by line, direction and time; those in doubt are neither missed nor wrong."""
+    """Match crossings one to one by line, direction and time; those in doubt are neither missed nor wrong.
+
+    Of the matches that are equally many, those with most classes right are taken.
+    """
     from scipy.optimize import linear_sum_assignment
 
     sure = [t for t in truth if not t.doubtful]
-    fits = np.array([[_fits(c, t) * (1 if t.doubtful else 2) for t in truth] for c in counted], float)
+    fits = np.array(
+        [[_fits(c, t) * ((1 if t.doubtful else 2) + 1e-3 * t.is_a(c.class_name)) for t in truth] for c in counted]
+    )
     fits = fits.reshape(len(counted), len(truth))
     pairs = [(n, k) for n, k in zip(*linear_sum_assignment(-fits), strict=True) if fits[n, k]]
     right = [(n, k) for n, k in pairs if not truth[k].doubtful]
     wrong, missed = len(counted) - len(pairs), len(sure) - len(right)
     f1 = 2 * len(right) / max(1, 2 * len(right) + wrong + missed)
-    by_class = sum(counted[n].class_name in (truth[k].class_name, *truth[k].also) for n, k in right)
+    by_class = sum(truth[k].is_a(counted[n].class_name) for n, k in right)
     ours = [counted[n] for n in range(len(counted)) if not any(n == m and truth[k].doubtful for m, k in pairs)]
     share = by_class / max(1, len(right))
     return Score(case, who, len(sure), len(ours), f1, share, geh(ours, sure), nwrmse(ours, sure, duration_s))
+
+
+def _worth(counted: Passing, true: Passing) -> float:
+    return _fits(counted, true) * ((1 if true.doubtful else 2) + 1e-3 * true.is_a(counted.class_name))
 
 
 def _fits(counted: Passing, true: Passing) -> bool:

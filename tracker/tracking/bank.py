@@ -36,7 +36,7 @@ class TrackBank:
     age : (T,) ndarray of int64
         Frames since birth.
     votes : (T,C) ndarray of int64
-        Matched detections by class; column c counts class `classes[c]`.
+        Of matched detections by class, mostly one each; column c is of class `classes[c]`.
     """
 
     id = column(dtype=np.int64)
@@ -82,23 +82,23 @@ class TrackBank:
         self.vote(rows, class_id)
         return rows
 
-    def vote(self, rows: np.ndarray, class_id: np.ndarray) -> None:
-        """Counts a detection's class (K,) for each track (K,); a track changes class only for one with more votes."""
+    def vote(self, rows: np.ndarray, class_id: np.ndarray, votes: np.ndarray | int = 1) -> None:
+        """Counts a class (K,) for each track (K,), by so many votes; a track changes class only for one with more."""
         if len(rows) == 0:
             return
         if len(self.classes) == 1 and (class_id == self.classes[0]).all():
-            self.votes[rows] += 1
+            self.votes[rows, 0] += votes
             return
         place = np.searchsorted(self.classes, class_id)
         if len(self.classes) == 0 or (self.classes[np.minimum(place, len(self.classes) - 1)] != class_id).any():
             self._add_classes(class_id)
             place = np.searchsorted(self.classes, class_id)
-        self.votes[rows, place] += 1
+        self.votes[rows, place] += votes
         current = np.searchsorted(self.classes, self.class_id[rows])
-        votes = self.votes[rows]
-        best = votes.argmax(axis=1)
+        counts = self.votes[rows]
+        best = counts.argmax(axis=1)
         k = np.arange(len(rows))
-        more = votes[k, best] > votes[k, current]
+        more = counts[k, best] > counts[k, current]
         self.class_id[rows[more]] = self.classes[best[more]]
 
     def _add_classes(self, class_id: np.ndarray) -> None:

@@ -20,9 +20,10 @@ from tracker.tracking.overlap_matching import (
     STATIONARY_HITS,
     STATIONARY_SPEED,
     OverlapAssociation,
+    Rides,
     covered,
-    ride,
     riders,
+    riding,
     touching,
 )
 
@@ -30,6 +31,8 @@ _LONGEST_COAST = 50
 """Frames after which a missed track is not written."""
 _SIZE_INERTIA = 0.9
 """What is left per frame of the rate at which a missed track grows or shrinks."""
+_RIDE_S = 0.5
+"""Seconds on a two-wheeler after which a person's track and the machine's are one."""
 _REACH = 25
 """Features that the mean of a track's features reaches back."""
 
@@ -88,8 +91,8 @@ class OverlapTracker:
         predicted = boxes.grow(self.kalman.box(mean), self.config.buffer)
         grown = boxes.grow(xyxy, self.config.buffer)
         t, d = touching(predicted, grown)
-        same = self.classes.compatible(self.bank.class_id[t], class_id[d])
-        probability = ride(xyxy, class_id, self.probability(score, remember=False), self.classes)
+        same = self.associate.may_take(self.bank, t, class_id[d])
+        _, probability = riding(xyxy, class_id, self.probability(score, remember=False), self.classes)
         return needed(self.bank, predicted, grown, (t[same], d[same]), probability, self.config, self._elapsed + 1)
 
     def step(self, seen: Observation, frame_size: tuple[int, int] | None) -> None:
@@ -97,15 +100,16 @@ class OverlapTracker:
         if seen.embedded.any():
             self.bank.widen(seen.feature.shape[1])
         self.bank.coasting[:] = False
-        probability = ride(seen.xyxy, seen.class_id, self.probability(seen.score), self.classes)
+        rides, probability = riding(seen.xyxy, seen.class_id, self.probability(seen.score), self.classes)
         predicted = self.kalman.box(self.bank.mean)
         matches, left = self.associate(self.bank, seen, probability, predicted)
         self._wake(matches, seen)
         self._check_coasting(matches, seen)
-        self._correct(matches, seen)
-        self._miss(matches, frame_size)
+        self._correct(matches, seen, rides)
+        self._miss(matches, frame_size, self._twice(matches, rides, len(seen)))
         self._coast(frame_size)
-        self._start(left[probability[left] >= self.config.high_score], seen, probability)
+        left = left[probability[left] >= self.config.high_score]
+        self._start(self._without_parts(left, seen, rides), seen, probability)
         self._elapsed = 0
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
@@ -144,7 +148,7 @@ class OverlapTracker:
         """Cosine similarity above which features are likelier one object's than two's; None until known."""
         return self.associate.likelihood.even
 
-    def _correct(self, matches: Matches, seen: Observation) -> None:
+    def _correct(self, matches: Matches, seen: Observation, rides: Rides) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
         measured = seen.measurement[d]
         bank.means[t], bank.covariances[t] = self.kalman.update(
@@ -156,7 +160,32 @@ class OverlapTracker:
         bank.detection_index[t], bank.score[t] = seen.index[d], seen.score[d]
         bank.observed[t] = seen.xyxy[d]
         bank.stationary[t] = False
-        bank.vote(t, seen.class_id[d])
+        self._vote(t, d, seen, rides)
+
+    def _vote(self, t: np.ndarray, d: np.ndarray, seen: Observation, rides: Rides) -> None:
+        """Tracks (K,) get the votes of their detections (K,); that of a rider is for the machine, and counts twice."""
+        bank, (who, what), class_id = self.bank, rides, seen.class_id
+        if len(who) == 0 and not bank.ridden.any():
+            bank.vote(t, class_id[d])
+            return
+        person, rider = self.classes.people(class_id)[d], np.isin(d, who)
+        class_id = class_id.copy()
+        class_id[who] = class_id[what]
+        bank.vote(t, class_id[d], 1 + rider)
+        bank.rides[t] += self._elapsed * rider
+        bank.ridden[t] = (bank.ridden[t] | person) & self.classes.two_wheelers(bank.class_id[t])
+
+    def _twice(self, matches: Matches, rides: Rides, detections: int) -> np.ndarray:
+        """Tracks (T,) bool that are a rider's or a machine's beside an older one of the same object."""
+        bank, twice = self.bank, np.zeros(len(self.bank), bool)
+        owner = np.full(detections, -1)
+        owner[matches.detection] = matches.track
+        pairs = owner[np.stack(rides)]
+        rider, machine = pairs[:, (pairs >= 0).all(axis=0)]
+        one = self.classes.two_wheelers(bank.class_id[rider])
+        one &= bank.rides[rider] >= _RIDE_S * self.clock.frames_per_second
+        twice[np.maximum(rider, machine)[one]] = True
+        return twice
 
     def _remember_features(self, t: np.ndarray, d: np.ndarray, seen: Observation) -> None:
         bank, has = self.bank, seen.embedded[d]
@@ -169,8 +198,11 @@ class OverlapTracker:
         bank.feature[t] = blend(mean, count, features, covered(seen.xyxy)[d], _REACH)
         bank.feature_count[t] += 1
 
-    def _miss(self, matches: Matches, frame_size: tuple[int, int] | None) -> None:
-        """The others are missed: tentative tracks end, confirmed ones some time later unless they stood still."""
+    def _miss(self, matches: Matches, frame_size: tuple[int, int] | None, ended: np.ndarray) -> None:
+        """The others are missed: tentative tracks end, confirmed ones some time later unless they stood still.
+
+        So do the tracks (T,) that have `ended`.
+        """
         bank, c = self.bank, self.config
         bank.time_since_update += self._elapsed
         bank.time_since_update[matches.track] = 0
@@ -187,7 +219,7 @@ class OverlapTracker:
         if frame_size is not None:
             outside = ((bank.mean[:, :2] < 0) | (bank.mean[:, :2] > frame_size)).any(axis=1)
             alive &= ~(outside & (missed > 2))
-        bank.keep(alive)
+        bank.keep(alive & ~ended)
 
     def _check_coasting(self, matches: Matches, seen: Observation) -> None:
         """Count how good the boxes of the tracks were that are found again."""
@@ -209,20 +241,21 @@ class OverlapTracker:
             bank.coasting[rows] = True
             bank.score[rows] = 0
 
-    def _without_riders(self, rows: np.ndarray, seen: Observation) -> np.ndarray:
-        """Detections `rows` but for people on a two-wheeler: both are one object, of the vehicle's class."""
-        person = np.flatnonzero(self.classes.people(seen.class_id[rows]))
+    def _without_parts(self, rows: np.ndarray, seen: Observation, rides: Rides) -> np.ndarray:
+        """Detections `rows` that nobody took, but for riders, and two-wheelers whose rider was taken: one object."""
         tracked = self.bank.confirmed & self.classes.two_wheelers(self.bank.class_id)
-        machines = [seen.xyxy[self.classes.two_wheelers(seen.class_id)], self.kalman.box(self.bank.mean[tracked])]
-        who, _ = riders(seen.xyxy[rows[person]], np.concatenate(machines))
-        return np.delete(rows, person[who])
+        if len(rides[0]) == 0 and not tracked.any():
+            return rows
+        person = rows[self.classes.people(seen.class_id[rows])]
+        who, _ = riders(seen.xyxy[person], self.kalman.box(self.bank.mean[tracked]))
+        taken = np.isin(seen.index[rides[0]], self.bank.detection_index)
+        return np.setdiff1d(rows, np.concatenate([rides[0], rides[1][taken], person[who]]))
 
     def _start(self, rows: np.ndarray, seen: Observation, probability: np.ndarray) -> None:
         """Detections `rows` that no track took begin one: confirmed if sure and apart from all others, else tentative.
 
         What appears beside a track may be a part of its object, or the object of one that has just been lost.
         """
-        rows = self._without_riders(rows, seen)
         if len(rows) == 0:
             return
         bank = self.bank

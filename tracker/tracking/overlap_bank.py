@@ -22,6 +22,10 @@ class OverlapBank(TrackBank):
         Lost for longer than others may be, and kept because the track stood still.
     coasting : (T,) ndarray of bool
         Missed, and written all the same where it is predicted.
+    rides : (T,) ndarray of int64
+        Frames in which the detection matched was that of a person on a two-wheeler.
+    ridden : (T,) ndarray of bool
+        A two-wheeler's track that has taken its rider's detection, and may again.
     feature, feature_count : (T,D) ndarray of float32
         Unit vectors, mean of a track's features, and how many it has had.
     """
@@ -32,6 +36,8 @@ class OverlapBank(TrackBank):
     speed = column()
     stationary = column(dtype=bool)
     coasting = column(dtype=bool)
+    rides = column(dtype=np.int64)
+    ridden = column(dtype=bool)
     feature_count = column(dtype=np.int64)
     feature: np.ndarray
 

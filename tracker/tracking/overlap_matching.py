@@ -28,6 +28,9 @@ _LEAST_SIMILARITY = 1e-6
 _ALL_PAIRS = 1 << 15
 """Most pairs of boxes that are compared one by one: sorting pays for more."""
 
+Rides = tuple[np.ndarray, np.ndarray]
+"""Rows (P,) of the detections of people, and (P,) of the two-wheelers that they sit on."""
+
 
 class OverlapAssociation:
     """Matches tracks and detections of a frame; keeps what it has learnt of the run's features."""
@@ -78,7 +81,7 @@ class OverlapAssociation:
         c = self.config
         mine, theirs = boxes.grow(xyxy, c.buffer), boxes.grow(seen.xyxy, c.buffer)
         t, d = touching(mine, theirs)
-        same = self.classes.compatible(bank.class_id[t], seen.class_id[d])
+        same = self.may_take(bank, t, seen.class_id[d])
         if not same.all():
             t, d = t[same], d[same]
         overlap = boxes.iou_of_pairs(boxes.take(mine, t), boxes.take(theirs, d))
@@ -87,6 +90,13 @@ class OverlapAssociation:
         if seen.embedded.any():
             self._add_appearance(bank, seen, t, d, similarity)
         return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
+
+    def may_take(self, bank: OverlapBank, t: np.ndarray, class_id: np.ndarray) -> np.ndarray:
+        """Which tracks (P,) may take detections of classes (P,): those of their own kind, and riders' their riders'."""
+        same = self.classes.compatible(bank.class_id[t], class_id)
+        if bank.ridden.any():
+            same |= bank.ridden[t] & self.classes.people(class_id)
+        return same
 
     def _add_appearance(
         self, bank: OverlapBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray
@@ -128,16 +138,23 @@ def riders(people: np.ndarray, machines: np.ndarray) -> tuple[np.ndarray, np.nda
     return d[sits], t[sits]
 
 
-def ride(xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classes: ClassGroups) -> np.ndarray:
-    """Probabilities (N,) of detections; of a two-wheeler, that it or those who ride it are right.
+def riding(
+    xyxy: np.ndarray, class_id: np.ndarray, probability: np.ndarray, classes: ClassGroups
+) -> tuple[Rides, np.ndarray]:
+    """Who sits on what, each on one machine, and the probabilities (N,) of all detections.
 
-    A detector that sees a rider and a machine, each in doubt, has seen one object, of the vehicle's class, twice.
+    A detector that sees a rider and a machine, each in doubt, has seen one object, of the vehicle's class, twice: the
+    machine is as probable as that it or those who ride it are right.
     """
     person, machine = np.flatnonzero(classes.people(class_id)), np.flatnonzero(classes.two_wheelers(class_id))
     who, what = riders(xyxy[person], xyxy[machine])
+    who, what = person[who], machine[what]
+    order = np.argsort(-boxes.iou_of_pairs(xyxy[who], xyxy[what]), kind="stable")
+    who, best = np.unique(who[order], return_index=True)
+    what = what[order[best]]
     wrong = 1 - probability
-    np.multiply.at(wrong, machine[what], 1 - probability[person[who]])
-    return 1 - wrong
+    np.multiply.at(wrong, what, 1 - probability[who])
+    return (who, what), 1 - wrong
 
 
 def covered(xyxy: np.ndarray) -> np.ndarray:

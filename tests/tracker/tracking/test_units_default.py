@@ -198,14 +198,39 @@ def test_a_rider_and_a_machine_in_doubt_tell_of_one_object_together(scores, trac
     assert tracks.seen.class_id.tolist() == tracked
 
 
-def test_one_who_was_there_before_the_machine_keeps_the_number():
+RIDER = np.array([305.0, 165, 335, 250])
+
+
+def see(tracker, person, machine, frames, score=0.9):
+    """Tracks after so many frames in which these boxes were seen; None: not seen."""
+    boxes = {c: b for c, b in ((0, person), (3, machine)) if b is not None}
+    for _ in range(frames):
+        tracks = tracker.update(Detections(np.array(list(boxes.values())), np.full(len(boxes), score), list(boxes)))
+    return [(int(i), int(c)) for i, c in zip(tracks.seen.id, tracks.seen.class_id, strict=True)]
+
+
+def test_a_rider_who_was_seen_before_the_machine_becomes_the_vehicle_and_keeps_the_number():
     tracker = DeepSort.from_preset("default", class_names=NAMES)
-    boxes = np.array([[305, 165, 335, 250], MACHINE], float)
-    for _ in range(6):
-        tracker.update(Detections(boxes[:1], [0.9], [0]))
-    for _ in range(6):
-        tracks = tracker.update(Detections(boxes, np.full(2, 0.9), [0, 3]))
-    assert tracks.seen.id.tolist() == [1, 2]
+    assert see(tracker, RIDER, None, 6) == [(1, 0)]
+    assert see(tracker, RIDER, MACHINE, 3) == [(1, 0)], "a third of the hits is wanted"
+    assert see(tracker, RIDER, MACHINE, 3) == [(1, 3)]
+    assert see(tracker, RIDER, None, 1) == [(1, 3)], "where the machine is missed, its rider still tells"
+    assert see(tracker, None, MACHINE, 1) == [(1, 3)]
+
+
+def test_a_rider_and_a_machine_that_were_seen_in_turns_are_one_after_half_a_second_together():
+    tracker = DeepSort.from_preset("default", class_names=NAMES)
+    see(tracker, RIDER, None, 3)
+    assert see(tracker, None, MACHINE, 3) == [(2, 3)]
+    assert see(tracker, RIDER, MACHINE, 10) == [(1, 3), (2, 3)]
+    assert see(tracker, RIDER, MACHINE, 10) == [(1, 3)]
+
+
+def test_one_who_walks_past_a_parked_machine_stays_a_person():
+    tracker = DeepSort.from_preset("default", class_names=NAMES)
+    for x in range(0, 400, 5):
+        seen = see(tracker, RIDER + np.array([x - 200, 0, x - 200, 0]), MACHINE, 1)
+        assert seen[-2:] == [(1, 0), (2, 3)], "both keep number and class"
 
 
 def test_a_track_that_was_one_at_once_and_is_missed_ends():
