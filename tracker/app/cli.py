@@ -134,9 +134,10 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
 
 
 def _collect() -> None:
-    """Look for garbage from now on, but not in what has been loaded."""
-    gc.freeze()
-    gc.enable()
+    """Look for garbage from now on, where the command put that off, but not in what has been loaded."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 class _Watch:
