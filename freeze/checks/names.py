@@ -67,27 +67,11 @@ def _only_output(graph_def: GraphDef, log: Log, held: Mapping[str, str]) -> str:
     """The output where none is named: what the program's own names tell, or the only tensor that can be meant."""
     found = outputs.candidates(graph_def)
     if (told := outputs.held_one(found, held)) is not None:
-        name, chosen = told
-        why = f"output {chosen.name} is used: the program calls it {name}"
-        if chosen.classes:
-            log.warn(
-                "OUTPUT_CHOSEN",
-                f"{why}; scores of classes are made of it: if it is a classifier's last layer, name "
-                "the one before it with --output",
-                [chosen.name],
-            )
-        else:
-            log.note("OUTPUT_CHOSEN", why, [chosen.name])
-        return tensor_name(chosen.name)
-    one = outputs.only_one(found)
-    if one is not None:
-        why = (
-            "it is the only one that can be meant"
-            if len(found) == 1
-            else "nothing else that can be meant is computed from it, from all others something is"
-        )
-        log.note("OUTPUT_CHOSEN", f"output {one.name} is used: {why}", [one.name])
-        return tensor_name(one.name)
+        return _chosen(told[1], f"the program calls it {told[0]}", log)
+    if (one := outputs.only_one(found)) is not None:
+        alone = "it is the only one that can be meant"
+        last = "nothing else that can be meant is computed from it, from all others something is"
+        return _chosen(one, alone if len(found) == 1 else last, log)
     raise FreezeError(
         "OUTPUT_NOT_GIVEN",
         f"no output is named, and {len(found) or 'no'} tensors of the graph could be the features",
@@ -95,6 +79,17 @@ def _only_output(graph_def: GraphDef, log: Log, held: Mapping[str, str]) -> str:
         outputs.described(graph_def, found),
         shown=None,
     )
+
+
+def _chosen(one: outputs.Candidate, why: str, log: Log) -> str:
+    """Say which output is used; warn where it may be a classifier's."""
+    said = f"output {one.name} is used: {why}"
+    if one.classes:
+        doubt = "scores of classes are made of it: if it is a classifier's last layer, name the one before it"
+        log.warn("OUTPUT_CHOSEN", f"{said}; {doubt} with --output", [one.name])
+    else:
+        log.note("OUTPUT_CHOSEN", said, [one.name])
+    return tensor_name(one.name)
 
 
 def resolve_input(graph_def: GraphDef, asked: str | None, output: str, log: Log) -> str:

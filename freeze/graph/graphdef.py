@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 GraphDef = Any  # tensorflow.GraphDef: named here so that importing this module loads no TensorFlow
@@ -314,3 +314,11 @@ def topological(graph_def: GraphDef) -> list[NodeDef]:
             above = [] if node.op == "NextIteration" else [node_name(i) for i in node.input]
             stack.extend((a, False) for a in reversed(above) if a in graph.nodes and not state.get(a))
     return order
+
+
+def normalises_each_image(graph: Graph, node: NodeDef, images: Collection[str]) -> bool:
+    """Layer normalisation that borrows the fused kernel: the images lie along its channels, so each has its own scale.
+
+    Keras 2 does so, and `tf.contrib.layers.layer_norm`: the scale is filled with ones, as many as the images ask for.
+    """
+    return not graph.ancestors([node.input[1]], control=False).isdisjoint(images)

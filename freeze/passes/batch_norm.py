@@ -21,6 +21,7 @@ from freeze.graph.graphdef import (
     add_node,
     copied,
     node_name,
+    normalises_each_image,
     replace_tensor,
     set_attr,
 )
@@ -178,7 +179,8 @@ def rewire_fused(job: Job) -> Passed:
     new, graph, full = copied(job.graph), Graph(job.graph), Graph(job.full)
     mended = []
     guessed: dict[str, tuple[str, str]] = {}
-    for node in [n for n in new.node if n.op.startswith("FusedBatchNorm") and n.attr["is_training"].b]:
+    training = [n for n in new.node if n.op.startswith("FusedBatchNorm") and n.attr["is_training"].b]
+    for node in [n for n in training if not normalises_each_image(graph, n, [INPUT])]:
         pair = _fused_pair(graph, full, node, guessed)
         if pair is None:
             raise FreezeError(

@@ -22,6 +22,8 @@ PLAIN = {
 }
 # Hand their first input on: identities of inference, and what only watches a value (tf.print, tf.debugging).
 PASSING = ("Identity", "StopGradient", "Snapshot", "PreventGradient", "Print", "CheckNumerics", "CheckNumericsV2")
+# Give a list of tensors, which is no array: loops of recurrent layers gather their steps in one.
+LISTS = ("TensorList", "EmptyTensorList", "TensorMap", "EmptyTensorMap")
 GROWTH = 4096  # a folded constant may be this many bytes larger than what it is computed from
 
 
@@ -122,6 +124,7 @@ def fold_constants(job: Job) -> Passed:
             or node.name in frames
             or node.op in ("Const", "NoOp")
             or any(i.startswith("^") for i in node.input)
+            or node.op.startswith(LISTS)
         ):
             continue
         if any(c.name in moving or c.name in frames for c in graph.consumers.get(node.name, ())) and constant(

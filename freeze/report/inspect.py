@@ -73,7 +73,7 @@ def describe(path: Path, kind: Kind) -> Iterator[str]:
 
 def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
     from freeze.checks import names, operations, outputs
-    from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph
+    from freeze.graph.graphdef import ASSIGN_OPS, RANDOM_OPS, VARIABLE_OPS, Graph, normalises_each_image
     from tracker.core import graph_ops
 
     graph = Graph(graph_def)
@@ -91,6 +91,7 @@ def _graph(graph_def: Any, producer_ops: Any = None) -> Iterator[str]:
         n.name
         for n in graph_def.node
         if n.op.startswith("FusedBatchNorm") and "Grad" not in n.op and n.attr["is_training"].b
+        if not normalises_each_image(graph, n, feeds)
     ]
     if training:
         yield f"batch norm in training mode (would be rewired): {listed(training)}"
