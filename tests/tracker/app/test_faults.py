@@ -309,7 +309,7 @@ def test_the_reader_of_the_output_goes_away(long_clip, tmp_path):
 def test_the_disk_is_limited_from_outside(long_clip, tmp_path):
     """A limit on the size of files stands for a full disk: the kernel refuses the write in the same way."""
     output = tmp_path / "out"
-    limit = "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000)); "
+    limit = "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)); "
     call = "from tracker.app.cli import main; sys.exit(main(sys.argv[1:]))"
     _, sequence, detections = long_clip
     done = subprocess.run(
