@@ -6,6 +6,7 @@ import numpy as np
 
 from tracker.core import boxes
 from tracker.core.types import Tracks
+from tracker.tracking.adaptive_noise import VelocityNoise, with_velocity_noise
 from tracker.tracking.appearance import blend
 from tracker.tracking.assignment import Matches
 from tracker.tracking.calibration import ScoreScale
@@ -33,6 +34,8 @@ _SIZE_INERTIA = 0.9
 """What is left per frame of the rate at which a missed track grows or shrinks."""
 _RIDE_S = 0.5
 """Seconds on a two-wheeler after which a person's track and the machine's are one."""
+_YOUNG = 2
+"""Hits of a track that has no velocity to be wrong about."""
 _REACH = 25
 """Features that the mean of a track's features reaches back."""
 
@@ -46,12 +49,17 @@ class OverlapTracker:
     def __init__(self, config: OverlapConfig, classes: ClassGroups, clock: Clock, even_score: float | None) -> None:
         self.config, self.classes, self.clock = config, classes, clock
         self.bank = OverlapBank()
-        self.kalman = PairedKalman()
+        self.velocity_noise = VelocityNoise()
         self.associate = OverlapAssociation(config, classes)
         self.probability = ScoreScale(even_score)
         self.coasting = Coasting(_LONGEST_COAST)
         self._elapsed = 0
         """Frames since detections came last, this one among them."""
+
+    @property
+    def kalman(self) -> PairedKalman:
+        """Both filters, with the velocity noise measured on the run."""
+        return with_velocity_noise(self.velocity_noise.factor)
 
     def predict(self, dt: float, warp: np.ndarray | None) -> None:
         """Every track `dt` frames on, and with the camera where that moved."""
@@ -151,6 +159,7 @@ class OverlapTracker:
     def _correct(self, matches: Matches, seen: Observation, rides: Rides) -> None:
         bank, t, d = self.bank, matches.track, matches.detection
         measured = seen.measurement[d]
+        self._learn_errors(t, measured)
         bank.means[t], bank.covariances[t] = self.kalman.update(
             boxes.take(bank.means, t), boxes.take(bank.covariances, t), measured[:, None]
         )
@@ -161,6 +170,16 @@ class OverlapTracker:
         bank.observed[t] = seen.xyxy[d]
         bank.stationary[t] = False
         self._vote(t, d, seen, rides)
+
+    def _learn_errors(self, t: np.ndarray, measured: np.ndarray) -> None:
+        """To which side tracks (K,) were off that were matched in the frame before, too, and have a velocity."""
+        bank = self.bank
+        side = np.sign(measured[:, 0] - bank.mean[t, 0])
+        side[(bank.time_since_update[t] > 0) | (bank.hits[t] <= _YOUNG)] = 0
+        before = bank.side[t]
+        both = (side != 0) & (before != 0)
+        self.velocity_noise.learn(before[both], side[both])
+        bank.side[t] = side
 
     def _vote(self, t: np.ndarray, d: np.ndarray, seen: Observation, rides: Rides) -> None:
         """Tracks (K,) get the votes of their detections (K,); that of a rider is for the machine, and counts twice."""

@@ -22,6 +22,8 @@ class OverlapBank(TrackBank):
         Lost for longer than others may be, and kept because the track stood still.
     coasting : (T,) ndarray of bool
         Missed, and written all the same where it is predicted.
+    side : (T,) ndarray
+        Sign of what the prediction of x was wrong by at the last match; 0 where it was not seen in the frame before.
     rides : (T,) ndarray of int64
         Frames in which the detection matched was that of a person on a two-wheeler.
     ridden : (T,) ndarray of bool
@@ -36,6 +38,7 @@ class OverlapBank(TrackBank):
     speed = column()
     stationary = column(dtype=bool)
     coasting = column(dtype=bool)
+    side = column()
     rides = column(dtype=np.int64)
     ridden = column(dtype=bool)
     feature_count = column(dtype=np.int64)

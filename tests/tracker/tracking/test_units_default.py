@@ -7,11 +7,15 @@ import pytest
 from filterpy.kalman import KalmanFilter
 
 from tracker import DeepSort, Detections
+from tracker.tracking.adaptive_noise import VelocityNoise
 from tracker.tracking.appearance import AppearanceLikelihood, Normal, blend
 from tracker.tracking.calibration import ScoreScale
 from tracker.tracking.clock import Clock
 from tracker.tracking.coasting import Coasting
+from tracker.tracking.config import OverlapConfig
 from tracker.tracking.kalman_xywh import KalmanXYWH, PairedKalman
+from tracker.tracking.observation import ClassGroups, observe
+from tracker.tracking.trackers import open_tracker
 
 PERSON = np.array([100.0, 100, 140, 200])
 
@@ -53,6 +57,29 @@ def test_two_filters_side_by_side_are_two_filters():
     for i, (mean, covariance) in enumerate(states):
         np.testing.assert_allclose(both[0][:, i], mean, rtol=1e-12)
         np.testing.assert_allclose(both[1][:, i], covariance, rtol=1e-12)
+
+
+def test_errors_to_one_side_raise_the_velocity_noise_and_chance_does_not():
+    lagging, fitting, signs = VelocityNoise(), VelocityNoise(), np.random.default_rng(0).choice([-1, 1], (50, 2, 4))
+    for pair in signs:
+        lagging.learn(pair[0], pair[0])
+        fitting.learn(*pair)
+    assert lagging.factor == pytest.approx(4, rel=0.05) and fitting.factor == 1
+    for pair in signs:
+        lagging.learn(pair[0], -pair[0])
+    assert lagging.factor == pytest.approx(1), "and it falls again"
+
+
+@pytest.mark.parametrize("acceleration, raised", [(0, False), (0.5, True)])
+def test_the_velocity_noise_is_measured_on_the_run(acceleration, raised):
+    tracker = open_tracker(OverlapConfig(), ClassGroups(), Clock(Counter()), None)
+    jitter = np.random.default_rng(0).normal(0, 1, (40, 4))
+    for t in range(40):
+        x = 3 * t + acceleration * t**2
+        box = Detections((PERSON + np.array([x, 0, x, 0]) + jitter[t])[None], [0.9])
+        tracker.predict(1.0, None)
+        tracker.step(observe(box, np.zeros((1, 0), np.float32), np.zeros(1, bool), tracker.kalman), None)
+    assert (tracker.velocity_noise.factor > 2) == raised
 
 
 @pytest.mark.parametrize("rate", [7, 30])
