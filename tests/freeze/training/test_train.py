@@ -80,9 +80,10 @@ def run(configuration, stop=None):
 def test_an_interrupted_training_ends_with_the_same_weights(folders, tmp_path):
     from freeze.training.model import variable_shapes
 
-    whole = run(config(folders, tmp_path / "whole"))
-    run(config(folders, tmp_path / "parts"), stop=3)
-    parts = run(config(folders, tmp_path / "parts"))
+    short = {"steps": 2, "validate_every": 1}
+    whole = run(config(folders, tmp_path / "whole", **short))
+    run(config(folders, tmp_path / "parts", **short), stop=1)
+    parts = run(config(folders, tmp_path / "parts", **short))
     for name, variable in whole.model.state().items():
         np.testing.assert_array_equal(variable.numpy(), parts.model.state()[name].numpy(), err_msg=name)
     a, b = (read_weights(tmp_path / n, variable_shapes()) for n in ("whole", "parts"))
@@ -90,7 +91,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(folders, tmp_path):
         np.testing.assert_array_equal(value, b[name], err_msg=name)
     assert whole.history == parts.history and len(whole.history) == 2
     with pytest.raises(TrainStateError, match=r"other settings \(rate"):
-        run(config(folders, tmp_path / "parts", rate=0.5))
+        run(config(folders, tmp_path / "parts", rate=0.5, **short))
 
 
 def test_training_lowers_the_loss_and_publishes_a_checkpoint_that_builds(folders, tmp_path):
