@@ -59,35 +59,47 @@ def modernised(config: Any) -> list[str]:
     """
     if not written_by_keras2(config):
         return []
-    changed = []
+    changed: list[str] = []
     inputs = any(o["class_name"] == "InputLayer" for o in objects(config))
     for o in objects(config):
-        inner = o.get("config")
-        if not isinstance(inner, dict):
+        if not isinstance(o.get("config"), dict):
             continue
-        layer, old = name_of(o), o["class_name"]
-        _move(o)
-        o.pop("build_config", None)  # the call that follows builds the layer, whose shapes Keras 3 names otherwise
-        if isinstance(inner.get("layers"), list):
-            _renumber(inner)
-        _write_nodes_anew(o)
-        if "batch_input_shape" in inner:  # of an input, or of the first layer of a Sequential
-            shape = inner.pop("batch_input_shape")
-            if old == "InputLayer":
-                inner["batch_shape"] = shape
-            elif not inputs:
-                inner["input_shape"] = shape[1:]
-            changed.append(f"{layer}: batch_input_shape")
-        if o["class_name"] == "BatchNormalization" and isinstance(inner.get("axis"), list):
-            (inner["axis"],) = inner["axis"]
-        if old in RENAMED:
-            o["class_name"] = RENAMED[old]
-            changed.append(f"{layer}: {old}")
-        if old in CALLS:
-            _check_call(o, layer)
-            changed.append(f"{layer}: tf.{inner.get('function', '__operators__.getitem')}")
-        changed += [f"{layer}: {a}" for a in _without_gone(o, inner, layer)]
+        try:
+            changed += [f"{name_of(o)}: {change}" for change in _translated(o, inputs)]
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as e:
+            raise FreezeError(
+                "KERAS_DAMAGED",
+                f"layer '{name_of(o)}' ({o['class_name']}) is not written as Keras 2 writes it ({e})",
+                "save or copy the file again",
+                [f"layer '{name_of(o)}'"],
+            ) from None
     return changed
+
+
+def _translated(o: dict[str, Any], inputs: bool) -> list[str]:
+    """Rewrites one object; returns what was changed. `inputs`: the model has layers of inputs."""
+    inner, old, changed = o["config"], o["class_name"], []
+    if old in RENAMED:
+        o["class_name"] = RENAMED[old]
+        changed.append(old)
+    _move(o)
+    o.pop("build_config", None)  # the call that follows builds the layer, whose shapes Keras 3 names otherwise
+    if isinstance(inner.get("layers"), list):
+        _renumber(inner)
+    _write_nodes_anew(o)
+    if "batch_input_shape" in inner:  # of an input, or of the first layer of a Sequential
+        shape = inner.pop("batch_input_shape")
+        if old == "InputLayer":
+            inner["batch_shape"] = shape
+        elif not inputs:
+            inner["input_shape"] = shape[1:]
+        changed.append("batch_input_shape")
+    if o["class_name"] == "BatchNormalization" and isinstance(inner.get("axis"), list):
+        (inner["axis"],) = inner["axis"]
+    if old in CALLS:
+        _check_call(o, name_of(o))
+        changed.append(f"tf.{inner.get('function', '__operators__.getitem')}")
+    return [*changed, *_without_gone(o, inner, name_of(o))]
 
 
 def _move(o: dict[str, Any]) -> None:
@@ -96,7 +108,7 @@ def _move(o: dict[str, Any]) -> None:
 
     if str(o.get("module")).split(".")[0] not in ("keras", "tf_keras", "tensorflow"):
         return
-    name = o["class_name"] = RENAMED.get(o["class_name"], o["class_name"])
+    name = o["class_name"]
     homes = (keras.layers, keras, keras.initializers, keras.regularizers, keras.constraints)
     home = FUNCTIONAL if name == "Functional" else next((h.__name__ for h in homes if hasattr(h, name)), None)
     if home is not None:

@@ -251,6 +251,13 @@ def test_keras_2_argument_without_a_meaning_here(tmp_path: Path) -> None:
     refused(tmp_path, "KERAS_2_ARGUMENT", "fc1", "time_major", keras=tmp_path / "m.h5")
 
 
+@pytest.mark.parametrize("nodes", [[[1]], [["fc1", 0, 0, 5]], [[["fc1"], 7]]])
+def test_keras_2_nodes_in_no_form(tmp_path: Path, nodes: Any) -> None:
+    model(unit=False).save(tmp_path / "m.h5")
+    keras2(tmp_path / "m.h5", lambda layers: layers[-1].update(inbound_nodes=nodes))
+    refused(tmp_path, "KERAS_DAMAGED", "fc1", keras=tmp_path / "m.h5")
+
+
 def test_damaged_keras_file(tmp_path: Path) -> None:
     model().save(tmp_path / "m.keras")
     data = (tmp_path / "m.keras").read_bytes()
