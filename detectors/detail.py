@@ -111,8 +111,8 @@ def choose(views: Sequence[View], found: Sequence[Sequence[Detections]], kind: n
     weight = root / root.sum()
     candidates = [(n, band, float(weight @ sees)) for n, band, sees in _candidates(views, recall, boxes)]
     number, band, finds = max(candidates, key=lambda c: _worth(replace(views[c[0]], band=c[1]), c[2]))
-    best = (weight @ recall).max()
-    return Choice(number, band, f"finds {finds / best:.0%} of what the best size finds in {len(found[0])} frames")
+    there = float(weight @ recall.max(axis=1))
+    return Choice(number, band, f"finds {finds / there:.0%} of what all sizes together find in {len(found[0])} frames")
 
 
 def _candidates(
