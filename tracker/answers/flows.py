@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial import KDTree
 
 from tracker.answers.scene import Line, Size
 from tracker.answers.ways import Way
@@ -22,7 +24,7 @@ LEAST_ENDS, LEAST_SHARE = 3, 0.03
 GATE = 0.05
 """Ends nearer to each other than this share of the frame's diagonal belong to one gate."""
 LEAST_WAYS = 5
-"""Fewer are no flows, and not worth the clustering's import."""
+"""Fewer are no flows."""
 POINTS = 24
 """Of a flow's middle line."""
 MOST_GATES = 26
@@ -108,12 +110,21 @@ def find_flows(ways: Sequence[Way], size: Size) -> Flows:
 
 
 def _clusters(ends: np.ndarray, size: Size) -> np.ndarray:
-    """A label for each end (N,); -1: of no cluster."""
-    from sklearn.cluster import DBSCAN
+    """A label for each end (N,); -1: of no cluster.
 
+    DBSCAN (Ester et al. 1996): ends with enough others around them are cores, cores near to each other are one cluster,
+    and what is near a core belongs to the nearest one's.
+    """
+    near = GATE * float(np.hypot(*size))
     least = max(LEAST_ENDS, round(LEAST_SHARE * len(ends)))
-    labels: np.ndarray = DBSCAN(eps=GATE * float(np.hypot(*size)), min_samples=least).fit_predict(ends)
-    return labels
+    reach, _ = KDTree(ends).query(ends, [least])  # to the last of the ends that a core must see, itself the first
+    cores = ends[reach[:, 0] <= near]
+    if len(cores) == 0:
+        return np.full(len(ends), -1)
+    single = np.ones(1, int)
+    labels = fcluster(linkage(cores, "single"), near, "distance") if len(cores) > 1 else single
+    distance, core = KDTree(cores).query(ends)
+    return np.where(distance <= near, labels[core], -1)
 
 
 def _gates(places: np.ndarray, labels: np.ndarray, size: Size) -> tuple[list[Gate], dict[int, str]]:
