@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial import KDTree
 
 from tracker.answers.scene import Line, Size
 from tracker.answers.ways import Way
@@ -115,6 +113,9 @@ def _clusters(ends: np.ndarray, size: Size) -> np.ndarray:
     DBSCAN (Ester et al. 1996): ends with enough others around them are cores, cores near to each other are one cluster,
     and what is near a core belongs to the nearest one's.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # late: half a second, before the first frame
+    from scipy.spatial import KDTree
+
     near = GATE * float(np.hypot(*size))
     least = max(LEAST_ENDS, round(LEAST_SHARE * len(ends)))
     reach, _ = KDTree(ends).query(ends, [least])  # to the last of the ends that a core must see, itself the first
