@@ -1,6 +1,7 @@
 """Checkpoints of every kind given to a builder: found from any path, read, matched by name and shape, or refused."""
 
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -41,10 +42,19 @@ def build():
     return tiny(placeholder())
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
     """A folder with a checkpoint, and the values in it."""
-    return tmp_path, trained(tmp_path, build)
+    folder = tmp_path_factory.mktemp("saved")
+    return folder, trained(folder, build)
+
+
+@pytest.fixture
+def run(saved, tmp_path):
+    """The same, in a folder of the test's own."""
+    folder, held = saved
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return tmp_path, held
 
 
 PATHS = [

@@ -89,8 +89,9 @@ def test_freezes_once_for_the_same_sources(model, written, tmp_path, monkeypatch
     assert freeze_cached(request) == path and path.stat().st_mtime_ns == first
     other = Request(meta=folder / "model.ckpt-7.meta", checkpoint=folder / "model.ckpt-7", bind={"a": 1}, **names)
     assert fingerprint(other) != fingerprint(request)
-    with pytest.raises(FreezeError, match="OUTPUT_UNKNOWN"):
-        freeze_cached(Request(meta=folder / "model.ckpt-7.meta", checkpoint=folder / "model.ckpt-7", output="nobody"))
+    (tmp_path / "page.keras").write_text("<html>")
+    with pytest.raises(FreezeError, match="WRONG_FILE"):
+        freeze_cached(Request(keras=tmp_path / "page.keras"))
 
 
 def test_inspect_says_inputs_outputs_and_what_would_be_mended(model, capsys):
