@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from tracker.core.tensorflow import cores, gpu_reason, import_tensorflow
+from tracker.core.tensorflow import cores, gpu_reason, import_runtime
 from tracker.errors import DeviceError
 
 
@@ -127,7 +127,7 @@ def pick_gpu(device: str) -> int | None:
     kind, _, number = device.partition(":")
     if kind not in ("auto", "gpu") or (number and not number.isdigit()):
         raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
-    found = len(import_tensorflow().config.list_physical_devices("GPU"))
+    found = len(import_runtime().config.list_physical_devices("GPU"))
     index = int(number or 0)
     if index < found:
         return index

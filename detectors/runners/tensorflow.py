@@ -10,7 +10,7 @@ import numpy as np
 
 from tracker.core.files import model_bytes
 from tracker.core.graph_ops import REMEDY, listed, refused
-from tracker.core.tensorflow import import_tensorflow, parse_graph
+from tracker.core.tensorflow import import_runtime, parse_graph
 from tracker.errors import DetectorError, first_line
 
 
@@ -49,7 +49,7 @@ class TFRunner:
         threads: int,
         unsafe: bool = False,
     ) -> None:
-        tf = import_tensorflow()
+        tf = import_runtime()
         definition = read_graph(path, unsafe=unsafe)
         graph = tf.Graph()
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)

@@ -30,7 +30,7 @@ from tracker.core.autotune import alone
 from tracker.core.files import unique
 from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
-from tracker.core.tensorflow import LOADER, cores, import_tensorflow, preload
+from tracker.core.tensorflow import LOADER, cores, import_runtime, preload
 from tracker.core.text import printable
 from tracker.core.types import Detections, Frame
 from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
@@ -279,7 +279,7 @@ class Session:
             path = coming.path.result()
         if path.suffix == ".pb":
             with self._doing("loading TensorFlow"):
-                import_tensorflow()
+                import_runtime()
         with self._doing("loading the encoder"):
             encoder = coming.encoder.result()
         self._say(

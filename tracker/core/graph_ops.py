@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_runtime
 
 _ARITHMETIC = """
 Abs AccumulateNV2 Acos Acosh Add AddN AddV2 Angle ApproximateEqual Asin Asinh Atan Atan2 Atanh BesselI0e BesselI1e
@@ -87,7 +87,7 @@ def refused(graph_def: Any, nodes: Iterable[Any] | None = None, also: Iterable[s
     also : iterable of str
         Operations allowed besides `INFERENCE`.
     """
-    import_tensorflow()
+    import_runtime()
     from tensorflow.python.framework import op_def_registry
 
     functions = {f.signature.name: f for f in graph_def.library.function}
@@ -108,7 +108,7 @@ def inert(graph_def: Any, also: Iterable[str] = ()) -> Any:
     time; their outputs have the types of what they stand for, and shapes that nobody knows. Operations that TensorFlow
     does not know stay: no graph that holds one is imported.
     """
-    import_tensorflow()
+    import_runtime()
     from tensorflow.python.framework import op_def_registry
 
     new = type(graph_def)()

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from tracker.core.autotune import alone
+from tracker.core.tf_parts import import_parts
 from tracker.errors import BackendMissingError, DeviceError, first_line
 
 LOADER = "tensorflow"
@@ -34,9 +35,7 @@ def _load() -> tuple[Any, str]:
 @cache
 def _loaded() -> tuple[Any, str]:
     """The module, and what it printed about GPUs while it looked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", category=UserWarning, module="keras")
+    _hush()
     with captured_stderr() as lines, _without_keras():
         try:
             import tensorflow as tf
@@ -50,11 +49,37 @@ def _loaded() -> tuple[Any, str]:
             f"TensorFlow does not load ({reason}); {words} Install it with: "
             f"{sys.executable} -m pip install 'tensorflow>=2.16'"
         )
-    tf.get_logger().setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     tf.autograph.set_verbosity(0)
+    return tf, _about_gpus(lines)
+
+
+def _runtime() -> tuple[Any, str]:
+    with _ALONE:
+        return _loaded_runtime()
+
+
+@cache
+def _loaded_runtime() -> tuple[Any, str]:
+    """As `_loaded`, but where nothing of TensorFlow is there yet the part alone that runs graphs."""
+    _hush()
+    with captured_stderr() as lines:
+        tf = import_parts()
+        if tf is not None:
+            tf.config.list_physical_devices()
+    return (tf, _about_gpus(lines)) if tf is not None else _loaded()
+
+
+def _hush() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module="keras")
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _about_gpus(lines: Sequence[str]) -> str:
     about = [_plain(line) for line in lines if re.search(r"cuda|gpu|cudnn|nvidia|rocm|dlopen", line, re.IGNORECASE)]
-    return tf, " ".join(dict.fromkeys(about))
+    return " ".join(dict.fromkeys(about))
 
 
 class _NoKeras(MetaPathFinder):
@@ -93,6 +118,17 @@ def import_tensorflow() -> Any:
     return _load()[0]
 
 
+def import_runtime() -> Any:
+    """What of `tensorflow` imports and runs graphs, by its usual names (see `tf_parts`); the module where it is loaded.
+
+    Raises
+    ------
+    BackendMissingError
+        As `import_tensorflow`.
+    """
+    return _runtime()[0]
+
+
 def parse_graph(data: bytes) -> Any:
     """The GraphDef that bytes hold.
 
@@ -101,7 +137,7 @@ def parse_graph(data: bytes) -> Any:
     ValueError
         They hold none, or one without nodes.
     """
-    graph = import_tensorflow().compat.v1.GraphDef()
+    graph = import_runtime().compat.v1.GraphDef()
     try:
         graph.ParseFromString(data)
     except Exception as error:  # protobuf's DecodeError has moved between modules over its releases
@@ -113,11 +149,11 @@ def parse_graph(data: bytes) -> Any:
 
 @cache
 def preload() -> None:
-    """Import TensorFlow in a thread of its own, beside other work; what fails is told where it is needed."""
+    """Import what runs graphs in a thread of its own, beside other work; what fails is told where it is needed."""
 
     def load() -> None:
         with suppress(BackendMissingError), alone():
-            import_tensorflow()
+            import_runtime()
 
     # No daemon: the interpreter must not end while native code is being loaded.
     threading.Thread(target=load, name=LOADER).start()
@@ -130,10 +166,11 @@ def preloading() -> bool:
 
 def gpu_reason() -> str:
     """Why TensorFlow uses no GPU, in a few words."""
-    tf, printed = _load()
+    tf, printed = _runtime()
     if os.environ.get("CUDA_VISIBLE_DEVICES", None) in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides them"
-    if not tf.test.is_built_with_cuda() and not tf.test.is_built_with_rocm():
+    built = tf.sysconfig.get_build_info()
+    if not built.get("is_cuda_build") and not built.get("is_rocm_build"):
         return "this TensorFlow is built without GPU support"
     for words, reason in (
         (r"could not find cuda drivers|failed call to cuinit|no cuda-capable device", "no NVIDIA driver"),
@@ -157,7 +194,7 @@ def pick_device(device: str) -> str:
         raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
     if match[1] == "cpu":
         return "/CPU:0"
-    found = len(import_tensorflow().config.list_physical_devices("GPU"))
+    found = len(import_runtime().config.list_physical_devices("GPU"))
     index = int(match[2] or 0)
     if index < found:
         return f"/GPU:{index}"
@@ -168,7 +205,7 @@ def pick_device(device: str) -> str:
 
 def session_config(place: str, threads: int) -> Any:
     """A session's configuration: the GPU's memory as needed and never the whole card, no GPU touched for the CPU."""
-    tf = import_tensorflow()
+    tf = import_runtime()
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=2)
     config.allow_soft_placement = True
     config.gpu_options.allow_growth = True

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.core.files import model_bytes
 from tracker.core.graph_ops import REMEDY, listed, refused
-from tracker.core.tensorflow import import_tensorflow, parse_graph
+from tracker.core.tensorflow import import_runtime, parse_graph
 from tracker.encoder.contract import Contract, sha256
 from tracker.errors import EncoderError, first_line
 
@@ -49,7 +49,7 @@ def infer_contract(path: Path, graph_def: Any) -> Contract:
     EncoderError
         No such placeholder or output, or several.
     """
-    tf = import_tensorflow()
+    tf = import_runtime()
     graph = tf.Graph()
     try:
         with graph.as_default():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_runtime
 
 HEAVY = {"Conv2D", "DepthwiseConv2dNative"}
 LIGHT = {
@@ -41,7 +41,7 @@ def lowered(graph_def: Any, precision: str) -> Any | None:
     precision : str
         `bf16` or `f16`.
     """
-    tf = import_tensorflow()
+    tf = import_runtime()
     low = {"bf16": tf.bfloat16, "f16": tf.float16}[precision]
     graph = tf.Graph()
     with graph.as_default():

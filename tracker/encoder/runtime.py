@@ -21,7 +21,7 @@ from tracker.core.autotune import cached, compare
 from tracker.core.tensorflow import (
     captured_stderr,
     cores,
-    import_tensorflow,
+    import_runtime,
     knows_bf16,
     pick_device,
     processor,
@@ -93,7 +93,7 @@ class FrozenEncoder:
 
     def _open_session(self, graph_def: Any, place: str, precision: str, threads: int) -> None:
         contract = self.contract
-        self._tf = import_tensorflow()
+        self._tf = import_runtime()
         self._failures, self._full = (self._tf.errors.OpError, ValueError), (self._tf.errors.ResourceExhaustedError,)
         self._graph = self._tf.Graph()
         if precision != contract.precision:
@@ -385,7 +385,7 @@ def choose_precision(path: Path, contract: Contract, graph_def: Any, *, place: s
         better = cosine > 0.999 and seconds[low] < 0.875 * seconds["f32"]
         return {"precision": low if better else "f32", "seconds": seconds, "cosine": cosine}
 
-    tf = import_tensorflow()
+    tf = import_runtime()
     key = f"{processor()} {place} {threads} threads, tensorflow {tf.__version__}, {contract.graph_sha256}"
     return str(cached("encoder", key, measure)["precision"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_runtime
 from tracker.core.trial import try_once
 from tracker.encoder.contract import sha256
 from tracker.encoder.foreign import SUFFIXES
@@ -24,6 +24,6 @@ def tried(path: Path) -> None:
     if path.suffix == ".xml" and path.is_file() and not path.with_suffix(".bin").is_file():
         raise EncoderError(f"{path}: its weights {path.stem}.bin are missing; put that file beside it")
     if path.is_file():
-        runtime = "other" if path.suffix in SUFFIXES else f"tensorflow {import_tensorflow().__version__}"
+        runtime = "other" if path.suffix in SUFFIXES else f"tensorflow {import_runtime().__version__}"
         key = f"{runtime}, {sha256(path)}"
         try_once(path, key, "tracker.encoder.runtime", [str(path)], seconds=SECONDS, error=EncoderError)
