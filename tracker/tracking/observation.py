@@ -157,8 +157,8 @@ class ClassGroups:
         for alike in ALIKE:
             members = [i for i, name in enumerate(class_names) if name in alike]
             self._group[members] = min(members, default=0)
-        self._people = [i for i, name in enumerate(class_names) if name == "person"]
-        self._two_wheelers = [i for i, name in enumerate(class_names) if name in TWO_WHEELERS]
+        self._people = np.array([i for i, name in enumerate(class_names) if name == "person"], int)
+        self._two_wheelers = np.array([i for i, name in enumerate(class_names) if name in TWO_WHEELERS], int)
 
     def compatible(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Which pairs of class ids (P,) and (P,) may be one object's, (P,) bool."""
@@ -169,11 +169,11 @@ class ClassGroups:
 
     def people(self, class_id: np.ndarray) -> np.ndarray:
         """Which class ids (N,) are a person's, (N,) bool."""
-        return np.isin(class_id, self._people)
+        return _any_of(class_id, self._people)
 
     def two_wheelers(self, class_id: np.ndarray) -> np.ndarray:
         """Which class ids (N,) are those of a bicycle or a motorcycle, (N,) bool."""
-        return np.isin(class_id, self._two_wheelers)
+        return _any_of(class_id, self._two_wheelers)
 
     def _of(self, class_id: np.ndarray) -> np.ndarray:
         """Class ids (N,) to groups (N,) int64; an id without a name is a group of its own."""
@@ -183,3 +183,9 @@ class ClassGroups:
         named = (group >= 0) & (group < len(self._group))
         group[named] = self._group[group[named]]
         return group
+
+
+def _any_of(class_id: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Which class ids (N,) are among a few classes (C,), (N,) bool."""
+    among: np.ndarray = (class_id[:, None] == classes).any(axis=1)
+    return among

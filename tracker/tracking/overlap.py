@@ -197,6 +197,8 @@ class OverlapTracker:
     def _twice(self, matches: Matches, rides: Rides, detections: int) -> np.ndarray:
         """Tracks (T,) bool that are a rider's or a machine's beside an older one of the same object."""
         bank, twice = self.bank, np.zeros(len(self.bank), bool)
+        if len(rides[0]) == 0:
+            return twice
         owner = np.full(detections, -1)
         owner[matches.detection] = matches.track
         pairs = owner[np.stack(rides)]

@@ -30,6 +30,7 @@ _ALL_PAIRS = 1 << 15
 
 Rides = tuple[np.ndarray, np.ndarray]
 """Rows (P,) of the detections of people, and (P,) of the two-wheelers that they sit on."""
+_NO_RIDES: Rides = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class OverlapAssociation:
@@ -116,6 +117,8 @@ class OverlapAssociation:
             return Matches.empty()
         waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= STATIONARY_SPEED)
         rows = np.flatnonzero(waiting & (bank.hits >= STATIONARY_HITS))
+        if len(rows) == 0:
+            return Matches.empty()
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
         t, d = rows[t], columns[d]
         same = self.classes.compatible(bank.class_id[t], seen.class_id[d])
@@ -147,6 +150,8 @@ def riding(
     machine is as probable as that it or those who ride it are right.
     """
     person, machine = np.flatnonzero(classes.people(class_id)), np.flatnonzero(classes.two_wheelers(class_id))
+    if len(person) == 0 or len(machine) == 0:
+        return _NO_RIDES, probability
     who, what = riders(xyxy[person], xyxy[machine])
     who, what = person[who], machine[what]
     order = np.argsort(-boxes.iou_of_pairs(xyxy[who], xyxy[what]), kind="stable")
