@@ -129,9 +129,14 @@ def fitted(frame: Size, side: int) -> Size:
 
 
 def free_views(frame: Size) -> list[View]:
-    """Of a network that takes any size, the whole frame from coarse to fine; never much finer than its pixels are."""
-    sides = [s for s in SIDES if s <= max(1.1 * max(frame), SIDES[1])]
-    return [View(_whole(frame), fitted(frame, side)) for side in sides]
+    """Of a network that takes any size, the whole frame from coarse to fine; never much finer than its pixels are.
+
+    The frame's own size is among them, where it is not too costly: what is small is seen best as it was filmed.
+    """
+    own = {max(frame)} if SIDES[0] <= max(frame) <= SIDES[-1] else set()
+    sides = sorted(own | {s for s in SIDES if s <= max(1.1 * max(frame), SIDES[1])})
+    sizes = dict.fromkeys(fitted(frame, side) for side in sides)
+    return [View(_whole(frame), size) for size in sizes]
 
 
 def fixed_views(frame: Size, size: Size | None) -> list[View]:

@@ -25,6 +25,10 @@ def test_free_views_go_from_coarse_to_about_the_frames_own_pixels():
     assert sizes[0] == (320, 256) and sizes[-1] == (768, 576)
     assert [v.size for v in free_views((160, 120))] == [(320, 256), (384, 288)]
     assert max(v.size[0] for v in free_views((3840, 2160))) == 1280
+    assert [v.size for v in free_views((1024, 576))][-2:] == [(960, 544), (1024, 576)]  # as it was filmed, too
+    for frame in ((500, 280), (520, 400), (650, 360)):  # no size twice: what agrees with itself tells nothing
+        sizes = [v.size for v in free_views(frame)]
+        assert len(sizes) == len(set(sizes))
     costs = [v.cost for v in free_views((1920, 1080))]
     assert costs == sorted(costs)
 
