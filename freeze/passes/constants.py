@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from freeze.errors import FreezeError
-from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr
+from freeze.graph.graphdef import VARIABLE_OPS, Graph, GraphDef, add_const, copied, node_name, pruned, set_attr, split
 from freeze.job import INPUT, Job, Passed
 from freeze.load.checkpoint import too_large
 from freeze.passes.evaluate import CONTROL_FLOW, constant, values
@@ -117,26 +117,35 @@ def fold_constants(job: Job) -> Passed:
     graph = Graph(new)
     moving = graph.descendants([INPUT], control=True)
     frames = graph.descendants([n.name for n in new.node if n.op in CONTROL_FLOW], control=True)
-    border = []
-    for node in new.node:
-        if (
-            node.name in moving
-            or node.name in frames
-            or node.op in ("Const", "NoOp")
-            or any(i.startswith("^") for i in node.input)
-            or node.op.startswith(LISTS)
-        ):
+
+    def folds(ref: str) -> bool:
+        node = graph.nodes.get(node_name(ref))
+        return (
+            node is not None
+            and node.name not in moving
+            and node.name not in frames
+            and node.op not in ("Const", "NoOp")
+            and not any(i.startswith("^") for i in node.input)
+            and not node.op.startswith(LISTS)
+            and constant(graph, node.name)
+        )
+
+    users = [n for n in new.node if n.name in moving or n.name in frames]
+    border = list(dict.fromkeys(i for n in users for i in n.input if not i.startswith("^") and folds(i)))
+    several = {split(i)[0] for n in new.node for i in n.input if split(i)[1] > 0}
+    renamed = {}
+    for ref, result in zip(border, map(np.asarray, values(new, border)), strict=True):
+        name, number = split(ref)
+        if result.dtype.kind == "O" or not _worth(graph, name, result):
             continue
-        if any(c.name in moving or c.name in frames for c in graph.consumers.get(node.name, ())) and constant(
-            graph, node.name
-        ):
-            border.append(node.name)
-    results = dict(zip(border, values(new, border), strict=True))
-    for node in new.node:
-        result = results.get(node.name)
-        if result is not None and _worth(graph, node.name, np.asarray(result)) and np.asarray(result).dtype.kind != "O":
-            _to_const(node, np.asarray(result))
-    return Passed(new, head)
+        if name in several:  # each of its outputs is a constant of its own
+            renamed[ref] = add_const(new, f"{name}/output_{number}", result).name
+        else:
+            _to_const(graph.nodes[name], result)
+    for node in users:
+        for k, ref in enumerate(node.input):
+            node.input[k] = renamed.get(ref, ref)
+    return Passed(pruned(new, [head]), head)
 
 
 def _worth(graph: Graph, name: str, result: np.ndarray) -> bool:

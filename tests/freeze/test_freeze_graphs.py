@@ -123,6 +123,21 @@ MENDED = {
 }
 
 
+def test_every_output_of_a_folded_operation_is_its_own_constant(tmp_path):
+    """As in a recurrent layer, whose two biases are one variable."""
+    import tensorflow as tf
+
+    def build():
+        shift, scale = tf.unstack(v1().get_variable("biases", [2, DIMENSION]))
+        named(tf.nn.l2_normalize(tiny(placeholder(), norm=False) * scale + shift, 1))
+
+    held = trained(tmp_path, build)
+    features, _, _ = freeze_here(asked(tmp_path))
+    shift, scale = held["biases"]
+    expected = right(held, norm=False) * scale + shift
+    np.testing.assert_allclose(features, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("case", MENDED)
 def test_gives_the_features_of_the_inference_graph(tmp_path, case):
     build, how, code = MENDED[case]
