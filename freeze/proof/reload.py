@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from tracker.core.tensorflow import import_tensorflow
+from tracker.core.tensorflow import import_runtime
 from tracker.encoder.contract import Contract
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import TrackerError
@@ -82,7 +82,7 @@ class FreshProcess:
 def main() -> int:
     """Write the features of the crops of one request; nothing where none comes."""
     try:
-        import_tensorflow()
+        import_runtime()
         asked = sys.stdin.readline()
         if not asked:
             return 0
