@@ -107,10 +107,6 @@ def judge(case: str, who: str, counted: Sequence[Passing], truth: Sequence[Passi
     return Score(case, who, len(sure), len(ours), f1, share, geh(ours, sure), nwrmse(ours, sure, duration_s))
 
 
-def _worth(counted: Passing, true: Passing) -> float:
-    return _fits(counted, true) * ((1 if true.doubtful else 2) + 1e-3 * true.is_a(counted.class_name))
-
-
 def _fits(counted: Passing, true: Passing) -> bool:
     same = (counted.line, counted.direction) == (true.line, true.direction)
     return same and true.first_s <= counted.first_s <= true.last_s

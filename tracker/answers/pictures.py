@@ -74,11 +74,12 @@ def _scale_bar(image: np.ndarray, most: float, least: float) -> None:
         return  # no room
     tall, left, bottom = high // 4, 14, high - 14
     ramp = cv2.applyColorMap(np.linspace(255, 0, tall).astype(np.uint8)[:, None], cv2.COLORMAP_TURBO)
+    told = {share: duration(least * (most / least) ** share) for share in (0.0, 0.5, 1.0)}
+    wide = max(cv2.getTextSize(text, FONT, 0.45, 1)[0][0] for text in told.values())
+    image[bottom - tall - 6 : bottom + 6, left - 6 : left + 26 + wide] //= 4  # apart from what lies behind
     image[bottom - tall : bottom, left : left + 14] = ramp
-    for share in (0.0, 0.5, 1.0):
-        seconds = least * (most / least) ** share
-        y = int(bottom - share * (tall - 10))
-        _text(image, duration(seconds), left + 20, y, 0.45)
+    for share, text in told.items():
+        _text(image, text, left + 20, int(bottom - share * (tall - 10)), 0.45)
 
 
 def paths(background: np.ndarray | None, ways: Sequence[Way], size: Size) -> np.ndarray:
@@ -218,6 +219,6 @@ def _text(
     image: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int] = (255, 255, 255),
     *, halo: bool = True,
 ) -> None:  # fmt: skip
-    if halo:
-        cv2.putText(image, text, (x, y), FONT, scale, (0, 0, 0), 3, cv2.LINE_AA)
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)) if halo else ():  # thicker letters would be wider, too
+        cv2.putText(image, text, (x + dx, y + dy), FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(image, text, (x, y), FONT, scale, colour, 1, cv2.LINE_AA)

@@ -34,6 +34,8 @@ MOST_CROSSINGS = 5_000
 MOST_INTERVALS = 96
 """Rows of a table and bars of a chart; more intervals are added up into fewer."""
 MOST_VISITS = 200
+LONG_S = 120.0
+"""Seconds from which a length is told in minutes and hours."""
 TITLES = {
     "flows.png": "Flows: where objects come from and go to",
     "paths.png": "The way of every object, coloured by its direction",
@@ -126,6 +128,16 @@ def _moment(text: str, *, day: bool, offset: bool) -> str:
     minutes, rest = divmod(tenths, 600)
     into = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else str(minutes)
     return f"{into}:{rest // 10:02}" + (f".{rest % 10}" if rest % 10 else "")
+
+
+def plain_time(text: str) -> str:
+    """A moment of ISO 8601 as a reader wants it: 2026-11-28 08:15:00 +01:00."""
+    return f"{text[:10]} {text[11:19]} {text[23:]}".rstrip() if "T" in text else text
+
+
+def length(seconds: float) -> str:
+    """Of a video: 6.7 s, or 1:15:00 for a longer one."""
+    return f"{seconds:.1f} s" if seconds < LONG_S else _moment(f"{seconds:.0f}", day=False, offset=False)
 
 
 def _together(rows: Sequence[Row]) -> list[list[str]]:
@@ -262,11 +274,12 @@ def trust(folder: Folder) -> list[tuple[str, str]]:
          f"{sum(float(o['seen']) < 0.8 for o in counted)} of {len(counted)} that count"),
         ("Numbers that broke and were joined to one object", str(s.get("joined", 0))),
         ("Tracks too short or too seldom seen to count", str(s.get("too_short", 0))),
-        ("Frames", f"{s.get('frames', '?')} in {s.get('duration_s', '?')} s"),
+        ("Frames", f"{s.get('frames', '?')} in {length(float(s.get('duration_s') or 0))}"),
     ]  # fmt: skip
     if s.get("start_time"):
         guessed = ", a guess" if s.get("start_time_guessed") else ""
-        found.append(("Clock", f"starts at {s['start_time']}, from: {s.get('start_time_from', '')}{guessed}"))
+        start, source = plain_time(s["start_time"]), s.get("start_time_from", "")
+        found.append(("Clock", f"starts at {start}, from: {source}{guessed}"))
     if s.get("dropped"):
         found.append(("Frames left out to keep up", str(s["dropped"])))
     return found
@@ -329,6 +342,7 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
         unnamed=any(t["direction"] in DIRECTIONS for t in tables), standing=summary["standing"] or [],
         objects=summary["objects"] or {}, script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), moments=moments,
+        plain=plain_time, length=length(float(summary["duration_s"] or 0)),
     )  # fmt: skip
 
 

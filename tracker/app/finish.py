@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracker.answers.report import write_report
-from tracker.app.report import as_json, saw_nothing, summary
+from tracker.app.report import as_json, camera_moved, saw_nothing, summary
 from tracker.core.files import write_whole
 from tracker.core.text import printable
 from tracker.errors import SourceError
@@ -33,8 +33,7 @@ def finish(session: Session, pipeline: Pipeline, stream: Stream, *, stops: int =
     dropped = pipeline.dropped[stream.number]
     if dropped:
         warnings.append(f"{dropped} frames gave way to newer ones")
-    if (nothing := saw_nothing(stream)) is not None:
-        warnings.append(nothing)
+    warnings += [told for told in (saw_nothing(stream), camera_moved(stream)) if told is not None]
     try:
         if stream.counts.frames:
             data = summary(stream, session.timing, encoder=session.encoder_summary(), warnings=warnings,

@@ -107,6 +107,8 @@ SCHEMA = 2
 """Of `summary.json`; 2: objects that count instead of all tracks."""
 FEW_FRAMES = 25
 """A run of fewer frames is not told that it found nothing."""
+MOVING = 0.2
+"""Share of the frames looked at in which the camera must have moved for that to be told."""
 
 
 def summary(
@@ -163,6 +165,17 @@ def saw_nothing(stream: Stream) -> str | None:
         "--detector motion (for a camera at rest), --detail fine (for small objects), or a smaller --confidence"
     )  # fmt: skip
     return f"the detector {name} found no object in {stream.counts.frames} frames; try {others}"
+
+
+def camera_moved(stream: Stream) -> str | None:
+    """What answers then mean, where the camera moved in many of the frames looked at; None where it hardly did."""
+    counts = stream.counts
+    if stream.output.answers is None or counts.frames < FEW_FRAMES or counts.moved <= MOVING * counts.looked:
+        return None
+    return (
+        f"the camera moved in {counts.moved} of {counts.looked} frames: lines, zones, ways and what never moved are of "
+        "places in the picture, not on the ground"
+    )
 
 
 def table(streams: Sequence[Stream], began_s: float) -> str:

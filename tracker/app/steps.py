@@ -38,6 +38,8 @@ class Counts:
         Detections that got a feature.
     featureless : int
         Detections whose feature was not finite or all zero, and was left out.
+    moved : int
+        Frames looked at before which the camera had moved.
     visible : int
         Boxes written in the last frame.
     first_time_s, last_time_s : float
@@ -50,6 +52,7 @@ class Counts:
     objects: int = 0
     embedded: int = 0
     featureless: int = 0
+    moved: int = 0
     visible: int = 0
     first_time_s: float = 0.0
     last_time_s: float = 0.0
@@ -303,6 +306,7 @@ class Steps:
     def _estimate_motion(self, item: Item) -> None:
         with self.timing.measure("camera_motion"):
             item.warp = item.stream.camera_motion(item.frame, item.detections)  # type: ignore[misc, arg-type]
+        item.stream.counts.moved += item.detect and item.warp is not None
 
     def select(self, items: list[Item]) -> None:
         """Ask which detections need a feature."""

@@ -10,7 +10,7 @@ from tracker.answers import pictures
 from tracker.answers.flows import Flows
 from tracker.answers.ground import GroundPlane
 from tracker.answers.overlay import LINE, Overlay
-from tracker.answers.report import moments
+from tracker.answers.report import length, moments, plain_time
 from tracker.answers.scene import Ground
 
 
@@ -27,6 +27,15 @@ def test_a_length_of_time_always_has_digits_that_tell(seconds, text):
 )
 def test_moments_are_short(text, told):
     assert moments([text]) == {text: told}
+
+
+@pytest.mark.parametrize("seconds, told", [(6.673, "6.7 s"), (119.9, "119.9 s"), (3725.2, "1:02:05")])
+def test_lengths_of_videos_are_plain(seconds, told):
+    assert length(seconds) == told
+
+
+def test_when_a_video_begins_is_plain():
+    assert plain_time("2016-08-28T21:16:08.000+00:00") == "2016-08-28 21:16:08 +00:00"
 
 
 def test_a_picture_without_flows_says_so():

@@ -3,6 +3,8 @@
 import csv
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.scenes import write_detections, write_video
@@ -156,6 +158,18 @@ def test_a_detector_that_finds_nothing_is_told(footage, tmp_path, capsys):
     assert "found no object in 50 frames; try --detector motion" in capsys.readouterr().err
 
 
+def test_a_camera_that_moves_is_told(tmp_path, capsys):
+    (tmp_path / "none.txt").write_text("1,-1,10,10,5,5,0.9,-1,-1,-1\n")
+    (tmp_path / "pan").mkdir()
+    view = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (120, 320, 3), np.uint8), (0, 0), 3)
+    view = cv2.normalize(view, None, 0, 255, cv2.NORM_MINMAX)
+    for n in range(30):
+        cv2.imwrite(str(tmp_path / "pan" / f"{n:03}.png"), view[:, 4 * n : 4 * n + 160])
+    given = ["run", str(tmp_path / "pan"), "--detector", str(tmp_path / "none.txt"), "--encoder", "none"]
+    assert main([*given, "--output", str(tmp_path / "out"), "--no-video"]) == 0
+    assert "the camera moved in 29 of 30 frames: lines" in capsys.readouterr().err
+
+
 def write_timed(folder, times):
     """The scene filmed at given seconds, by the container's timestamps, and its boxes."""
     from fractions import Fraction
@@ -215,7 +229,6 @@ def test_a_scene_of_another_shape_is_told_before_anything_is_loaded(footage, tmp
 
 def test_blurred_objects_are_blurred_in_the_video(footage, tmp_path):
     import av
-    import numpy as np
 
     pictures = {}
     for name, more in (("plain", []), ("blurred", ["--blur", "all"]), ("nobody", ["--blur", "person"])):
