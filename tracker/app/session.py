@@ -30,6 +30,7 @@ from tracker.core.autotune import alone
 from tracker.core.files import unique
 from tracker.core.folder import FolderLock
 from tracker.core.interfaces import Detector, Source, SourceInfo
+from tracker.core.memory import return_large_blocks
 from tracker.core.tensorflow import LOADER, cores, import_runtime, preload
 from tracker.core.text import printable
 from tracker.core.types import Detections, Frame
@@ -124,6 +125,7 @@ class Session:
         self._open = ExitStack()
         self._detectors: dict[str, Detector] = {}
         self._primers: dict[Source, Sequence[Frame]] = {}
+        return_large_blocks()
         cv2.setNumThreads(max(1, cores() // 2))  # of OpenCV in each of our threads: all else takes as many
         try:
             self._assemble(output, overwrite)
