@@ -276,9 +276,14 @@ class Network:
             return ""
         pictures = [f for f in detail.spread(pictures) if f.size == size]
 
+        def look(view: View) -> list[Detections]:
+            found = [self._detect(f, f.image, view) for f in pictures if f.image is not None]
+            if view.cost > detail.ORDINARY:  # takes much memory, and is hardly ever chosen
+                self._run.forget(view.sizes)
+            return found
+
         def measure() -> detail.Choice:
-            found = [[self._detect(f, f.image, v) for f in pictures if f.image is not None] for v in views]
-            return detail.choose(views, found, self._kind, self.SURE)
+            return detail.choose(views, [look(v) for v in views], self._kind, self.SURE)
 
         identity = self._identity()
         choice = detail.remembered(identity, pictures, measure) if identity else measure()

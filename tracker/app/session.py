@@ -150,6 +150,7 @@ class Session:
             self.encoder, self.timing, appearance=self.config.appearance, detect_every=self.config.every,
             together=TOGETHER,
         )  # fmt: skip
+        return_large_blocks()  # of what opening took
 
     def _sources(self) -> list[tuple[str, Source]]:
         """Open all; one that fails is left out, unless it is the only one."""
