@@ -256,7 +256,7 @@ class TrackRows:
             raise DetectionsError(f"{self.path}: cannot be read ({reason}); expected a run's tracks.csv") from None
 
     def _frames(self, lines: Iterable[list[str]]) -> Iterator[tuple[int, float, Tracks]]:
-        frame, time_s = 0, 0.0
+        frame, time_s, number = 0, 0.0, 0
         rows: list[list[float]] = []
         for number, line in enumerate(lines, 1):
             if number == 1 and tuple(line) == self.FIELDS:
@@ -267,6 +267,8 @@ class TrackRows:
                 rows = []
             frame, time_s = int(row[0]), row[1]
             rows.append(row)
+        if not number:
+            raise DetectionsError(f"{self.path}: is empty; expected {','.join(self.FIELDS)} and rows")
         if rows:
             yield frame, time_s, _tracks(rows)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tracker.answers.clock import LOCAL, Clock, parse_start
 from tracker.answers.scene import Size
+from tracker.app.report import SCHEMA
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
 
@@ -31,15 +32,21 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Read what a run left; raises SourceError where it is no run's folder, or one of a version that is too old."""
+        """Read what a run left; raises SourceError where it is no run's folder, or one of another version."""
         wanted = "expected the folder of a finished run, as python -m tracker run writes it"
-        if not (path / "tracks.csv").is_file():
-            raise SourceError(f"{path}: holds no tracks.csv; {wanted}")
+        for name in ("tracks.csv", "summary.json"):
+            if not (path / name).is_file():
+                raise SourceError(f"{path}: holds no {name}; {wanted}")
         try:
             summary = parse_json((path / "summary.json").read_text(encoding="utf-8"))
             width, height = (int(v) for v in summary["size"])
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             raise SourceError(f"{path}: its summary.json does not tell the size of the frames; {wanted}") from None
+        schema = summary.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise SourceError(
+                f"{path}: a later version wrote it (schema {schema}; this one reads up to {SCHEMA}): update"
+            )
         if min(width, height) < 1:
             raise SourceError(f"{path}: frames of {width}x{height} pixels; {wanted}")
         return cls(path, summary, (width, height))

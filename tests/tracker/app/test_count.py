@@ -125,18 +125,21 @@ def test_bad_input_is_one_line_and_loses_nothing(footage, tmp_path, capsys, more
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
 
 
-@pytest.mark.parametrize("what", ["empty", "broken row", "no summary", "old summary"])
+@pytest.mark.parametrize("what", ["no tracks", "empty", "broken row", "no summary", "old summary", "later summary"])
 def test_count_needs_a_finished_run(footage, tmp_path, capsys, what):
     assert run(footage, tmp_path) == 0
-    if what == "empty":
+    if what == "no tracks":
         (tmp_path / "tracks.csv").unlink()
+    elif what == "empty":
+        (tmp_path / "tracks.csv").write_text("")
     elif what == "broken row":
         with open(tmp_path / "tracks.csv", "a") as file:
             file.write("1,2,x\n")
     elif what == "no summary":
         (tmp_path / "summary.json").unlink()
     else:
-        (tmp_path / "summary.json").write_text('{"frames": 3}')
+        told = {"frames": 3} if what == "old summary" else {"size": [160, 120], "schema": 99}
+        (tmp_path / "summary.json").write_text(json.dumps(told))
     assert main(["count", str(tmp_path), "--line", "gate=60,10,60,110"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1
