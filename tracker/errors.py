@@ -1,5 +1,7 @@
 """The project's errors: one tree, and every message says what was met, what was expected and what to do."""
 
+import re
+
 
 class TrackerError(Exception):
     """Base of all errors a user can cause or mend; the command line prints its text as one line and exits 1."""
@@ -42,5 +44,8 @@ class ConfigError(TrackerError, ValueError):
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error has to say, cut to one line."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    """What a library's error has to say, cut to one line; without the system's number where it gives its reason."""
+    if isinstance(inside := getattr(error, "reason", None), OSError):  # of urllib
+        error = inside
+    lines = re.sub(r"^\[Errno -?\d+\] ", "", str(error)).splitlines()
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)[:300]

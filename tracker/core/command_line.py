@@ -27,8 +27,8 @@ def program(module: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'car'?` for a word close to a known one, else nothing."""
-    spelled = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), spelled, 1, 0.6)
+    spelled = {name.lower().lstrip("-"): name for name in known}  # dashes would make any two options alike
+    close = get_close_matches(word.lower().lstrip("-"), spelled, 1, 0.6)
     return f"; did you mean {spelled[close[0]]!r}?" if close else ""
 
 

@@ -32,6 +32,7 @@ def parser():
     [
         (["run", "a", "--detecter", "x"], "unknown option --detecter; did you mean '--detector'?"),
         (["run", "a", "--xyzzy=3"], "unknown option --xyzzy ("),
+        (["run", "a", "--token", "x"], "unknown option --token ("),
         (["run", "a", "--preset", "papr"], "--preset: 'papr'; expected default, paper; did you mean 'paper'?"),
         (["run", "a", "--max-age", "much"], "--max-age: 'much'; expected a whole number"),
         (["rnu"], "did you mean 'run'?"),

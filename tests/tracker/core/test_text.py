@@ -1,6 +1,8 @@
 """Names and text from outside: one component of a path, one line on a terminal, no formula in a table."""
 
 import io
+import socket
+from urllib.error import URLError
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tracker.core.files import not_inside, path_component, unique
 from tracker.core.interfaces import SourceInfo
 from tracker.core.text import csv_field, label, printable, tell, warn
+from tracker.errors import first_line
 
 HOSTILE = ["../../x", "/etc/passwd", "a/b\\c", "..", ".", "", "...", "CON", "nul.txt", "a\x1b[31mb", "a\nb",
            "caf\udce9", "\0", "x" * 300, "é" * 200, "12:00:05", "*", ".hidden", "end. ", "a\u202eb"]  # fmt: skip
@@ -93,3 +96,16 @@ def test_a_line_is_told_on_any_stream_and_on_none(monkeypatch):
     assert ascii_only.buffer.getvalue() == b"\\xe9\\x1b[2J\nsecond\n"
     monkeypatch.setattr("sys.stdout", None)
     tell("nobody listens")
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (URLError(socket.gaierror(-2, "Name or service not known")), "Name or service not known"),
+        (ValueError("\n first\nsecond"), "first"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_an_error_of_a_library_is_told_in_one_plain_line(error, told):
+    assert first_line(error) == told
