@@ -31,7 +31,7 @@ class Feed(Protocol):
 
     fps: float
     broken: int
-    """Packets and pictures that were lost or broken."""
+    """Packets and pictures that were lost or broken, as far as FFmpeg tells: its decoder conceals some."""
 
     @property
     def time(self) -> float:
@@ -304,7 +304,7 @@ class LiveSource(FrameSource):
             self.warnings.append(f"{self.state} after frame {self._index}, when the run was ended")
             self._lost = self._silent = False
         if self._broken:
-            self.warnings.append(f"{self._broken} packets or pictures were lost or broken")
+            self.warnings.append(f"at least {self._broken} packets or pictures were lost or broken")
             self._broken = 0
         super().report()
 
