@@ -43,7 +43,7 @@ class ConfigError(TrackerError, ValueError):
     """A configuration key is unknown or a value is out of range."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's error has to say, cut to one line; without the system's number where it gives its reason."""
     if isinstance(inside := getattr(error, "reason", None), OSError):  # of urllib
         error = inside

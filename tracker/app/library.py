@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from tracker.app.channel import Channel, Closed
 from tracker.app.config import RunConfig
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Detections, Frame, Tracks
-from tracker.errors import ConfigError, TrackerError
+from tracker.errors import ConfigError, TrackerError, first_line
 from tracker.tracking.trackers import configure, setting_names
 
 log = logging.getLogger("tracker")
@@ -131,7 +132,7 @@ def track(
     Raises
     ------
     ConfigError
-        A setting is unknown or out of range (at once, before the first frame).
+        The source is no path, or a setting is unknown or out of range (at once, before the first frame).
     TrackerError
         The source cannot be read, or something failed on the way; frames before that were yielded.
 
@@ -140,6 +141,8 @@ def track(
     >>> for frame in track("traffic.mp4", detector="coco", max_frames=100):
     ...     print(frame.index, frame.tracks.id, frame.tracks.xyxy)
     """
+    if not isinstance(source, str | os.PathLike | int):
+        raise ConfigError(f"source is a {type(source).__name__}; expected one path, address or camera number")
     custom = detector if callable(detector) else None
     named = "auto" if custom is not None else str(detector)
     config = _config(source=str(source), detector=named, files=output is not None, settings=settings)
@@ -203,7 +206,9 @@ def _frames(
             log.warning("%s", warning)
         if not runner.is_alive() and not pipeline.stuck:  # what a stuck thread still uses is left to it
             session.close()
-    if stream.ending.error is not None:
-        if isinstance(stream.ending.error, TrackerError):
-            raise stream.ending.error
-        raise TrackerError(f"{config.sources[0]}: stopped after {stream.counts.frames} frames") from stream.ending.error
+    error = stream.ending.error
+    if isinstance(error, TrackerError):
+        raise error
+    if error is not None:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise TrackerError(f"{config.sources[0]}: stopped after {stream.counts.frames} frames ({why})") from error

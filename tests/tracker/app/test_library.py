@@ -118,7 +118,7 @@ def test_an_error_of_the_detector_reaches_the_loop_after_the_frames_before_it(cl
         return blocks(image)
 
     frames = []
-    with pytest.raises(TrackerError, match="stopped after 4 frames") as failure:
+    with pytest.raises(TrackerError, match=r"stopped after 4 frames \(ZeroDivisionError: five\)") as failure:
         frames.extend(track(clip, detector=faulty))
     assert isinstance(failure.value.__cause__, ZeroDivisionError)
 
@@ -138,3 +138,9 @@ def test_crossings_are_those_of_the_file_to_the_last(clip, tmp_path, threads):
     with open(tmp_path / "out" / "crossings.csv", newline="") as file:
         assert told == [(c["time_s"], c["line"], c["direction"], c["id"]) for c in csv.DictReader(file)]
     assert len(told) == 2 and len(frames) == 40 and len(frames[-1].crossings) == 1
+
+
+@pytest.mark.parametrize("source", [None, ["a.mp4", "b.mp4"], 2.5])
+def test_what_is_no_source_is_told_at_once(source):
+    with pytest.raises(ConfigError, match="expected one path"):
+        tracker.track(source)
