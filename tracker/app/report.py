@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import tracker
+from tracker.app.run_folder import SCHEMA
 from tracker.app.steps import Stream
 from tracker.app.timing import Timing
 from tracker.core.address import shown
@@ -103,8 +104,6 @@ def reader_gone() -> bool:
         return False
 
 
-SCHEMA = 2
-"""Of `summary.json`; 2: objects that count instead of all tracks."""
 FEW_FRAMES = 25
 """A run of fewer frames is not told that it found nothing."""
 MOVING = 0.2

@@ -8,9 +8,11 @@ from typing import Any
 
 from tracker.answers.clock import LOCAL, Clock, parse_start
 from tracker.answers.scene import Size
-from tracker.app.report import SCHEMA
 from tracker.core.text import parse_json
 from tracker.errors import SourceError
+
+SCHEMA = 2
+"""Of `summary.json`; 2: objects that count instead of all tracks."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,7 @@ class RunFolder:
             raise SourceError(f"{path}: its summary.json does not tell the size of the frames; {wanted}") from None
         schema = summary.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
-            raise SourceError(
-                f"{path}: a later version wrote it (schema {schema}; this one reads up to {SCHEMA}): update"
-            )
+            raise SourceError(f"{path}: of a later version, schema {schema}; this one reads up to schema {SCHEMA}")
         if min(width, height) < 1:
             raise SourceError(f"{path}: frames of {width}x{height} pixels; {wanted}")
         return cls(path, summary, (width, height))

@@ -21,7 +21,8 @@ from tracker.app.batch.rows import Rows, stitch
 from tracker.app.batch.store import DATASET, Store, key_of
 from tracker.app.batch.worker import Choice, Task, Tracked
 from tracker.app.config import RunConfig
-from tracker.app.report import FEW_FRAMES, SCHEMA, as_json
+from tracker.app.report import FEW_FRAMES, as_json
+from tracker.app.run_folder import SCHEMA
 from tracker.app.signals import Signals
 from tracker.core.files import write_whole
 from tracker.errors import SourceError, TrackerError
