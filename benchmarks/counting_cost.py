@@ -22,11 +22,13 @@ def cost(objects: int, frames: int = FRAMES) -> float:
     answers = Answers(Scene(lines=lines, zones=(ZONE,), ground=GROUND), SIZE, ("car", "person"))
     rng = np.random.default_rng(0)
     phase, start = rng.integers(0, LIFE, objects), rng.uniform(0.4, 0.95, objects) * SIZE[1]
-    given = []
+    given, ids = [], 1 + np.arange(objects)
     for t in range(frames):
-        age = t + phase
-        x = (age % LIFE) / LIFE * SIZE[0] * 1.1 - 20
-        given.append(_tracks(1 + np.arange(objects) + objects * (age // LIFE), x, start + rng.normal(0, 0.5, objects)))
+        age = (t + phase) % LIFE
+        new = (age == 0) & (t > 0)
+        ids[new] = ids.max() + 1 + np.arange(np.count_nonzero(new))  # numbers rise, as a tracker gives them
+        x = age / LIFE * SIZE[0] * 1.1 - 20
+        given.append(_tracks(ids, x, start + rng.normal(0, 0.5, objects)))
     begin = time.process_time()  # once: asking takes longer than a frame on some machines
     for t, tracks in enumerate(given):
         answers.update(tracks, t / 25)
