@@ -21,7 +21,7 @@ from tracker.core.mot import SequenceInfo, read_seqinfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.containers import MOST_FPS, believed_rate, cut_off, open_file, pick_stream, without_index
-from tracker.video.pictures import GreyRange, Pages
+from tracker.video.pictures import Converter, GreyRange, Pages
 from tracker.video.timeline import read_timeline
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
@@ -145,7 +145,7 @@ class VideoFile(FrameSource):
         self._stream = self._picked()
         self._is_file = container is None
         self._stream.thread_type = "AUTO"
-        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._converter = Converter()
         self._decoded = self._decode()
         self._index = 0
         self._first_pts: float | None = None
@@ -279,9 +279,8 @@ class VideoFile(FrameSource):
         if frame.format.name.startswith("gray16"):
             if self._grey is None:
                 self._grey = GreyRange()
-            return self._grey.eight_bits(self._reformatter.reformat(frame, format="gray16le").to_ndarray())
-        image: np.ndarray = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
-        return image
+            return self._grey.eight_bits(self._converter(frame, "gray16le"))
+        return self._converter(frame)
 
     def _time(self, frame: Any) -> float:
         """Seconds since the first frame by the container, by the frame rate where it is silent or runs backwards."""

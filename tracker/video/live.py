@@ -17,6 +17,7 @@ from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.types import Frame
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, FrameSource, VideoFile
+from tracker.video.pictures import Converter
 
 PRIMER_S = 2.0
 """Seconds of a live source that are looked at before the run, and lost to it."""
@@ -122,6 +123,7 @@ class AddressFeed:
             self._container.close()
             raise SourceError(f"{address}: sends no video; check the address") from None
         self._packets = self._container.demux(stream)
+        self._converter = Converter()
         self._waiting: list[Any] = []
         self._playlist = self._container.format.name == "hls"
         self._after = after if self._playlist else float("-inf")
@@ -146,8 +148,7 @@ class AddressFeed:
                     self._after = frame.time
                 elif frame.time is not None:
                     self.broken += self._missing.look(frame.time)
-                image: np.ndarray = frame.to_ndarray(format="bgr24")
-                return image
+                return self._converter(frame)
         except (StopIteration, self._av.FFmpegError, OSError):
             return None
 

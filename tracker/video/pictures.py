@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -28,6 +28,24 @@ def without_times(path: Path) -> bool:
     except OSError:
         return False
     return data[:3] == b"GIF" and b"\x21\xf9\x04" not in data
+
+
+class Converter:
+    """Brings decoded frames to pictures, without a copy where that is possible: one for all frames of a source."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any, layout: str = "bgr24") -> np.ndarray:
+        """A PyAV frame as an array (H,W) or (H,W,3) of its own, uint8 BGR if nothing else is asked for."""
+        converted = self._reformatter.reformat(frame, format=layout)
+        plane = converted.planes[0]
+        if layout != "bgr24" or converted is frame or plane.line_size != 3 * converted.width:
+            return np.asarray(converted.to_ndarray())
+        # Made here and held by nobody else, without gaps between rows: it lives as long as the array does.
+        return np.frombuffer(plane, np.uint8).reshape(converted.height, converted.width, 3)
 
 
 class GreyRange:

@@ -14,6 +14,7 @@ from tracker.core.address import Address
 from tracker.errors import LostError, SourceError
 from tracker.video.files import FrameRange, sorted_images
 from tracker.video.live import AddressFeed, CameraFeed, LiveSource, MissingPictures
+from tracker.video.pictures import Converter
 from tracker.video.sources import expand_source, open_source
 
 
@@ -338,3 +339,16 @@ def test_what_a_network_loses_is_counted(tmp_path, lost):
     assert sum(1 for _ in source) > 30
     told = [w for w in source.warnings if "lost or broken" in w]
     assert len(told) == bool(lost) and all(1 <= int(w.split()[2]) <= 3 * lost for w in told)
+
+
+@pytest.mark.parametrize("width", [640, 70])  # rows without and with a gap behind them
+def test_pictures_are_writable_and_of_their_own(width):
+    rng = np.random.default_rng(0)
+    decoded = av.VideoFrame.from_ndarray(rng.integers(0, 255, (48, width, 3), np.uint8), format="bgr24")
+    converter = Converter()
+    for frame in (decoded, decoded.reformat(format="yuv420p")):
+        first, second = converter(frame), converter(frame)
+        right = frame.to_ndarray(format="bgr24")
+        first[:] = 0  # as what is drawn on does
+        np.testing.assert_array_equal(second, right)
+        np.testing.assert_array_equal(converter(frame), right)
