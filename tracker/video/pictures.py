@@ -41,11 +41,12 @@ class Converter:
     def __call__(self, frame: Any, layout: str = "bgr24") -> np.ndarray:
         """A PyAV frame as an array (H,W) or (H,W,3) of its own, uint8 BGR if nothing else is asked for."""
         converted = self._reformatter.reformat(frame, format=layout)
-        plane = converted.planes[0]
+        plane: Any = converted.planes[0]
         if layout != "bgr24" or converted is frame or plane.line_size != 3 * converted.width:
             return np.asarray(converted.to_ndarray())
         # Made here and held by nobody else, without gaps between rows: it lives as long as the array does.
-        return np.frombuffer(plane, np.uint8).reshape(converted.height, converted.width, 3)
+        picture: np.ndarray = np.frombuffer(plane, np.uint8).reshape(converted.height, converted.width, 3)
+        return picture
 
 
 class GreyRange:
