@@ -78,7 +78,11 @@ class OverlapAssociation:
     def _pairs(
         self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray
     ) -> tuple[Pairs, np.ndarray]:
-        """Tracks and detections whose grown boxes meet, at 1 - similarity; and their overlap (P,)."""
+        """Tracks and detections whose grown boxes meet, at 1 - similarity squared; and their overlap (P,).
+
+        Of the square, one sure match is worth more than two doubtful ones: a track whose object is hidden finds it harder
+        to push its neighbours, one by one, to the next one's detection.
+        """
         c = self.config
         mine, theirs = boxes.grow(xyxy, c.buffer), boxes.grow(seen.xyxy, c.buffer)
         t, d = touching(mine, theirs)
@@ -90,7 +94,8 @@ class OverlapAssociation:
         similarity = overlap.copy()
         if seen.embedded.any():
             self._add_appearance(bank, seen, t, d, similarity)
-        return Pairs(t, d, 1 - np.maximum(similarity, _LEAST_SIMILARITY)), overlap
+        similarity = np.maximum(similarity, _LEAST_SIMILARITY)
+        return Pairs(t, d, 1 - similarity * similarity), overlap
 
     def may_take(self, bank: OverlapBank, t: np.ndarray, class_id: np.ndarray) -> np.ndarray:
         """Which tracks (P,) may take detections of classes (P,): those of their own kind, and riders' their riders'."""
