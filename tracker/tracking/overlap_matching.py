@@ -80,8 +80,8 @@ class OverlapAssociation:
     ) -> tuple[Pairs, np.ndarray]:
         """Tracks and detections whose grown boxes meet, at 1 - similarity squared; and their overlap (P,).
 
-        Of the square, one sure match is worth more than two doubtful ones: a track whose object is hidden finds it harder
-        to push its neighbours, one by one, to the next one's detection.
+        Squared, one sure match is worth more than two doubtful ones: a track whose object is hidden finds it harder to
+        push its neighbours, one by one, to the next one's detection.
         """
         c = self.config
         mine, theirs = boxes.grow(xyxy, c.buffer), boxes.grow(seen.xyxy, c.buffer)
