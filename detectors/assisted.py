@@ -195,6 +195,7 @@ class Assisted(DetectorWrapper):
                 its = int(same.argmax())
                 score[its] = mover.name(known[its], int(found.class_id[its]), float(score[its]), frame.time_s)
             if not seen and mover.goes(frame.time_s):
+                mover.score, mover.named_s = SCORE, frame.time_s  # it is there, whatever the network then sees of it
                 out.append((box, SCORE, mover.class_id if mover.class_id >= 0 else len(self.class_names) - 1))
             elif not seen and (carried := mover.carried(frame.time_s)) is not None:
                 out.append((carried, CARRIED, mover.class_id))

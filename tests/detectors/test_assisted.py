@@ -173,3 +173,17 @@ def test_what_moves_on_and_was_surely_seen_is_not_lost_for_a_faint_look():
     assert (faint[::2] > 0.4).sum() >= 8, "at each look of motion"
     posters = [d.score[iou(d.xyxy, poster[None])[:, 0] > 0.9].tolist() for d in found.values()]
     assert posters == [[np.float32(0.2)]] * len(found)
+
+
+def test_what_was_an_object_stays_one_where_the_network_begins_to_see_it_faintly():
+    """The network sees nothing of the car until frame 55, and something faint from then on."""
+
+    class Begins(Knows):
+        def __call__(self, frame):
+            boxes = self.place(frame.index)[None].astype(float)
+            return Detections(boxes, np.array([0.2])) if frame.index >= 55 else Detections.empty()
+
+    _, found = run(Begins(lambda i: car(i - 20)), count=70)
+    scores = {i: d.score[iou(d.xyxy, car(i)[None].astype(float))[:, 0] > 0.5] for i, d in found.items() if i >= 30}
+    assert max(scores[34]) == np.float32(SCORE)
+    assert max(max(scores[i]) for i in (35, 36)) > 0.5
