@@ -13,6 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tracker import DeepSort, Detections, Tracks
 from tracker.answers.engine import Answers
 from tracker.answers.scene import Line, Scene, Size
 from tracker.core.mot import read_rows, read_seqinfo
-from tracker.errors import SourceError
+from tracker.errors import BackendMissingError, SourceError
 
 TOLERANCE_S = 0.5
 """A crossing of a sequence is right within so many seconds."""
@@ -281,6 +282,8 @@ def main(args: argparse.Namespace) -> int:
     """Print the figures; 0, since nothing is judged here."""
     from benchmarks import counting_cost, counting_drawn
 
+    if args.peers and not (find_spec("supervision") and find_spec("trackers")):
+        raise BackendMissingError("--peers needs supervision and its ByteTrack; pip install supervision trackers")
     scores: list[Score] = []
     if args.data is not None:
         print(f"{'case':26} {'who':24} {'true':>5} {'counted':>7} {'F1':>6} {'class':>6} {'GEH':>5} {'nwRMSE':>7}")

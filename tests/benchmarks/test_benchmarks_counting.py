@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.counting import Passing, count_rows, geh, judge, nwrmse
 from benchmarks.counting_drawn import drawn
 from tracker.answers.scene import Line
@@ -54,3 +55,9 @@ def test_the_drawn_scene_is_exact():
     assert found.exact and found.counted.total() > 10
     assert np.median(found.speed_errors) < 0.03 and np.quantile(found.speed_errors, 0.9) < 0.08
     assert np.median(found.dwell_errors) < 1 / 25
+
+
+def test_peers_that_are_not_installed_are_asked_for_before_anything_runs(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.counting.find_spec", lambda name: None)
+    assert main(["counting", "--peers"]) == 1
+    assert "pip install supervision trackers" in capsys.readouterr().err
