@@ -48,13 +48,11 @@ def drawn(count=8):
 
 
 def test_a_drawn_street_is_for_the_network_at_hand_and_motion(nothing_fetched):
-    name, why = choose(list(drawn()), offline=True)
-    assert name == "ssdlite+motion"
-    assert "the camera stands, so what moves is found as well" in why and "nothing may be fetched" in why
-
-
-def test_without_coco_the_run_is_warned_of_what_it_misses(nothing_fetched):
+    """Without `coco`, of whose classes the run is told that it misses them."""
     with closing(open_detector("auto", frames=list(drawn()), device="cpu", offline=True)) as detector:
+        assert detector.name == "ssdlite+motion"
+        assert "the camera stands, so what moves is found as well" in detector.why
+        assert "nothing may be fetched" in detector.why
         assert "vehicles are no more than `object`" in detector.warnings[0]
         assert "nothing may be fetched" in detector.warnings[0]
 

@@ -77,7 +77,17 @@ def run(configuration, stop=None):
     return training
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(folders, tmp_path):
+@pytest.fixture
+def eager():
+    """Step by step, so that three trainings need not be traced."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(folders, tmp_path, eager):
     from freeze.training.model import variable_shapes
 
     short = {"steps": 2, "validate_every": 1}
