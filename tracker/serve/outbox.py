@@ -15,6 +15,9 @@ from tracker.errors import OutputError
 ROOM = 200_000
 """Events that may wait, some 60 MB: a day of a busy crossing. Beyond that the oldest are dropped, and it is said."""
 
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises; the second where its message quotes a damaged file."""
+
 
 class Outbox:
     """A queue in a file, first in, first out; an event leaves it when it was delivered.
@@ -53,7 +56,7 @@ class Outbox:
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.execute("CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY, event TEXT)")
             self._waiting = int(self._base.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
-        except (sqlite3.Error, OSError) as e:
+        except (*FAULTS, OSError) as e:
             raise OutputError(
                 f"{path}: cannot hold events that wait ({e}); remove it, or choose another --output folder"
             ) from None
@@ -72,7 +75,7 @@ class Outbox:
                 self._base.execute("INSERT INTO outbox (event) VALUES (?)", (json.dumps(event, ensure_ascii=False),))
                 self._waiting += 1
                 self.error = ""
-            except sqlite3.Error as e:
+            except FAULTS as e:
                 self.dropped += 1
                 self.error = str(e)
         self.changed.set()
@@ -87,7 +90,7 @@ class Outbox:
                 found = [(int(number), _event(text)) for number, text in rows]
                 lost = [(number,) for number, event in found if event is None]
                 self._base.executemany("DELETE FROM outbox WHERE number = ?", lost)
-            except sqlite3.Error as e:
+            except FAULTS as e:
                 self.error = str(e)
                 return []
             if lost:
@@ -102,7 +105,7 @@ class Outbox:
             try:
                 done = self._base.execute("DELETE FROM outbox WHERE number <= ?", (number,)).rowcount
                 self._waiting -= done
-            except sqlite3.Error as e:
+            except FAULTS as e:
                 self.error = str(e)
 
     def close(self) -> None:

@@ -3,11 +3,12 @@
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -62,6 +63,15 @@ def test_the_outbox_keeps_order_over_restarts_and_tells_what_it_dropped(tmp_path
     (tmp_path / "box.db").write_text("no queue, whatever its name")
     with pytest.raises(OutputError, match="cannot hold events that wait"):
         Outbox(tmp_path / "box.db")
+
+
+def test_damage_that_sqlite_cannot_put_into_words_is_one_line(tmp_path):
+    path = tmp_path / "box.db"
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("CREATE TABLE outbox (number INTEGER PRIMARY KEY, event TEXT)")
+    path.write_bytes(path.read_bytes().replace(b"tableoutbox", b"tableoutb\xccx").replace(b"PRIMARY", b"PR MARY"))
+    with pytest.raises(OutputError, match="cannot hold events that wait"):
+        Outbox(path)
 
 
 def test_lines(tmp_path, capsys):
