@@ -10,8 +10,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from tracker.core.tensorflow import cores, gpu_reason, import_runtime
-from tracker.errors import DeviceError
+from tracker.core.tensorflow import cores, pick_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +121,7 @@ def pick_gpu(device: str) -> int | None:
     `auto` asks TensorFlow only where a driver is present, because importing it takes seconds.
     """
     driver = Path("/proc/driver/nvidia").exists() or Path("/dev/kfd").exists()
-    if device == "cpu" or (device == "auto" and not driver):
+    if device == "auto" and not driver:
         return None
-    kind, _, number = device.partition(":")
-    if kind not in ("auto", "gpu") or (number and not number.isdigit()):
-        raise DeviceError(f"device {device!r}; expected auto, cpu, gpu or gpu:N")
-    found = len(import_runtime().config.list_physical_devices("GPU"))
-    index = int(number or 0)
-    if index < found:
-        return index
-    if device == "auto":
-        return None
-    raise DeviceError(f"device {device!r}: TensorFlow sees {found} GPUs ({gpu_reason()}); use --device cpu or auto")
+    kind, _, number = pick_device(device).partition(":")
+    return int(number) if kind == "/GPU" else None

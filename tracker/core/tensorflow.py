@@ -27,11 +27,6 @@ _ALONE = threading.RLock()
 """Held while file descriptor 2 leads elsewhere, and while TensorFlow is imported: by one thread at a time."""
 
 
-def _load() -> tuple[Any, str]:
-    with _ALONE:
-        return _loaded()
-
-
 @cache
 def _loaded() -> tuple[Any, str]:
     """The module, and what it printed about GPUs while it looked for them."""
@@ -115,7 +110,8 @@ def import_tensorflow() -> Any:
     BackendMissingError
         TensorFlow is not installed, or does not load; its own last words are in the message.
     """
-    return _load()[0]
+    with _ALONE:
+        return _loaded()[0]
 
 
 def import_runtime() -> Any:
