@@ -11,10 +11,13 @@ import numpy as np
 from tracker.core.classes import wanted_classes
 from tracker.core.text import label
 from tracker.core.types import Detections, Frame
-from tracker.errors import BackendMissingError, DetectorError, first_line
+from tracker.errors import BackendMissingError, DetectionsError, DetectorError, first_line
 
 GROUP = "tracker.detectors"
 """Entry points of this group name a function without parameters that returns such a callable."""
+
+ROUNDING = 1e-3
+"""By so much a network's score may exceed 1."""
 
 Look = Callable[[np.ndarray], Detections | None]
 
@@ -67,10 +70,15 @@ class CustomDetector:
         ------
         DetectorError
             The frame has no pixels, or something else than `Detections` came back.
+        DetectionsError
+            What came back are no boxes, or scores beyond 0 to 1.
         """
         if frame.image is None:
             raise DetectorError(f"detector {self.name}: frame {frame.index} has no pixels; expected a source that has")
-        found = self._look(frame.image)
+        try:
+            found = self._look(frame.image)
+        except DetectionsError as e:
+            raise DetectionsError(f"detector {self.name}, frame {frame.index}: {e}") from e
         if found is None:
             return None
         if not isinstance(found, Detections):
@@ -78,12 +86,24 @@ class CustomDetector:
                 f"detector {self.name} returned {type(found).__module__}.{type(found).__name__}; expected "
                 "tracker.Detections (see Detections.from_supervision and from_ultralytics), or None: did not look"
             )
+        self._check(found, frame.index)
         keep = np.ones(len(found), bool)
         if self._confidence is not None:
             keep &= found.score >= self._confidence
         if self._wanted is not None:
             keep &= np.isin(found.class_id, self._wanted)
         return found if keep.all() else found[keep]
+
+    def _check(self, found: Detections, index: int) -> None:
+        """Refuse boxes that were changed into none after they were made, and scores that are no probabilities."""
+        what = f"detector {self.name}, frame {index}"
+        wrong = ~((found.score >= 0) & (found.score <= 1 + ROUNDING))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DetectionsError(f"{what}: box {row} has score {found.score[row]:g}; expected scores from 0 to 1")
+        if not np.isfinite(found.xyxy).all():
+            row = int((~np.isfinite(found.xyxy).all(axis=1)).argmax())
+            raise DetectionsError(f"{what}: box {row} is {found.xyxy[row].tolist()}; expected finite numbers")
 
     def settings(self, size: tuple[int, int]) -> dict[str, str]:
         """Nothing to repeat."""

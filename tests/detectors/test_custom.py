@@ -7,7 +7,7 @@ import pytest
 
 from detectors.registry import open_detector
 from tracker import Detections, Frame
-from tracker.errors import BackendMissingError, DetectorError
+from tracker.errors import BackendMissingError, DetectionsError, DetectorError
 
 FRAME = Frame(1, 0.0, np.zeros((60, 80, 3), np.uint8), (80, 60))
 
@@ -36,6 +36,29 @@ def test_what_it_must_return():
         open_detector(lambda image: [])(FRAME)
     with pytest.raises(DetectorError, match="frame 1 has no pixels"):
         open_detector(look)(Frame(1, 0.0, None, (80, 60)))
+
+
+@pytest.mark.parametrize("score, told", [(87.5, "score 87.5"), (-0.25, "score -0.25"), (1.01, "score 1.01")])
+def test_scores_are_probabilities(score, told):
+    detector = open_detector(lambda image: Detections([[1, 2, 11, 22], [2, 2, 12, 22]], [1.0, score]))
+    with pytest.raises(DetectionsError, match=rf"frame 1: box 1 has {told}; expected scores from 0 to 1"):
+        detector(FRAME)
+    assert len(open_detector(lambda image: Detections([[1, 2, 11, 22]], [1.0005]))(FRAME)) == 1  # rounding
+
+
+@pytest.mark.parametrize("spoil", ["score", "xyxy"])
+def test_what_is_no_number_is_told_with_the_detector_s_name(spoil):
+    def at_once(image):
+        return Detections([[1, 2, np.nan, 22]] if spoil == "xyxy" else [[1, 2, 11, 22]], [np.nan])
+
+    def afterwards(image):
+        found = Detections([[1, 2, 11, 22]], [0.9])
+        getattr(found, spoil)[:] = np.nan
+        return found
+
+    for detector in (at_once, afterwards):
+        with pytest.raises(DetectionsError, match=rf"detector {detector.__name__}, frame 1: box 0 .*nan.*; expected"):
+            open_detector(detector)(FRAME)
 
 
 @pytest.fixture

@@ -39,18 +39,61 @@ def parse_start(text: str) -> tuple[datetime, tzinfo | None]:
 
     The zone is None for local time, which `astimezone` takes as such.
 
+    Of an hour that clocks show twice it is the first; see `doubt`.
+
     Raises
     ------
     ConfigError
-        No such text.
+        No such text, or clocks were put forward over that time.
     """
+    when, zone = _read(text)
+    if when.tzinfo is None:
+        first, second = _moments(when, zone)
+        if first > second:
+            raise ConfigError(
+                f"start time is {text!r}, which no clock showed: they were put forward over it; expected such as "
+                f"{_written(first, zone)}"
+            )
+        return first.astimezone(zone), zone
+    return when.astimezone(zone), zone
+
+
+def doubt(text: str) -> str:
+    """What to tell of a start time that clocks show twice, as they are put back; empty for all others."""
+    when, zone = _read(text)
+    first, second = _moments(when, zone) if when.tzinfo is None else (when, when)
+    if first >= second:
+        return ""
+    taken, other = _written(first, zone), _written(second, zone)
+    return f"clocks show {text.strip()} twice; {taken} is taken, --start-time {other} is the other"
+
+
+def _moments(when: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    """Both readings of a time without an offset, UTC: one moment mostly, two in their order where clocks are put back.
+
+    Where they are put forward over it, the first reading is the later one.
+    """
+    # Not by `astimezone`, which takes local times the other way round where clocks are put forward.
+    first, second = (when.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(second, UTC)
+
+
+def _written(when: datetime, zone: tzinfo | None) -> str:
+    """A moment as `parse_start` reads it, with its offset."""
+    text = when.astimezone(zone).isoformat(timespec="minutes" if when.second == when.microsecond == 0 else "auto")
+    return f"{text} {zone.key}" if isinstance(zone, ZoneInfo) else text
+
+
+def _read(text: str) -> tuple[datetime, tzinfo | None]:
+    """A date and time, with an offset or without, and its zone."""
     match = re.fullmatch(r"\s*(\S+?(?:[ T]\d\d:\d\d\S*?)?)(?:\s*\[?([A-Z][A-Za-z]+(?:/[\w+-]+)*)\]?)?\s*", text)
     try:
         when = datetime.fromisoformat(match[1] if match else text)
         zone = ZoneInfo(match[2]) if match and match[2] else when.tzinfo
         if not EARLIEST <= when.year <= LATEST:
             raise ValueError
-        return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(zone), zone
+        _moments(when, zone)  # which raises near the ends of what can be told
+        return when, zone
     except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):  # a zone may be the name of a folder
         raise ConfigError(
             f"start time is {text!r}; expected such as 2026-11-27T08:00+01:00, or with a time zone: "
@@ -90,12 +133,20 @@ class Clock:
         Such as `--start-time`, `file name`, `creation time of the file`, `wall clock`.
     guessed : bool
         Nobody said so.
+    doubt : str
+        What to tell of a start that could be two moments.
     """
 
     start: datetime | None = None
     zone: tzinfo | None = None
     source: str = ""
     guessed: bool = False
+    doubt: str = ""
+
+    @classmethod
+    def told(cls, text: str) -> Clock:
+        """By what the user says; raises ConfigError."""
+        return cls(*parse_start(text), source="--start-time", doubt=doubt(text))
 
     def __post_init__(self) -> None:
         if self.start is not None:

@@ -105,8 +105,9 @@ def _count(given: dict[str, Any]) -> int:
     run = RunFolder.open(given["run"])
     before = _objects(run.path)
     interval_s = parse_interval(given["interval"]) if "interval" in given else run.seconds("interval_s") or INTERVAL_S
+    clock = run.clock(given.get("start_time"))
     writer = recount(
-        run.path, _scene(run, given), run.size, clock=run.clock(given.get("start_time")), interval_s=interval_s,
+        run.path, _scene(run, given), run.size, clock=clock, interval_s=interval_s,
         first_s=run.seconds("first_s"), last_s=run.seconds("last_s"), database=given.get("database"),
     )  # fmt: skip
     kept = {k: v for k, v in run.summary.items() if k not in ("counts", "speed_unit", "speeds")}
@@ -118,5 +119,6 @@ def _count(given: dict[str, Any]) -> int:
     writer.illustrate(run.path, ways=not (same and (run.path / "flows.csv").is_file()))
     write_report(run.path, summary)
     if not given.get("quiet"):
-        tell("\n".join([*writer.told(), f"written to {run.path}"]))
+        told = [f"clock: {clock.doubt}"] if clock.doubt else []
+        tell("\n".join([*told, *writer.told(), f"written to {run.path}"]))
     return 0

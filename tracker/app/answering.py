@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.answers.clock import Clock, parse_interval, start_in_name
 from tracker.answers.database import Database
 from tracker.answers.scene import Scene, SceneOptions, Size
 from tracker.answers.writer import AnswerWriter
@@ -28,7 +28,7 @@ def scene_of(config: RunConfig, size: Size) -> Scene:
 def clock_of(start_time: str | None, path: Path) -> Clock:
     """The clock of a recording: as told, else as its name or its container tells, else none."""
     if start_time is not None:
-        return Clock(*parse_start(start_time), source="--start-time")
+        return Clock.told(start_time)
     if (named := start_in_name(path.name)) is not None:
         return Clock(named, None, "file name", guessed=True)
     if (created := creation_time(path)) is not None:
@@ -61,6 +61,8 @@ def answer_writer(
     clock = Clock() if live else clock_of(config.start_time, Path(text))
     if clock.guessed:
         say(f"clock: starts at {clock.text(0.0, 0)}, guessed from the {clock.source}; --start-time sets it")
+    if clock.doubt:
+        say(f"clock: {clock.doubt}")
 
     def make() -> AnswerWriter:
         told = Clock(_start_of(source), None, "wall clock") if live else clock

@@ -126,7 +126,8 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         pipeline.run(watch)
         watch.close()
     verbose = given.get("verbose", False)
-    code = _finish(run, pipeline, signals, watch.lost_reader, unsaid, quiet=quiet, verbose=verbose)
+    more = serving.summary() if serving is not None else {}
+    code = _finish(run, pipeline, signals, watch.lost_reader, unsaid, more, quiet=quiet, verbose=verbose)
     if pipeline.stuck:  # a thread inside foreign code would hold up the interpreter's end
         os._exit(code)
     run.close()
@@ -216,13 +217,15 @@ def _finish(
     signals: Signals,
     lost_reader: bool,
     unsaid: list[str],
+    more: dict[str, Any],
     *,
     quiet: bool,
     verbose: bool,
 ) -> int:
     """Write summaries and configurations, print the table; returns the exit code.
 
-    `unsaid` holds why lines could not be told on the standard output, which goes nowhere since.
+    `unsaid` holds why lines could not be told on the standard output, which goes nowhere since; `more` is for the
+    summaries.
     """
     from tracker.app.finish import finish
     from tracker.app.report import table
@@ -230,7 +233,7 @@ def _finish(
     errors = [f"{shown(text)}: {error}" for text, error in run.failed]
     lost = 0
     for stream in run.streams:
-        warnings = finish(run, pipeline, stream, stops=signals.count)
+        warnings = finish(run, pipeline, stream, stops=signals.count, more=more)
         if stream.ending.error is not None:
             errors.append(_line(stream.text, stream.ending.error, stream.counts.frames))
             lost += isinstance(stream.ending.error, LostError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.answers.report import write_report
 from tracker.app.report import as_json, camera_moved, saw_nothing, summary
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from tracker.app.steps import Stream
 
 
-def finish(session: Session, pipeline: Pipeline, stream: Stream, *, stops: int = 0) -> list[str]:
+def finish(
+    session: Session, pipeline: Pipeline, stream: Stream, *, stops: int = 0, more: dict[str, Any] | None = None
+) -> list[str]:
     """Write what stands beside a stream's rows; what fails becomes its error, where it has none.
 
     Parameters
     ----------
     stops : int, optional
         How often the run was asked to end before its time: after the second request no pictures are made.
+
+    more : dict, optional
+        What `summary.json` holds besides.
 
     Returns
     -------
@@ -37,7 +42,7 @@ def finish(session: Session, pipeline: Pipeline, stream: Stream, *, stops: int =
     try:
         if stream.counts.frames:
             data = summary(stream, session.timing, encoder=session.encoder_summary(), warnings=warnings,
-                           device=session.device(), dropped=dropped, interrupted=stops > 0)  # fmt: skip
+                           device=session.device(), dropped=dropped, interrupted=stops > 0, **(more or {}))  # fmt: skip
             _write(session, stream, data, illustrated=stops < 2)
         else:
             stream.output.discard()

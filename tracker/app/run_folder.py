@@ -54,7 +54,7 @@ class RunFolder:
     def clock(self, start_time: str | None) -> Clock:
         """As given now, else as the run knew it."""
         if start_time is not None:
-            return Clock(*parse_start(start_time), source="--start-time")
+            return Clock.told(start_time)
         told = self.summary.get("start_time")
         if not isinstance(told, str):
             return Clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tracker.app.answering import scene_of
 from tracker.app.config import RunConfig
@@ -90,6 +90,10 @@ class Serving:
         source = self._pipeline.streams[number].source
         dropped = self._pipeline.dropped[number]
         return Facts(dropped, source.reconnects, source.started_s)
+
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` tells of publishing; empty without."""
+        return {"published": [p.summary() for p in self._publishers]} if self._publishers else {}
 
     def close(self) -> None:
         """Deliver what can be delivered soon, and answer no more."""

@@ -89,6 +89,12 @@ class Publisher:
         """Events that are not delivered."""
         return len(self._outbox)
 
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` tells: how many events were delivered, were lost, and wait in which file."""
+        waiting = self.waiting
+        found = {"target": self._name, "delivered": self.delivered, "lost": self._outbox.dropped, "waiting": waiting}
+        return found | ({"waiting_in": str(self._outbox.path)} if waiting else {})
+
     def _work(self) -> None:
         tries = 0
         while not (self._ending.is_set() and (self._failing or self._outbox.error or not len(self._outbox))):

@@ -52,7 +52,10 @@ def open_file(path: str | Path) -> Any:
         # One without an end is a recording that was cut off: it is read from its first piece, and not waited for.
         options = {"format_whitelist": f"{PLAYLIST},{whole}", "live_start_index": "0", "max_reload": "1"}
         beside = _beside(Path(path), opened)
-        return av.open(local(path), **given, options=options, io_open=beside, timeout=PIECE_S)
+        container = av.open(local(path), **given, options=options, io_open=beside, timeout=PIECE_S)
+        if container.format.name == PLAYLIST:  # its own file has been read whole, and FFmpeg leaves it open
+            opened[0].close()
+        return container
     except (av.FFmpegError, OSError) as e:
         for file in opened:
             file.close()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracker.answers.ways import feed, make
-from tracker.answers.clock import Clock, parse_interval, parse_start, start_in_name
+from tracker.answers.clock import Clock, doubt, parse_interval, parse_start, start_in_name
 from tracker.app.run_folder import RunFolder
 from tracker.errors import ConfigError
 
@@ -56,6 +56,56 @@ def test_one_moment_in_many_forms(text):
 def test_start_times_that_are_none(text):
     with pytest.raises(ConfigError, match="expected such as 2026-11-27T08:00"):
         parse_start(text)
+
+
+@pytest.mark.parametrize(
+    "text, offered",
+    [
+        ("2026-03-29T02:30 Europe/Paris", "2026-03-29T03:30+02:00 Europe/Paris"),
+        ("2026-03-08T02:00:01 America/New_York", "2026-03-08T03:00:01-04:00 America/New_York"),
+        ("2026-10-04T02:10 Australia/Lord_Howe", "2026-10-04T02:40+11:00 Australia/Lord_Howe"),
+    ],
+)
+def test_a_time_that_clocks_were_put_forward_over_is_refused(text, offered):
+    with pytest.raises(ConfigError, match="which no clock showed") as told:
+        parse_start(text)
+    assert str(told.value).endswith(offered)
+    assert doubt(offered) == ""
+    assert parse_start(offered)[0].isoformat().startswith(offered.split()[0][:16])
+
+
+@pytest.mark.parametrize(
+    "text, first, second",
+    [
+        ("2026-10-25T02:30 Europe/Paris", "2026-10-25T02:30+02:00", "2026-10-25T02:30+01:00"),
+        ("2026-11-01T01:59:59 America/New_York", "2026-11-01T01:59:59-04:00", "2026-11-01T01:59:59-05:00"),
+    ],
+)
+def test_of_a_time_that_clocks_show_twice_the_first_is_taken_and_the_other_named(text, first, second):
+    zone = text.split()[1]
+    assert parse_start(text)[0].timestamp() == parse_start(first)[0].timestamp()
+    told = Clock.told(text).doubt
+    assert f"{first} {zone} is taken" in told and f"--start-time {second} {zone} is the other" in told
+    assert Clock.told(f"{second} {zone}").doubt == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-10-25T03:00 Europe/Paris", "2026-03-29T03:00 Europe/Paris", "2026-10-25T02:30Z"]
+)
+def test_other_times_are_beyond_doubt(text):
+    assert doubt(text) == ""
+
+
+def test_local_time_is_doubted_as_well(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    try:
+        assert "2026-10-25T02:30+02:00 is taken" in doubt("2026-10-25T02:30") and doubt("2026-10-25T03:30") == ""
+        with pytest.raises(ConfigError, match=r"expected such as 2026-03-29T03:30\+02:00"):
+            parse_start("2026-03-29T02:30")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_without_a_clock_intervals_count_from_the_first_frame():

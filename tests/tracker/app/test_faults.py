@@ -2,6 +2,7 @@
 
 import http.server
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -435,3 +436,5 @@ def test_no_secret_of_an_address_leaves_the_run_but_in_a_file_of_its_owner(camer
     found = [p for p in tmp_path.rglob("*") if p.is_file() and b"canary" in p.read_bytes()]
     assert {p.name for p in found} == {"config.toml"} and found[0].stat().st_mode & 0o77 == 0
     assert not list(tmp_path.rglob("*canary*"))
+    told = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("summary.json")]
+    assert told and all([p["waiting"] for p in data["published"]] == [0, 0] for data in told)

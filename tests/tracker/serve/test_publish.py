@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -144,9 +145,14 @@ def test_what_a_run_could_not_deliver_the_next_one_does(tmp_path, hook):
         for event in numbered(1, 3):
             sender.take(event)
         _wait(lambda: sender.said)
+    told = sender.summary()
+    where = str(tmp_path / "a.db")
+    assert told == {"target": away[:-5], "delivered": 0, "lost": 0, "waiting": 3, "waiting_in": where}
+    assert Path(where).is_file()
     with publisher(f"http://127.0.0.1:{hook.server_port}/hook", Outbox(tmp_path / "a.db")) as sender:
         sender.take(numbered(4, 4)[0])
         _wait(lambda: sender.delivered == 4)
+    assert sender.summary() | {"target": ""} == {"target": "", "delivered": 4, "lost": 0, "waiting": 0}
     assert [e["number"] for _, body in hook.got for e in body] == [1, 2, 3, 4]
 
 

@@ -1,5 +1,8 @@
 """Containers as recorders write them: which stream, how long, which clock, which pixels; names with colons."""
 
+import gc
+import itertools
+import warnings
 from fractions import Fraction
 
 import av
@@ -206,6 +209,18 @@ def test_a_playlist_without_an_end_is_a_recording_that_was_cut_off(tmp_path):
     with open_source(str(tmp_path / "list.m3u8")) as source:
         assert sum(1 for _ in source) == 30
     assert any("breaks off after frame 30" in w for w in source.warnings)
+
+
+def test_no_file_of_a_playlist_stays_open(tmp_path):
+    clip(tmp_path / "piece.ts")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        for all_of_it in (True, False):
+            with open_source(str(playlist(tmp_path / "list.m3u8", "piece.ts"))) as source:
+                assert sum(1 for _ in (source if all_of_it else itertools.islice(source, 3))) >= 3
+            del source
+            gc.collect()
+    assert not [w for w in told if "list.m3u8" in str(w.message) or "piece.ts" in str(w.message)]
 
 
 @pytest.mark.parametrize("entry", ["{}/piece.ts", "file:{}/piece.ts", "file://{}/piece.ts", "../private/piece.ts",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracker.answers.clock import SECONDS
+from tracker.answers.clock import SECONDS, doubt
 from tracker.app.config import RunConfig
 from tracker.app.signals import Signals
 from tracker.core.command_line import DONE, FAILED, INTERRUPTED
@@ -67,6 +67,8 @@ def main(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
     output: Path = given["output"]
     began = time.monotonic()
     videos, notes = find_videos(given["sources"])
+    if config.start_time is not None and (told := doubt(config.start_time)):
+        notes.append(told)
     for note in notes:
         warn(f"warning: {note}")
     progress = _Progress(quiet)
@@ -78,9 +80,10 @@ def main(config: RunConfig, given: dict[str, Any], signals: Signals) -> int:
         )  # fmt: skip
     finally:
         progress.close()
-    for error in batch.failed.values():
-        warn(f"error: {error}")
-    if not quiet:
+    if quiet:  # else they have been told
+        for error in batch.failed.values():
+            warn(f"error: {error}")
+    else:
         failed = f", {len(batch.failed)} failed ({output / FAILURES})" if batch.failed else ""
         seconds = time.monotonic() - began
         tell(f"{batch.finished} of {len(videos)} videos are in {output}{failed}; {seconds:.0f} s")

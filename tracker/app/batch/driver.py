@@ -196,7 +196,7 @@ class Batch:
     def _fail(self, video: Video, error: str) -> None:
         self.failed[str(video.path)] = error
         self._store.write_failed(self.failed)
-        self._say(f"{video.name}: failed: {error}")
+        self._say(f"error: {error if str(video.path) in error else f'{video.path}: {error}'}")
 
     def _finish(self, job: Job) -> None:
         """Write a video's folder and its files of the data set."""

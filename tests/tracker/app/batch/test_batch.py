@@ -39,6 +39,7 @@ def test_a_batch(recordings, tmp_path, capfd):
     assert batch(recordings, out, "--split", "40s", "--overlap", "5s", "--workers", "1") == 1  # one video is broken
     told = capfd.readouterr()
     assert "2 of 3 videos" in told.out and told.err.count("error: ") == 1
+    assert told.err.count("broken.mp4: ") == 1 and "error: " + str(recordings / "broken.mp4") in told.err
     failed = list(csv.reader((out / "failed.csv").read_text().splitlines()))
     assert failed[0] == ["video", "error"] and failed[1][0].endswith("broken.mp4") and len(failed) == 2
     _equals_a_run(
