@@ -42,9 +42,10 @@ class Runner:
         self.graph = tf.Graph()
         with self.graph.as_default():
             tf.import_graph_def(graph_def, name="")
-        self.session = tf.compat.v1.Session(
-            graph=self.graph, config=tf.compat.v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
-        )
+        config = tf.compat.v1.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
+        # The graph as it is written: to rewrite it would cost more than a few images do.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        self.session = tf.compat.v1.Session(graph=self.graph, config=config)
         self._assign(Graph(graph_def), values or {})
         for name in initializers:
             if name in Graph(graph_def):
