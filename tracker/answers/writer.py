@@ -19,6 +19,7 @@ from tracker.answers.engine import INTERVAL_S, Answers
 from tracker.answers.events import Events
 from tracker.answers.files import TABLES, EventFiles, SumFiles, TrackRows, write_flows
 from tracker.answers.flows import find_flows
+from tracker.answers.objects import LEAST_LIFE_S, LEAST_SEEN
 from tracker.answers.overlay import Overlay
 from tracker.answers.scene import Scene, Size, to_toml
 from tracker.core.files import failed, write_atomic, write_whole
@@ -207,6 +208,11 @@ class AnswerWriter:
             found.append(
                 f"never moved, not counted: {listed}{more}; "
                 f'--ignore "NAME={x1},{y1},{x2},{y1},{x2},{y2},{x1},{y2}" leaves out what stands in an area'
+            )
+        if counts.uncounted and not counts.objects and not counts.standing:
+            found.append(
+                f"of {counts.uncounted} tracks none counts: an object is one that is seen for {LEAST_LIFE_S:g} s and "
+                f"in {LEAST_SEEN:.0%} of the frames of its life"
             )
         return found
 

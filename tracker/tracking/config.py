@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, get_args, get_type_hints
@@ -19,6 +20,9 @@ def setting(default: Any, low: float = 0, high: float | None = None) -> Any:
     """A field of a `Settings`: its default, and the bounds its values keep; None is refused where it is not that."""
     return field(default=default, metadata={"low": low, "high": high, "optional": default is None})
 
+
+_hints = cache(get_type_hints)
+"""Of a class, evaluated once: a command line makes each configuration several times."""
 
 OldNames = Mapping[str, str | Callable[[Any], dict[str, Any]] | None]
 
@@ -40,7 +44,7 @@ class Settings:
     """Old names of settings: the new name, or what makes the new settings of an old value, or None if it is gone."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints(type(self))  # type: ignore[arg-type]  # mypy takes an instance's hash for that of its class
         for f in fields(self):
             kind, *_ = get_args(hints[f.name]) or (hints[f.name],)
             _check(f.name, getattr(self, f.name), kind, f.metadata)

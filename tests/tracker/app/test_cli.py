@@ -281,6 +281,13 @@ def test_a_broken_line_of_detections(footage, tmp_path, capsys, line, part):
     assert not (tmp_path / "out").exists()
 
 
+def test_tracks_too_short_to_count_are_told_where_nothing_counts(footage, tmp_path, capsys):
+    assert run(footage, tmp_path / "short", "--max-frames", "5") == 0
+    assert "of 3 tracks none counts" in capsys.readouterr().out
+    assert run(footage, tmp_path / "whole") == 0
+    assert "none counts" not in capsys.readouterr().out
+
+
 def test_nan_and_inverted_boxes_are_dropped_and_counted(footage, tmp_path, capsys):
     path = write_detections(tmp_path / "det.txt", 30)
     path.write_text(path.read_text() + "4,-1,nan,5,10,10,0.9,-1,-1,-1\n5,-1,50,50,-10,10,0.9,-1,-1,-1\n")
