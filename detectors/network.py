@@ -72,7 +72,7 @@ class Network:
         (width, height) of the input, or where it is free the one that the network was trained with; None: pictures go
         in as they are.
     free : bool
-        The input may have any size in multiples of 32.
+        The input may have any size in multiples of 32, and that of `size`.
 
     Raises
     ------
@@ -119,12 +119,13 @@ class Network:
             members = [i for i, n in enumerate(self.class_names) if n in alike]
             self._kind[members] = min(members, default=0)
         self._options, self._size, self._free = options, size, free
-        self._input_size, self._band = parse_size(options.input_size)
+        own = size and f"{size[0]}x{size[1]}"
+        self._input_size, self._band = (size, None) if options.input_size == own else parse_size(options.input_size)
         if options.detail not in DETAILS:
             raise ConfigError(f"detail {options.detail!r}; expected {', '.join(DETAILS)}")
         if self._input_size is not None and not free and (self._input_size != size or self._band is not None):
-            own = f"takes {size[0]}x{size[1]} alone" if size else "takes frames as they are"
-            raise ConfigError(f"input size {options.input_size}: detector {name} {own}; leave the option out")
+            takes = f"takes {own} alone" if size else "takes frames as they are"
+            raise ConfigError(f"input size {options.input_size}: detector {name} {takes}; leave the option out")
         asked_view((64, 64), options.tiles, self._input_size, size, free=free)  # a wrong option shows now
         self.tiled = True
         """False: with less detail, for a run that cannot keep up; may be changed between frames."""

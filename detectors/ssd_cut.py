@@ -1,28 +1,34 @@
 """Cuts an SSD graph of the TensorFlow Object Detection API before its while-loop post-processing.
 
-What is left takes uint8 RGB images at the network's own size and gives box encodings and class scores; resizing before
-and decoding after are a few array operations. Cuts are kept in the user's cache, keyed by the graph's hash, so that a
-later run on OpenVINO need not import TensorFlow.
+What is left takes uint8 RGB images and gives box encodings and class scores; resizing before and decoding after are a
+few array operations. Where the anchors follow the shape of the feature maps, images may have any size. Cuts are kept in
+the user's cache, keyed by the graph's hash, so that a later run on OpenVINO need not import TensorFlow.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detectors.runners.tensorflow import read_graph
+from detectors.ssd_anchors import anchors_at, layers_of
+from detectors.views import Size
 from tracker.core.files import cache_folder, model_bytes, write_atomic
 from tracker.core.tensorflow import import_tensorflow
 
-FORMAT = 1
+FORMAT = 2
 """Part of the cached file's name: raise it when the cut changes."""
 
 INPUT, BOXES, SCORES = "image", "encodings", "scores"
+
+OTHER_SIZES = ((320, 192), (288, 416))
+"""(width, height) of inputs by which it is seen whether a graph takes any."""
 
 _ENCODINGS_OF = ("Postprocessor/raw_box_encodings", "Squeeze")
 _SCORES_OF = ("Postprocessor/raw_box_scores", "Postprocessor/convert_scores")
@@ -44,29 +50,40 @@ class Cut:
     Attributes
     ----------
     path : Path
-        GraphDef from `image` uint8 (N,size,size,3) RGB to `encodings` (N,A,4) and `scores` (N,A,1+classes).
+        GraphDef from `image` uint8 (N,H,W,3) RGB to `encodings` (N,A,4) and `scores` (N,A,1+classes).
     size : int
-        Side of the input, pixels.
+        Side of the input that the network was trained with, pixels.
     anchors : (A,4) ndarray of float32
-        Y centre, x centre, height, width as shares of the input.
+        Y centre, x centre, height, width as shares of that input.
     scales : (4,) ndarray of float32
         The box coder's divisors of y, x, h, w.
+    free : bool
+        The input may have any size.
     """
 
     path: Path
     size: int
     anchors: np.ndarray
     scales: np.ndarray
+    free: bool
+    _at: dict[Size, np.ndarray] = field(default_factory=dict)
 
-    def decode(self, encodings: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Corners (K,4) x1, y1, x2, y2 as shares of the input, of encodings (K,4) of anchors `rows`.
+    def decode(self, encodings: np.ndarray, rows: np.ndarray, size: Size) -> np.ndarray:
+        """Corners (K,4) x1, y1, x2, y2 as shares of an input of `size`, of encodings (K,4) of anchors `rows`.
 
         Faster R-CNN's box coder (arXiv 1506.01497, eq. 2).
         """
-        t, anchor = encodings / self.scales, self.anchors[rows]
+        t, anchor = encodings / self.scales, self._anchors(size)[rows]
         centre = t[:, :2] * anchor[:, 2:] + anchor[:, :2]
         half = np.exp(t[:, 2:]) * anchor[:, 2:] / 2
         return np.hstack([centre - half, centre + half])[:, [1, 0, 3, 2]]
+
+    def _anchors(self, size: Size) -> np.ndarray:
+        if size == (self.size, self.size):
+            return self.anchors
+        if size not in self._at:
+            self._at[size] = anchors_at(layers_of(self.anchors, self.size), self.size, size)
+        return self._at[size]
 
 
 def cut_ssd(path: Path, *, unsafe: bool = False) -> Cut | None:
@@ -84,7 +101,7 @@ def cut_ssd(path: Path, *, unsafe: bool = False) -> Cut | None:
         write_atomic(side, buffer.getvalue())
         write_atomic(target, graph.SerializeToString())
     with np.load(side, allow_pickle=False) as arrays:
-        return Cut(target, int(arrays["size"]), arrays["anchors"], arrays["scales"])
+        return Cut(target, int(arrays["size"]), arrays["anchors"], arrays["scales"], bool(arrays["free"]))
 
 
 def _build(graph: Any) -> tuple[Any, dict[str, np.ndarray]] | None:
@@ -100,7 +117,7 @@ def _build(graph: Any) -> tuple[Any, dict[str, np.ndarray]] | None:
         return None
     side = int(size[0])
     with tf.Graph().as_default() as whole:
-        image = tf.compat.v1.placeholder(tf.uint8, (None, side, side, 3), name=INPUT)
+        image = tf.compat.v1.placeholder(tf.uint8, (None, None, None, 3), name=INPUT)
         fed = tf.cast(image, tf.float32) * constants["multiply"] - constants["subtract"]
         found = tf.import_graph_def(
             graph, {f"{_NORMALISED}:0": fed}, [f"{n}:0" for n in (encodings, scores, _GRID)], name="net"
@@ -108,12 +125,28 @@ def _build(graph: Any) -> tuple[Any, dict[str, np.ndarray]] | None:
         # The anchors depend on nothing but shapes: evaluate them once and keep the numbers.
         with tf.compat.v1.Session(graph=whole, config=tf.compat.v1.ConfigProto(device_count={"GPU": 0})) as session:
             grid = session.run(found[2], {image: np.zeros((1, side, side, 3), np.uint8)})
+            anchors = np.hstack([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]]).astype(np.float32)
+            free = _takes_any_size(tf, lambda batch: session.run(found[0], {image: batch}), anchors, side)
         tf.identity(found[0], name=BOXES)
         tf.identity(found[1], name=SCORES)
         cut = tf.compat.v1.graph_util.extract_sub_graph(whole.as_graph_def(), [BOXES, SCORES])
-    anchors = np.hstack([(grid[:, :2] + grid[:, 2:]) / 2, grid[:, 2:] - grid[:, :2]])
     scales = np.array([constants[f"scale_{k}"] for k in "yxhw"], np.float32)
-    return cut, {"size": np.array(side), "anchors": anchors.astype(np.float32), "scales": scales}
+    return cut, {"size": np.array(side), "anchors": anchors, "scales": scales, "free": np.array(free)}
+
+
+def _takes_any_size(tf: Any, encodings: Callable[[np.ndarray], np.ndarray], anchors: np.ndarray, side: int) -> bool:
+    """Whether the graph gives as many boxes for inputs of other sizes as there would be anchors."""
+    layers = layers_of(anchors, side)
+    if not layers:
+        return False
+    try:
+        for width, height in OTHER_SIZES:
+            found = encodings(np.zeros((1, height, width, 3), np.uint8))
+            if found.shape[1] != len(anchors_at(layers, side, (width, height))):
+                return False
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def _constant(tf: Any, node: Any) -> np.ndarray | None:

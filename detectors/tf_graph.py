@@ -65,8 +65,8 @@ class TFObjectDetector(Network):
     ) -> None:
         self._cut = None if whole else cut_ssd(path, unsafe=options.unsafe)
         names = class_names or _label_map(path) or coco_90()
-        side = self._cut.size if self._cut else None
-        super().__init__(name or path.name, str(path), names, options, (side, side) if side else None)
+        size, free = ((self._cut.size, self._cut.size), self._cut.free) if self._cut else (None, False)
+        super().__init__(name or path.name, str(path), names, options, size, free=free)
         if self._cut:
             self._run = open_runner(self._cut.path, INPUT, (BOXES, SCORES), options, eight_bit=True)
         else:
@@ -82,7 +82,7 @@ class TFObjectDetector(Network):
         found = []
         for code, score in zip(encodings, scores, strict=True):
             rows, classes = np.nonzero(score[:, 1:] >= confidence)
-            xyxy = self._cut.decode(code[rows], rows)
+            xyxy = self._cut.decode(code[rows], rows, size)
             found.append(Candidates(xyxy, score[rows, classes + 1], classes.astype(np.int32)))
         return found
 
