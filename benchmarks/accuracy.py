@@ -29,7 +29,8 @@ from tracker.core.types import Frame
 from tracker.encoder.runtime import FrozenEncoder
 from tracker.errors import SourceError, TrackerError
 from tracker.tracking.trackers import configure
-from tracker.video.files import FrameRange, open_sequence
+from tracker.video.frame_source import FrameRange
+from tracker.video.sequences import open_sequence
 
 NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 PEOPLE, VEHICLES = ("person",), NAMES[1:]

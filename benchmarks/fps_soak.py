@@ -16,7 +16,8 @@ from benchmarks.fps_rounds import about_machine, common_task, machine, write_jso
 from benchmarks.fps_worker import Ours
 from tracker.app.timing import Timing
 from tracker.core.interfaces import SourceInfo
-from tracker.video.files import FrameRange, FrameSource, VideoFile
+from tracker.video.files import VideoFile
+from tracker.video.frame_source import FrameRange, FrameSource
 
 LOOKS = 20
 """Times at which memory is looked at."""

@@ -65,10 +65,11 @@ class Ours:
         from tracker.app.outputs import StreamOutput
         from tracker.app.pipeline import Pipeline
         from tracker.app.session import TOGETHER
-        from tracker.app.steps import Steps, Stream
+        from tracker.app.steps import Steps
+        from tracker.app.stream import Stream
         from tracker.tracking.tracker import DeepSort
         from tracker.video.camera_motion import CameraMotion
-        from tracker.video.files import FrameRange
+        from tracker.video.frame_source import FrameRange
         from tracker.video.sources import open_source
 
         task = self._task
@@ -151,7 +152,7 @@ class Realtime:
         from tracker.core.boxes import xyxy_to_tlwh
         from tracker.core.types import Detections, Tracks
         from tracker.video.draw import Painter
-        from tracker.video.files import FrameRange
+        from tracker.video.frame_source import FrameRange
         from tracker.video.sources import open_source
         from tracker.video.writer import VideoSink
 

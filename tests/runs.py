@@ -8,7 +8,8 @@ from tests.encoders import SHAPE
 from tests.scenes import SIZE, boxes
 from tracker.app.outputs import StreamOutput
 from tracker.app.pipeline import Pipeline
-from tracker.app.steps import Steps, Stream
+from tracker.app.steps import Steps
+from tracker.app.stream import Stream
 from tracker.app.timing import Timing
 from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Detections, Frame

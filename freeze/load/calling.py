@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from freeze.errors import FreezeError, Log
-from freeze.load.script import inference_value, is_switch
+from freeze.load.switches import inference_value, is_switch
 from tracker.core.tensorflow import import_tensorflow
 
 # What builders are given for inference, by the names that published scripts use.

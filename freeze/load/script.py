@@ -9,30 +9,16 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-import re
 import symtable
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-SWITCH = re.compile(
-    r"((is|in|for|bn|use|do|net|model)_?){0,2}train(ing)?(_?(phase|mode|flag|bn|time|stage|switch))?|"
-    r"(bn_|is_)?phase(_?train(ing)?)?|run_?mode|mode|learning_?phase|istrain(ing)?",
-    re.IGNORECASE,
-)
-OPPOSITE = re.compile(
-    r"(is_?|in_?|for_?)?(infer(ence|ring)?|test(ing)?|eval(uation)?|predict(ion|ing)?)(_?(mode|phase|flag))?|"
-    r"deterministic|frozen",
-    re.IGNORECASE,
-)
-INFERENCE_WORDS = ("infer", "inference", "predict", "eval", "test")
+from freeze.load import switches, syntax
+
 RESULT = "__freeze_result__"
 """Name of the function that the wanted call is wrapped in, to get hold of its value."""
 # What belongs to training or to a session, and is never needed to build the network.
 RUNS = {"run", "Session", "InteractiveSession", "Saver", "restore", "save", "minimize", "compute_gradients", "fit"}
 RUNS |= {"apply_gradients", "gradients", "FileWriter", "eval", "export", "write"}
-
-Definition = ast.FunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,9 @@ class Script:
         self._tables = {
             (t.get_name(), t.get_lineno()): t for t in symtable.symtable(source, name, "exec").get_children()
         }
-        self.defined: dict[str, Definition] = {s.name: s for s in _flat(self.tree.body) if isinstance(s, Definition)}
+        self.defined: dict[str, syntax.Definition] = {
+            s.name: s for s in syntax.flat(self.tree.body) if isinstance(s, syntax.Definition)
+        }
         self._constants = {
             s.targets[0].id: s.value.value
             for s in self.tree.body
@@ -98,13 +86,23 @@ class Script:
         self.calls = self._build_calls()
         self._building = {id(c.statement) for c in self.calls}
         plain = [
-            s for s in _flat(self.tree.body) if not isinstance(s, Definition | ast.If | ast.With | ast.For | ast.Try)
+            s
+            for s in syntax.flat(self.tree.body)
+            if not isinstance(s, syntax.Definition | ast.If | ast.With | ast.For | ast.Try)
         ]
         guarded = {
-            id(s) for g in self.tree.body if isinstance(g, ast.If) and "__name__" in loads(g.test) for s in _flat([g])
+            id(s)
+            for g in self.tree.body
+            if isinstance(g, ast.If) and "__name__" in syntax.loads(g.test)
+            for s in syntax.flat([g])
         }
         self.called = {
-            n for s in plain if id(s) not in guarded for c in _calls(s) for n in loads(c.func) if n in self.defined
+            n
+            for s in plain
+            if id(s) not in guarded
+            for c in syntax.calls(s)
+            for n in syntax.loads(c.func)
+            if n in self.defined
         }
         """Functions and classes that the script calls itself, at module level."""
 
@@ -112,13 +110,13 @@ class Script:
         """Every call that builds the network at module level, in the order of the file."""
         calls: list[BuildCall] = []
         made: dict[str, tuple[str, ast.Call]] = {}  # variable -> (class, call of its constructor)
-        for statement in _plain(self.tree.body):
-            for call in _calls(statement):
+        for statement in syntax.plain(self.tree.body):
+            for call in syntax.calls(statement):
                 if (found := self._build_call(call, statement, made)) is not None:
                     calls = [c for c in calls if c.node is not found.node and c.final is not found.node]
                     calls.append(found)
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-                owner = _name(statement.value.func)
+                owner = syntax.name_of(statement.value.func)
                 if isinstance(self.defined.get(owner), ast.ClassDef):
                     made |= {t.id: (owner, statement.value) for t in statement.targets if isinstance(t, ast.Name)}
         return calls
@@ -132,10 +130,10 @@ class Script:
         if definition is None:
             return None
         if isinstance(definition, ast.FunctionDef):
-            parameters = _parameters(definition)
+            parameters = syntax.parameters(definition)
             return (
                 BuildCall(owner, call, self._switch(call, parameters), statement, call)
-                if _switch_of(parameters)
+                if switches.switch_of(parameters)
                 else None
             )
         methods = {s.name: s for s in definition.body if isinstance(s, ast.FunctionDef)}
@@ -143,7 +141,7 @@ class Script:
             if (
                 node is not None
                 and name in methods
-                and _switch_of(parameters := _parameters(methods[name], bound=True))
+                and switches.switch_of(parameters := syntax.parameters(methods[name], bound=True))
             ):
                 return BuildCall(owner, node, self._switch(node, parameters), statement, call)
         return None
@@ -157,57 +155,59 @@ class Script:
             is_class = isinstance(self.defined.get(func.id), ast.ClassDef)
             return func.id, "__init__" if is_class else "", call if is_class else None
         if isinstance(func, ast.Call):  # Net(...)(images)
-            return _name(func.func), "__call__", func
+            return syntax.name_of(func.func), "__call__", func
         if isinstance(func, ast.Attribute):
             if isinstance(func.value, ast.Name) and func.value.id in made:
                 return made[func.value.id][0], func.attr, made[func.value.id][1]
             if isinstance(func.value, ast.Call):
-                return _name(func.value.func), func.attr, func.value
+                return syntax.name_of(func.value.func), func.attr, func.value
         return "", "", None
 
     def _switch(self, call: ast.Call, parameters: dict[str, ast.expr | None]) -> bool | None:
         """Whether a call switches training on; None where the file alone does not say."""
-        name = _switch_of(parameters)
-        value = _given(call, list(parameters)).get(name, parameters[name])
+        name = switches.switch_of(parameters)
+        value = syntax.given(call, list(parameters)).get(name, parameters[name])
         if isinstance(value, ast.Name) and value.id in self._constants:
             value = ast.Constant(self._constants[value.id])
-        state = is_training(literal(value))
-        return not state if state is not None and OPPOSITE.fullmatch(name) else state
+        state = switches.is_training(switches.literal(value))
+        return not state if state is not None and switches.OPPOSITE.fullmatch(name) else state
 
     def for_call(self, call: BuildCall) -> Slice:
         """What `call` needs, with its switch off, and what is computed from it."""
         _switch_off(call, self._parameters_of(call))
         _wrap(self.tree, call.final)
-        kept = self._needed(loads(call.statement), call.statement)
-        bound = {n for s in kept for n in binds(s)} | set(self.defined)
-        tainted = set(binds(call.statement))
+        kept = self._needed(syntax.loads(call.statement), call.statement)
+        bound = {n for s in kept for n in syntax.binds(s)} | set(self.defined)
+        tainted = set(syntax.binds(call.statement))
         after: list[ast.stmt] = []
         for statement in _behind(self.tree.body, call.statement):
-            needs = loads(statement)
-            if not isinstance(statement, ast.Assign) or not needs & tainted or _attributes(statement) & RUNS:
+            needs = syntax.loads(statement)
+            if not isinstance(statement, ast.Assign) or not needs & tainted or syntax.attributes(statement) & RUNS:
                 continue
             if needs - bound - tainted - set(dir(builtins)) or needs & {call.owner}:
                 continue
             after.append(statement)
-            tainted |= set(binds(statement))
+            tainted |= set(syntax.binds(statement))
         return Slice(ast.Module(kept, []), after)
 
     def for_network(self) -> tuple[list[ast.stmt], list[int]]:
         """The statements without those that open sessions, save or train, and the lines of those."""
-        trains = {n for n, d in self.defined.items() if _attributes(d) & RUNS}
+        trains = {n for n, d in self.defined.items() if syntax.attributes(d) & RUNS}
         dropped: list[int] = []
         return self._without_runs(self.tree.body, trains, dropped), dropped
 
     def _without_runs(self, body: list[ast.stmt], trains: set[str], dropped: list[int]) -> list[ast.stmt]:
         kept: list[ast.stmt] = []
         for statement in body:
-            if isinstance(statement, Definition):
+            if isinstance(statement, syntax.Definition):
                 kept.append(statement)
             elif isinstance(statement, ast.With):
                 inner = self._without_runs(statement.body, trains, dropped)
                 if inner:
                     kept.append(ast.copy_location(ast.With(statement.items, inner), statement))
-            elif _attributes(statement) & RUNS or (isinstance(statement, ast.Expr) and loads(statement) & trains):
+            elif syntax.attributes(statement) & RUNS or (
+                isinstance(statement, ast.Expr) and syntax.loads(statement) & trains
+            ):
                 dropped.append(statement.lineno)
             else:
                 kept.append(statement)
@@ -215,18 +215,22 @@ class Script:
 
     def for_function(self, name: str) -> Slice | None:
         """What the function or class `name` needs; None where the file does not bind that name itself."""
-        if not any(name in binds(s) for s in _flat(self.tree.body)):
+        if not any(name in syntax.binds(s) for s in syntax.flat(self.tree.body)):
             return None
         return Slice(ast.Module(self._needed({name}, None), []))
 
     def _parameters_of(self, call: BuildCall) -> dict[str, ast.expr | None]:
         definition = self.defined[call.owner]
         if isinstance(definition, ast.FunctionDef):
-            return _parameters(definition)
-        methods = {s.name: _parameters(s, bound=True) for s in definition.body if isinstance(s, ast.FunctionDef)}
+            return syntax.parameters(definition)
+        methods = {s.name: syntax.parameters(s, bound=True) for s in definition.body if isinstance(s, ast.FunctionDef)}
         if call.node is call.final and isinstance(call.node.func, ast.Attribute):
             return methods.get(call.node.func.attr, {})
-        if call.node is call.final and _switch_of(methods.get("__call__", {})) and _name(call.node.func) != call.owner:
+        if (
+            call.node is call.final
+            and switches.switch_of(methods.get("__call__", {}))
+            and syntax.name_of(call.node.func) != call.owner
+        ):
             return methods["__call__"]
         return methods.get("__init__", {})
 
@@ -243,14 +247,14 @@ class Script:
         kept: list[ast.stmt] = []
         for statement in body:
             if statement is target:
-                needed |= loads(statement)
+                needed |= syntax.loads(statement)
                 return [*kept, statement]
             if isinstance(statement, ast.With):
                 inner = self._kept(statement.body, needed, target)
                 if inner:
-                    needed |= {n for item in statement.items for n in loads(item.context_expr)}
+                    needed |= {n for item in statement.items for n in syntax.loads(item.context_expr)}
                     kept.append(ast.copy_location(ast.With(statement.items, inner), statement))
-                if target is not None and any(s is target for s in _flat([statement])):
+                if target is not None and any(s is target for s in syntax.flat([statement])):
                     return kept
             elif self._wanted(statement, needed):
                 needed |= self._uses(statement)
@@ -260,112 +264,52 @@ class Script:
     def _wanted(self, statement: ast.stmt, needed: set[str]) -> bool:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return True
-        if isinstance(statement, ast.If) and "__name__" in loads(statement.test):
+        if isinstance(statement, ast.If) and "__name__" in syntax.loads(statement.test):
             return False
-        if set(binds(statement)) & needed:
+        if set(syntax.binds(statement)) & needed:
             return True
         if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
             return False
-        if id(statement) not in self._building and not _attributes(statement) & RUNS:
+        if id(statement) not in self._building and not syntax.attributes(statement) & RUNS:
             # `tf.disable_v2_behavior()`, `sys.path.append(...)`, `config.update(...)`
-            return _root(statement.value.func) in needed | self._imported and not (loads(statement) & set(self.defined))
+            return syntax.root_name(statement.value.func) in needed | self._imported and not (
+                syntax.loads(statement) & set(self.defined)
+            )
         return False
 
     @property
     def _imported(self) -> set[str]:
-        return {n for s in _flat(self.tree.body) if isinstance(s, ast.Import | ast.ImportFrom) for n in binds(s)}
+        return {
+            n
+            for s in syntax.flat(self.tree.body)
+            if isinstance(s, ast.Import | ast.ImportFrom)
+            for n in syntax.binds(s)
+        }
 
     def _uses(self, statement: ast.stmt) -> set[str]:
         """Module-level names that a statement needs, inside functions too; their own local names do not count."""
-        if not isinstance(statement, Definition):
-            return loads(statement) | {
-                n for s in _flat([statement]) if isinstance(s, Definition) for n in self._uses(s)
+        if not isinstance(statement, syntax.Definition):
+            return syntax.loads(statement) | {
+                n for s in syntax.flat([statement]) if isinstance(s, syntax.Definition) for n in self._uses(s)
             }
-        outer = {n for e in _evaluated(statement) for n in loads(e)}
+        outer = {n for e in syntax.evaluated(statement) for n in syntax.loads(e)}
         first = min([statement.lineno, *(d.lineno for d in statement.decorator_list)])
         table = self._tables.get((statement.name, statement.lineno)) or self._tables.get((statement.name, first))
-        return outer | (_globals(table) if table is not None else loads(statement))
-
-
-def literal(value: ast.expr | None) -> Any:
-    """A constant's value, `train` for `ModeKeys.TRAIN`; None for anything else."""
-    if isinstance(value, ast.Constant):
-        return value.value
-    if isinstance(value, ast.Attribute) and value.attr.isupper():
-        return value.attr.lower()
-    return None
-
-
-def is_training(value: Any) -> bool | None:
-    """What a switch's value means, None where it means neither."""
-    if isinstance(value, str):
-        return "train" in value.lower() or value.lower() == "fit"
-    return bool(value) if isinstance(value, bool | int) else None
-
-
-def is_switch(name: str) -> bool:
-    """Whether a parameter of this name switches between training and inference."""
-    return any(pattern.fullmatch(name) for pattern in (SWITCH, OPPOSITE))
-
-
-def inference_value(name: str, default: Any, source: str = "") -> Any:
-    """What a switch called `name` is set to for inference.
-
-    Parameters
-    ----------
-    name : str
-        The parameter.
-    default : Any
-        Its default value or the value it is given in training: says of which type it is.
-    source : str
-        Source of the function: a switch with words is set to one that the function compares with.
-    """
-    if OPPOSITE.fullmatch(name):
-        return True
-    if isinstance(default, str) or (name.lower() == "mode" and not isinstance(default, bool | int)):
-        words = {
-            w
-            for n in ast.walk(ast.parse(source or "0"))
-            if isinstance(w := literal(n if isinstance(n, ast.expr) else None), str)
-        }
-        if isinstance(default, str) or any(is_training(w) for w in words) or words & set(INFERENCE_WORDS):
-            return next((w for w in INFERENCE_WORDS if w in words), "infer")
-    return 0 if isinstance(default, int) and not isinstance(default, bool) else False
-
-
-def _switch_of(parameters: dict[str, ast.expr | None]) -> str:
-    """The training switch among parameters, or ""."""
-    return next((p for pattern in (SWITCH, OPPOSITE) for p in parameters if pattern.fullmatch(p)), "")
-
-
-def _parameters(function: ast.FunctionDef, bound: bool = False) -> dict[str, ast.expr | None]:
-    """Parameter -> default; without the first one of a method."""
-    a = function.args
-    positional = [*a.posonlyargs, *a.args]
-    defaults: list[ast.expr | None] = [*([None] * (len(positional) - len(a.defaults))), *a.defaults]
-    found = dict(zip((p.arg for p in positional), defaults, strict=True))
-    if bound and positional:
-        del found[positional[0].arg]
-    return found | dict(zip((p.arg for p in a.kwonlyargs), a.kw_defaults, strict=True))
-
-
-def _given(call: ast.Call, names: list[str]) -> dict[str, ast.expr]:
-    """Arguments of a call by parameter."""
-    return dict(zip(names, call.args, strict=False)) | {k.arg: k.value for k in call.keywords if k.arg}
+        return outer | (syntax.global_names(table) if table is not None else syntax.loads(statement))
 
 
 def _switch_off(call: BuildCall, parameters: dict[str, ast.expr | None]) -> None:
     """Sets the switch of a call to inference, in place."""
     if not call.training:
         return
-    name = _switch_of(parameters)
+    name = switches.switch_of(parameters)
     names = list(parameters)
-    old = _given(call.node, names).get(name, parameters.get(name))
+    old = syntax.given(call.node, names).get(name, parameters.get(name))
     new: ast.expr
     if isinstance(old, ast.Attribute):
         new = ast.Attribute(old.value, "PREDICT", ast.Load())
     else:
-        new = ast.Constant(inference_value(name, literal(old)))
+        new = ast.Constant(switches.inference_value(name, switches.literal(old)))
     new = ast.fix_missing_locations(ast.copy_location(new, call.node))
     position = names.index(name)
     if position < len(call.node.args):
@@ -380,8 +324,8 @@ def _without_partials(tree: ast.Module) -> ast.Module:
 
     Names that are bound more than once stay as they are.
     """
-    statements = list(_flat(tree.body))
-    names = [n for s in statements for n in binds(s)]
+    statements = list(syntax.flat(tree.body))
+    names = [n for s in statements for n in syntax.binds(s)]
     defined = {s.name for s in statements if isinstance(s, ast.FunctionDef)}
     made = {
         s.targets[0].id: s.value
@@ -397,7 +341,7 @@ def _without_partials(tree: ast.Module) -> ast.Module:
         and call.args[0].id in defined
         and names.count(name) == 1
     }
-    for call in [n for s in _plain(tree.body) for n in _calls(s)] if partials else ():
+    for call in [n for s in syntax.plain(tree.body) for n in syntax.calls(s)] if partials else ():
         if isinstance(call.func, ast.Name) and call.func.id in partials:
             first = copy.deepcopy(partials[call.func.id])
             given = {k.arg for k in call.keywords}
@@ -413,84 +357,7 @@ def _wrap(tree: ast.Module, call: ast.Call) -> None:
     ast.fix_missing_locations(tree)
 
 
-def _plain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run once and for certain: at module level, and in `with` there."""
-    for statement in body:
-        if isinstance(statement, ast.With):
-            yield from _plain(statement.body)
-        elif not isinstance(statement, Definition | ast.If | ast.For | ast.While | ast.Try):
-            yield statement
-
-
-def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of the module's own namespace, those in compound statements too."""
-    for statement in body:
-        yield statement
-        if not isinstance(statement, Definition):
-            for name in ("body", "orelse", "finalbody"):
-                yield from _flat(getattr(statement, name, []))
-            for handler in getattr(statement, "handlers", []):
-                yield from _flat(handler.body)
-
-
 def _behind(body: list[ast.stmt], target: ast.stmt) -> list[ast.stmt]:
     """Statements behind `target`, in its own block and in those around it."""
-    plain = list(_plain(body))
+    plain = list(syntax.plain(body))
     return plain[plain.index(target) + 1 :]
-
-
-def _calls(statement: ast.stmt) -> list[ast.Call]:
-    """Calls in a statement, the inner ones first."""
-    return [n for n in reversed(list(ast.walk(statement))) if isinstance(n, ast.Call)]
-
-
-def loads(node: ast.AST) -> set[str]:
-    """Names that are read."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
-
-def _attributes(node: ast.AST) -> set[str]:
-    return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-
-
-def binds(statement: ast.stmt) -> list[str]:
-    """Module-level names that a statement sets, or changes in part (`x.y = ...`, `x[0] = ...`)."""
-    if isinstance(statement, Definition):
-        return [statement.name]
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return [(a.asname or a.name).split(".")[0] for a in statement.names]
-    names = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store | ast.Del)]
-    parts = [
-        n for n in ast.walk(statement) if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store)
-    ]
-    inner = [n for s in _flat([statement]) if s is not statement for n in binds(s)]
-    return [*names, *(r for p in parts if (r := _root(p))), *inner]
-
-
-def _root(node: ast.expr) -> str:
-    """`tf` of `tf.compat.v1.layers`."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return _name(node)
-
-
-def _name(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _evaluated(definition: Definition) -> list[ast.AST]:
-    """What a definition evaluates when it is met: decorators, default values, a class's bases and body."""
-    if isinstance(definition, ast.FunctionDef):
-        a = definition.args
-        return [*definition.decorator_list, *a.defaults, *(d for d in a.kw_defaults if d is not None)]
-    return [*definition.decorator_list, *definition.bases, *definition.keywords]
-
-
-def _globals(table: symtable.SymbolTable) -> set[str]:
-    """Names of the module that a function, or a class with its methods, refers to."""
-    own = {
-        s.get_name()
-        for s in table.get_symbols()
-        if s.is_global() or (table.get_type() == "class" and s.is_referenced())
-    }
-    return own.union(*(_globals(t) for t in table.get_children()))

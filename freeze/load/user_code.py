@@ -17,7 +17,7 @@ from typing import Any
 
 from freeze.errors import FreezeError
 from freeze.load import old_layers
-from freeze.load.script import binds, loads
+from freeze.load.syntax import binds, loads
 from tracker.core.tensorflow import import_tensorflow
 
 

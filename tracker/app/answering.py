@@ -12,11 +12,9 @@ from tracker.answers.database import Database
 from tracker.answers.scene import Scene, SceneOptions, Size
 from tracker.answers.writer import AnswerWriter
 from tracker.app.config import RunConfig
-from tracker.core.interfaces import Source
+from tracker.core.interfaces import Say, Source
 from tracker.errors import ConfigError
 from tracker.video.files import creation_time
-
-Say = Callable[[str], None]
 
 
 def scene_of(config: RunConfig, size: Size) -> Scene:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tracker.app.pipeline import Pipeline
     from tracker.app.segments import Keeping
     from tracker.app.serving import Serving
-    from tracker.app.session import Say, Session
+    from tracker.app.session import Session
+    from tracker.core.interfaces import Say
 
 LOST = 3
 """Exit code where live sources were lost and did not come back."""

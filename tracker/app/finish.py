@@ -13,7 +13,7 @@ from tracker.errors import SourceError
 if TYPE_CHECKING:
     from tracker.app.pipeline import Pipeline
     from tracker.app.session import Session
-    from tracker.app.steps import Stream
+    from tracker.app.stream import Stream
 
 
 def finish(

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.app.channel import Channel, Closed, OrderedWorkers
-from tracker.app.steps import Group, Item, Step, Steps, Stream
+from tracker.app.steps import Group, Step, Steps
+from tracker.app.stream import Item, Stream
 from tracker.core.types import Frame
 
 ROOM_BYTES = 25_000_000

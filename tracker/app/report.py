@@ -14,7 +14,7 @@ from typing import Any
 
 import tracker
 from tracker.app.run_folder import SCHEMA
-from tracker.app.steps import Stream
+from tracker.app.stream import Stream
 from tracker.app.timing import Timing
 from tracker.core.address import shown
 from tracker.core.text import warn

@@ -17,38 +17,38 @@ import numpy as np
 from tracker.answers.files import SUMS
 from tracker.app.answering import answer_writer, scene_of
 from tracker.app.config import AUTO, RunConfig
+from tracker.app.encoders import encoder_request, why_no_gpu
 from tracker.app.gaps import Gaps
 from tracker.app.models import Models
 from tracker.app.outputs import FILES, StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.pace import Pace
 from tracker.app.segments import Keeping, Segments, finish_cut_off, set_aside
 from tracker.app.smoothing import smooth_file
-from tracker.app.steps import Results, Steps, Stream
+from tracker.app.steps import Steps
+from tracker.app.stream import Results, Stream
 from tracker.app.timing import Timing
 from tracker.core.address import Address
 from tracker.core.autotune import alone
 from tracker.core.files import unique
 from tracker.core.folder import FolderLock
-from tracker.core.interfaces import Detector, Source, SourceInfo
+from tracker.core.interfaces import Detector, Say, Source, SourceInfo
 from tracker.core.memory import return_large_blocks
 from tracker.core.tensorflow import LOADER, cores, import_runtime, preload
 from tracker.core.text import printable
 from tracker.core.types import Detections, Frame
-from tracker.errors import ConfigError, EncoderError, SourceError, TrackerError
+from tracker.errors import EncoderError, SourceError, TrackerError
 from tracker.tracking.smooth import Smoothing
 from tracker.tracking.tracker import DeepSort
 from tracker.tracking.trackers import entry_of
 from tracker.video.camera_motion import CameraMotion
-from tracker.video.files import FrameRange
+from tracker.video.frame_source import FrameRange
 from tracker.video.optical_flow import OpticalFlow
 from tracker.video.repeats import Repeats
 from tracker.video.sources import open_source
 
 if TYPE_CHECKING:
-    from freeze.request import Request
     from tracker.encoder.runtime import FrozenEncoder
 
-Say = Callable[[str], None]
 Doing = Callable[[str], AbstractContextManager[None]]
 Look = Callable[[np.ndarray], Detections | None]
 MakeViewers = Callable[[SourceInfo, Sequence[str], Path | None], Sequence[Viewer]]
@@ -287,7 +287,7 @@ class Session:
             encoder = coming.encoder.result()
         self._say(
             f"encoder: {self.encoder_name}: {encoder.dimension}-d features, {encoder.precision} on {encoder.device}"
-            f"{_why(encoder.device, c.device) if path.suffix == '.pb' else ''}"
+            f"{why_no_gpu(encoder.device, c.device) if path.suffix == '.pb' else ''}"
         )
         return encoder
 
@@ -396,57 +396,7 @@ class Session:
             self._open.close()
 
 
-def encoder_request(config: RunConfig, say: Say) -> tuple[str, Request | None]:
-    """Name of a run's encoder and what to freeze for it, a checkpoint or a network that ships; None for a frozen graph.
-
-    Raises
-    ------
-    ConfigError
-        The options to freeze do not go together.
-    """
-    from freeze.api import default_request
-    from freeze.errors import UsageError
-    from freeze.request import Request
-
-    if not config.freeze:
-        return config.encoder, default_request(config.encoder) if config.encoder in ("default", "colour") else None
-    try:
-        request = replace(Request.from_options(config.freeze), unsafe=config.unsafe)
-    except UsageError as e:
-        raise ConfigError(f"options to freeze: {e}") from None
-    say("freezing: " + " ".join(f"--{name} {value}" for name, value in config.freeze.items()))
-    return request.network or request.source, request
-
-
-def frozen_encoder(config: RunConfig, say: Say) -> tuple[str, Path]:
-    """Name and frozen graph of a run's encoder; a checkpoint is frozen into the cache on its first use.
-
-    Raises
-    ------
-    FreezeError, ConfigError
-        It cannot be frozen, or the options do not go together.
-    """
-    from freeze.api import freeze_cached
-    from tracker.encoder.trial import tried
-
-    name, request = encoder_request(config, say)
-    if request is not None:
-        return name, freeze_cached(request)
-    if not config.unsafe:
-        tried(Path(config.encoder))
-    return name, Path(config.encoder)
-
-
 @contextmanager
 def _unnamed(step: str) -> Iterator[None]:
     """A step that nobody is told of."""
     yield
-
-
-def _why(used: str, asked: str) -> str:
-    """Why the encoder does not run on a GPU, where nobody asked for the CPU."""
-    if used != "cpu" or asked == "cpu":
-        return ""
-    from tracker.core.tensorflow import gpu_reason
-
-    return f" (no GPU: {gpu_reason()})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, Self
@@ -11,6 +11,9 @@ import numpy as np
 
 from tracker.core.files import path_component
 from tracker.core.types import Detections, Frame
+
+Say = Callable[[str], None]
+"""Tells the user one line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,134 +1,30 @@
-"""Recorded sources: video files, folders of images, MOT sequences."""
+"""Video files through PyAV."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import cv2
 import numpy as np
 
-from tracker.core.interfaces import Source, SourceInfo
-from tracker.core.mot import SequenceInfo, read_seqinfo
+from tracker.core.interfaces import SourceInfo
 from tracker.core.types import Frame
 from tracker.errors import SourceError
 from tracker.video.containers import MOST_FPS, believed_rate, cut_off, open_file, pick_stream, without_index
-from tracker.video.pictures import Converter, GreyRange, Pages
+from tracker.video.frame_source import FrameRange, FrameSource
+from tracker.video.pictures import Converter, GreyRange
 from tracker.video.timeline import read_timeline
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-VIDEOS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
 
 PRIMER_BYTES, PICTURES_BYTES, FEWEST_PICTURES = 300_000_000, 150_000_000, 6
 """Decoded frames that wait while a source is looked at, and pictures made of some of them; of larger ones the first
 seconds are fewer, and so are the pictures, though never fewer than these."""
 SEEK_FROM = 100
 """A first frame with a higher number is jumped to; reading up to a lower one takes no longer than looking for it."""
-
-
-@dataclass(frozen=True)
-class FrameRange:
-    """Which frames of a source are wanted: every `stride`-th from frame `start` (1-based), at most `max_frames`."""
-
-    start: int = 1
-    max_frames: int | None = None
-    stride: int = 1
-
-    def wants(self, index: int) -> bool:
-        """Whether the frame of this 1-based number is wanted."""
-        return index >= self.start and (index - self.start) % self.stride == 0
-
-    def over(self, index: int) -> bool:
-        """No frame from `index` on is wanted."""
-        return self.max_frames is not None and index > self.start + (self.max_frames - 1) * self.stride
-
-    def count(self, frames: int | None) -> int | None:
-        """How many of a source's frames are wanted; None where nobody knows."""
-        if frames is None:
-            return None
-        wanted = max(0, -(-(frames - self.start + 1) // self.stride))
-        return wanted if self.max_frames is None else min(wanted, self.max_frames)
-
-
-def sorted_images(paths: Any) -> list[Path]:
-    """The images among paths, folder by folder, ordered by the numbers in their names (frame2 before frame10)."""
-
-    def key(path: Path) -> list[tuple[int, int, str]]:
-        text = f"{path.parent}/\0{path.name}"
-        return [(0, int(t), "") if t.isdecimal() else (1, 0, t) for t in re.findall(r"\d+|\D+", text)]
-
-    return sorted((p for p in paths if p.suffix.lower() in IMAGES and not p.name.startswith(".")), key=key)
-
-
-class FrameSource:
-    """What all sources do: keep one frame size, count what goes wrong, and tell it once at the end."""
-
-    info: SourceInfo
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.reconnects = 0
-        self.started_s: float | None = None
-        self._resized = 0
-        self._first_resized = 0
-
-    def fit(self, image: np.ndarray, index: int) -> np.ndarray:
-        """An image at the source's size: boxes of a run live in one coordinate system."""
-        fitted = self._at_size(image)
-        if fitted is not image:
-            self._resized += 1
-            if self._resized == 1:
-                self._first_resized = index
-        return fitted
-
-    def _at_size(self, image: np.ndarray) -> np.ndarray:
-        if image.shape[1::-1] == self.info.size:
-            return image
-        return cv2.resize(image, self.info.size, interpolation=cv2.INTER_LINEAR)
-
-    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
-        """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
-        return []
-
-    def news(self) -> list[str]:
-        """What has happened since the last call and should be told at once: to a recording, nothing."""
-        return []
-
-    @property
-    def state(self) -> str:
-        """What is wrong now; empty where all is well."""
-        return ""
-
-    def report(self) -> None:
-        """Turn what was counted on the way into warnings."""
-        if self._resized:
-            width, height = self.info.size
-            self.warnings.append(
-                f"{self._resized} frames from frame {self._first_resized} on had another size "
-                f"and were scaled to {width}x{height}"
-            )
-            self._resized = 0
-
-    def interrupt(self) -> None:
-        """End the frames soon, from any thread: the next frame of a recording keeps nobody waiting."""
-
-    def close(self) -> None:
-        """Free the file and report what was counted."""
-        self.report()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class VideoFile(FrameSource):
@@ -356,114 +252,6 @@ class VideoFile(FrameSource):
         self._decoded.close()  # type: ignore[attr-defined]
         self._container.close()
         super().close()
-
-
-class ImageFiles(FrameSource):
-    """Images as frames, in order; one that cannot be read is counted and skipped, its number stays free."""
-
-    def __init__(
-        self,
-        paths: list[Path],
-        name: str,
-        span: FrameRange,
-        *,
-        where: str,
-        fps: float = 25.0,
-        length: int | None = None,
-    ) -> None:
-        super().__init__()
-        self._span, self._fps, self._where = span, fps, where
-        self._bad: list[Path] = []
-        self._read: dict[int, np.ndarray] = {}
-        self._pages = Pages(paths)
-        count = len(self._pages)
-        if self._pages.warning:
-            self.warnings.append(self._pages.warning)
-        found_at = next((index for index in range(1, count + 1) if self._image(index) is not None), None)
-        if found_at is None:
-            found = f"none of its {len(paths)} images can be read" if paths else "no video and no image"
-            raise SourceError(
-                f"{where}: {found}; expected a folder or pattern of videos ({', '.join(VIDEOS)}) or images "
-                f"({', '.join(IMAGES)}), or a sequence with seqinfo.ini"
-            )
-        if length is not None and length != len(paths):
-            self.warnings.append(f"{where}: {len(paths)} images where seqinfo.ini promises {length}")
-        height, width = self._read[found_at].shape[:2]
-        self.info = SourceInfo(name, (width, height), fps / span.stride, span.count(count), live=False)
-
-    def _image(self, index: int) -> np.ndarray | None:
-        """The image of a frame, kept until the run comes to it; None where it cannot be read."""
-        if index not in self._read and (image := self._pages.read(index - 1)) is not None:
-            self._read[index] = image
-        return self._read.get(index)
-
-    def primer(self, count: int = 12, seconds: float = 4.0) -> list[Frame]:
-        """A few frames spread over the first seconds, to be looked at before the run; they come again in it."""
-        indices = range(self._span.start, len(self._pages) + 1)[: max(1, round(seconds * self._fps))]
-        return [
-            Frame(index, (index - 1) / self._fps, self._at_size(image), self.info.size)
-            for index in indices[:: max(1, len(indices) // count)][:count]
-            if (image := self._image(index)) is not None
-        ]
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(1, len(self._pages) + 1):
-            if self._span.over(index):
-                break
-            if not self._span.wants(index):
-                continue
-            image = self._image(index)
-            if image is None:
-                self._bad.append(self._pages.path(index - 1))
-                continue
-            del self._read[index]
-            yield Frame(index, (index - 1) / self._fps, self.fit(image, index), self.info.size)
-        self.report()
-
-    def report(self) -> None:
-        """Turn what was counted on the way, unreadable images too, into warnings."""
-        if self._bad:
-            self.warnings.append(
-                f"{self._where}: {len(self._bad)} images cannot be read, the first is {self._bad[0].name}"
-            )
-            self._bad = []
-        super().report()
-
-
-class BareSequence(FrameSource):
-    """A MOT sequence whose pixels are missing: frames with a size and a time, for detections from a file."""
-
-    def __init__(self, sequence: SequenceInfo, span: FrameRange) -> None:
-        super().__init__()
-        self._sequence, self._span = sequence, span
-        self.info = SourceInfo(
-            sequence.name,
-            sequence.size,
-            sequence.fps / span.stride,
-            span.count(sequence.frames),
-            live=False,
-            pixels=False,
-        )
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(1, self._sequence.frames + 1):
-            if self._span.over(index):
-                return
-            if self._span.wants(index):
-                yield Frame(index, (index - 1) / self._sequence.fps, None, self._sequence.size)
-
-
-def open_sequence(folder: Path, span: FrameRange) -> Source:
-    """A MOT sequence: its images, else the one video in its folder, else frames without pixels."""
-    info = read_seqinfo(folder)
-    images = folder / info.images
-    paths = sorted_images(images.iterdir()) if os.path.isdir(images) else []  # a name that no system holds is none
-    if paths:
-        return ImageFiles(paths, info.name, span, where=f"sequence {folder}", fps=info.fps, length=info.frames)
-    videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEOS]
-    if len(videos) == 1:
-        return VideoFile(str(videos[0]), info.name, span)
-    return BareSequence(info, span)
 
 
 def creation_time(path: Path) -> datetime | None:

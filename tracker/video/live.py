@@ -16,7 +16,8 @@ from tracker.core.address import Address, shown
 from tracker.core.interfaces import Source, SourceInfo
 from tracker.core.types import Frame
 from tracker.errors import LostError, SourceError
-from tracker.video.files import FrameRange, FrameSource, VideoFile
+from tracker.video.files import VideoFile
+from tracker.video.frame_source import FrameRange, FrameSource
 from tracker.video.pictures import Converter
 
 PRIMER_S = 2.0

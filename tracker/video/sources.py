@@ -12,9 +12,12 @@ from urllib.request import url2pathname
 from tracker.core.address import Address
 from tracker.core.interfaces import Source
 from tracker.errors import SourceError
-from tracker.video.files import IMAGES, VIDEOS, FrameRange, ImageFiles, VideoFile, open_sequence, sorted_images
+from tracker.video.files import VideoFile
+from tracker.video.frame_source import IMAGES, VIDEOS, FrameRange
+from tracker.video.images import ImageFiles, sorted_images
 from tracker.video.live import open_live
 from tracker.video.pictures import without_times
+from tracker.video.sequences import open_sequence
 
 PRINTF = re.compile(r"(%0?\d*d)")
 """A frame's number in a name, as FFmpeg and OpenCV write it."""

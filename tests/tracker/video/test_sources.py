@@ -12,7 +12,8 @@ import pytest
 from tests.scenes import SIZE, image, write_images, write_sequence, write_video
 from tracker.core.address import Address
 from tracker.errors import LostError, SourceError
-from tracker.video.files import FrameRange, sorted_images
+from tracker.video.frame_source import FrameRange
+from tracker.video.images import sorted_images
 from tracker.video.live import AddressFeed, CameraFeed, LiveSource, MissingPictures
 from tracker.video.pictures import Converter
 from tracker.video.sources import expand_source, open_source

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.scenes import SIZE, image, write_video
-from tracker.video.files import FrameRange, VideoFile
+from tracker.video.files import VideoFile
+from tracker.video.frame_source import FrameRange
 from tracker.video.timeline import read_timeline
 
 FRAMES = 150

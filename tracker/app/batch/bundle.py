@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracker.app.config import RunConfig
-from tracker.app.session import Say, frozen_encoder
+from tracker.app.encoders import frozen_encoder
 from tracker.core.files import cache_folder, write_atomic
+from tracker.core.interfaces import Say
 from tracker.errors import ConfigError, SourceError, TrackerError
 
 SHIPPED = "shipped"

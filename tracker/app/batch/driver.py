@@ -25,11 +25,11 @@ from tracker.app.report import FEW_FRAMES, as_json
 from tracker.app.run_folder import SCHEMA
 from tracker.app.signals import Signals
 from tracker.core.files import write_whole
+from tracker.core.interfaces import Say
 from tracker.errors import SourceError, TrackerError
 from tracker.video.sinks import CsvSink, MotSink
 from tracker.video.timeline import Timeline, read_timeline
 
-Say = Callable[[str], None]
 CHOICE = "choice"
 """In place of a part's number: the task that chooses how a video's parts are looked at."""
 

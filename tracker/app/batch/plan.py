@@ -14,7 +14,7 @@ from tracker.core.address import shown
 from tracker.core.files import path_component, unique
 from tracker.core.text import shorten
 from tracker.errors import SourceError
-from tracker.video.files import VIDEOS
+from tracker.video.frame_source import VIDEOS
 from tracker.video.timeline import Timeline
 
 LONGEST = 90
