@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from detectors.tiles import cut_by_tile
 from detectors.views import DETAILS, FAST, Size, View, asked_view, fixed_views, free_views, parse_size
 from tracker.core.boxes import clip
 from tracker.core.classes import ALIKE, wanted_classes
+from tracker.core.tensorflow import cores
 from tracker.core.text import label
 from tracker.core.types import Detections, Frame
 from tracker.errors import ConfigError, DetectorError
@@ -57,6 +61,30 @@ def batch_of(images: Sequence[np.ndarray], size: Size) -> np.ndarray:
     for image, place in zip(images, batch, strict=True):
         cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB, dst=place)
     return batch
+
+
+def two_at_a_time(
+    look: Callable[[View], list[Detections]], views: Sequence[View], workers: int
+) -> list[list[Detections]]:
+    """What views, cheapest first, show: inferences leave half of the processor to a run, which has not begun yet.
+
+    Views that take much memory are looked at one after the other, the others beside them.
+    """
+    cheap = deque(v for v in reversed(views) if v.cost <= detail.ORDINARY)
+    found: dict[View, list[Detections]] = {}
+
+    def work(costly: Sequence[View]) -> None:
+        for view in costly:
+            found[view] = look(view)
+        with suppress(IndexError):  # the deque is empty
+            while True:
+                view = cheap.popleft()
+                found[view] = look(view)
+
+    with ThreadPoolExecutor(workers, "views") as pool:
+        for done in [pool.submit(work, views[len(cheap) :]), *(pool.submit(work, ()) for _ in range(workers - 1))]:
+            done.result()
+    return [found[v] for v in views]
 
 
 class Network:
@@ -284,7 +312,7 @@ class Network:
             return found
 
         def measure() -> detail.Choice:
-            return detail.choose(views, [look(v) for v in views], self._kind, self.SURE)
+            return detail.choose(views, two_at_a_time(look, views, min(2, cores())), self._kind, self.SURE)
 
         identity = self._identity()
         choice = detail.remembered(identity, pictures, measure) if identity else measure()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,8 @@ class OpenVINORunner:
         self._outputs = None if outputs is None else [f"{name}:0" for name in outputs]
         self._digest = hashlib.sha256(model_bytes(path)).hexdigest()
         self._compiled: dict[tuple[int, ...], Any] = {}
-        self._compiling, self._mine = threading.Lock(), threading.local()
+        self._compiling: defaultdict[tuple[int, ...], threading.Lock] = defaultdict(threading.Lock)
+        self._mine = threading.local()
         self._model = self._read(path)
         self._input = self._named_input(input_name)
         self._alone = len(self._model.input(self._input).partial_shape) == 3
@@ -188,18 +190,17 @@ class OpenVINORunner:
         """The request of the calling thread for a shape."""
         requests = self._mine.__dict__.setdefault("requests", {})
         if shape not in requests:
-            with self._compiling:
-                if shape not in self._compiled:
-                    self._compiled[shape] = self._compile(self._model, shape, self._options)
-                requests[shape] = self._compiled[shape].create_infer_request()
+            with self._compiling[shape]:
+                compiled = self._compiled.get(shape) or self._compile(self._model, shape, self._options)
+                self._compiled[shape] = compiled
+            requests[shape] = compiled.create_infer_request()
         return requests[shape]
 
     def forget(self, sizes: Collection[tuple[int, int]]) -> None:
         """Free the compiled networks of these sizes (width, height), unless other threads use them."""
         self._mine.__dict__.pop("requests", None)
-        with self._compiling:
-            for shape in [s for s in self._compiled if s[-2:-4:-1] in sizes]:
-                del self._compiled[shape]
+        for shape in [s for s in list(self._compiled) if s[-2:-4:-1] in sizes]:
+            self._compiled.pop(shape, None)
 
     def _compile(self, model: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
         model = model.clone()
@@ -249,8 +250,11 @@ def prepared(model: Any, feed: Feed) -> Any:
 
 
 def _options(precision: str, threads: int, concurrency: int) -> dict[str, Any]:
-    """OpenVINO's. A single stream works in the caller's thread; several stay off fixed cores, as others work too."""
-    common = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
-    if concurrency == 1:
-        return {**common, "PERFORMANCE_HINT": "LATENCY"}
-    return {**common, "NUM_STREAMS": concurrency, "ENABLE_CPU_PINNING": False}
+    """OpenVINO's. A single stream works in the caller's thread; all stay off fixed cores, as others work too."""
+    hint = {"PERFORMANCE_HINT": "LATENCY"} if concurrency == 1 else {"NUM_STREAMS": concurrency}
+    return {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+        **hint,
+    }

@@ -1,16 +1,17 @@
 """How a network looks at a frame, and how that is chosen."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from detectors import detail
-from detectors.network import MOST_BOXES, MOST_CANDIDATES, Candidates, Network
+from detectors.network import MOST_BOXES, MOST_CANDIDATES, Candidates, Network, two_at_a_time
 from detectors.options import NetworkOptions
 from detectors.views import asked_view, fitted, fixed_views, free_views, parse_size
 from tracker.core.types import Detections, Frame
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, DetectorError
 
 
 def test_sizes_keep_the_frames_aspect_in_multiples_of_32():
@@ -216,3 +217,32 @@ def test_many_boxes_are_bounded_and_told():
     assert len(found) == MOST_BOXES and found.score.min() > 0.85
     swarm(frames(2)[1])
     assert len(swarm.warnings) == 1 and f"the best {MOST_CANDIDATES} were compared" in swarm.warnings[0]
+
+
+def test_views_are_looked_at_two_at_a_time_but_never_two_that_take_much_memory():
+    views = free_views((1280, 720))
+    costly = {v for v in views if v.cost > detail.ORDINARY}
+    assert 2 <= len(costly) < len(views) - 2
+    at_work, met, together, lock = set(), [], threading.Barrier(2, timeout=20), threading.Lock()
+
+    def look(view):
+        with lock:
+            at_work.add(view)
+            met.append(len(at_work & costly))
+            first = len(met) <= 2
+        if first:
+            together.wait()  # breaks where they are looked at one by one
+        with lock:
+            at_work.remove(view)
+        return [view]
+
+    assert two_at_a_time(look, views, workers=2) == [[v] for v in views]
+    assert max(met) == 1 and len(met) == len(views)
+    assert two_at_a_time(lambda v: [v], views[:1], workers=2) == [views[:1]]
+    assert two_at_a_time(lambda v: [v], views, workers=1) == [[v] for v in views]
+    with pytest.raises(DetectorError, match="broken"):
+        two_at_a_time(_breaks, views, workers=2)
+
+
+def _breaks(view):
+    raise DetectorError("broken")
