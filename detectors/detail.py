@@ -26,7 +26,7 @@ MISSED, CLOSELY = 0.2, 3
 """By so much of a sure score a coarse view misses what a finer one sees; a second look needs so many of these."""
 LARGEST = 0.7
 """Share of a frame's rows from which a look at them is one at the whole frame."""
-OCTAVE, BEYOND = 0.03, 0.15
+OCTAVE, BEYOND = 0.015, 0.15
 """Share of what there is that a look twice as costly must find more; and so much more beyond `ORDINARY`."""
 ORDINARY = 300_000
 """Pixels of a look that two cores with AVX2 have time for, 12 times a second and with all else that a run does."""
