@@ -36,7 +36,8 @@ _COLUMNS = {
     "right": ("right", "x2", "xmax", "x_max", "bb_right", "bbox_right", "bbox_x2"),
     "bottom": ("bottom", "y2", "ymax", "y_max", "bb_bottom", "bbox_bottom", "bbox_y2"),
     "score": ("score", "conf", "confidence", "prob", "probability"),
-    "class": ("class", "class_name", "label", "name", "category", "class_id", "cls", "type", "category_id"),
+    "name": ("name", "class_name", "label", "category", "type"),
+    "class": ("class", "class_id", "cls", "category_id"),
 }
 """Names of a CSV's columns, in lower case, by what they hold."""
 
@@ -180,13 +181,15 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]]) -> Rows:
         wanted = ", ".join(missing) or "width and height, or right and bottom"
         raise DetectionsError(f"{path}: its header {label(lines[0][1])} names no column for {wanted}; {EXPECTED}")
 
+    kinds = [c for c in ("name", "class") if c in place]  # a name tells more than a number
+
     def parse(fields: list[str]) -> Line:
         x, y = (float(fields[place[c]]) for c in first)
         a, b = (float(fields[place[c]]) for c in (("right", "bottom") if corners else ("width", "height")))
         x, y = (x - a / 2, y - b / 2) if centred else (x, y)
         box = (x, y, a, b) if corners else (x, y, x + a, y + b)
         score = float(fields[place["score"]]) if "score" in place else 1.0
-        kind = fields[place["class"]] if "class" in place else OBJECT
+        kind = fields[place[kinds[0]]] if kinds else OBJECT
         return _frame(fields[place["frame"]]), box, score, f"class {kind}" if kind.isdecimal() else kind
 
     separator = next((s for s in (",", ";", "\t") if s in lines[0][1]), ",")
@@ -211,13 +214,19 @@ def _coco(path: Path, text: str) -> Rows:
         entries = data["annotations"] if isinstance(data, dict) else data
         names = {c["id"]: str(c["name"]) for c in data.get("categories", [])} if isinstance(data, dict) else {}
         frames = _image_frames(data.get("images", [])) if isinstance(data, dict) else {}
-        found = [_coco_entry(entry, names, frames) for entry in entries if entry.get("bbox")]
+        boxed = [entry for entry in entries if entry.get("bbox")]
+        if entries and not boxed:
+            raise ValueError(f"no bbox, but {', '.join(map(str, entries[0]))}")
+        found = [_coco_entry(entry, names, frames) for entry in boxed]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise DetectionsError(
             f"{path}: not COCO JSON ({type(error).__name__}: {label(str(error)[:80])}); expected a list of objects "
             "with image_id, category_id, bbox and score, or a data set with annotations"
         ) from None
-    return _rows(found, "COCO JSON")
+    rows = _rows(found, "COCO JSON")
+    if len(boxed) < len(entries):
+        rows.notes.append(f"{path}: {len(entries) - len(boxed)} of {len(entries)} annotations have no bbox")
+    return rows
 
 
 def _coco_entry(entry: dict[str, Any], names: dict[Any, str], frames: dict[Any, int]) -> Line:
@@ -245,7 +254,9 @@ def _folder(path: Path) -> Rows:
     """A label file a frame, its number in its name: YOLO's `class x y w h [score [id]]` as shares, or KITTI's."""
     files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".txt" and p.name.lower() != "classes.txt")
     if not files:
-        raise DetectionsError(f"{path}: a folder without label files (.txt); {EXPECTED}")
+        others = ", ".join(sorted({p.suffix.lower() for p in path.iterdir() if p.suffix})[:4])
+        met = f" but with {label(others)}" if others else ""
+        raise DetectionsError(f"{path}: a folder without label files (.txt){met}; {EXPECTED}")
     names, kitti, outlines = _class_names(path), False, 0
     found: list[Line] = []
     for order, file in enumerate(files, 1):

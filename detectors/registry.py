@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,6 +226,10 @@ def family_of(spec: str | Path) -> Family:
     for family in FAMILIES:
         if family.key == key:
             return family
+    if key == ".xml" and (root := _xml_root(Path(text))) not in ("", "net"):
+        from detectors.formats import EXPECTED
+
+        raise DetectorError(f"detector {text!r} is XML of <{root}>, no network; as detections, {EXPECTED}")
     if what := _foreign(text):
         raise DetectorError(
             f"detector {text!r} is {what}, which is not run here; export the network once as ONNX with the tool that "
@@ -253,6 +258,14 @@ def _foreign(text: str) -> str:
     if os.path.isdir(text) and any(os.path.exists(os.path.join(text, f"saved_model.{s}")) for s in ("pb", "pbtxt")):
         return "a SavedModel"
     return FOREIGN.get(Path(text).suffix.lower(), "")
+
+
+def _xml_root(path: Path) -> str:
+    """Name of an XML file's outermost element; empty where that cannot be told."""
+    with suppress(OSError), open(path, "rb") as file:
+        found = re.search(rb"<([A-Za-z_][\w.-]{0,40})", file.read(4096))
+        return found.group(1).decode() if found else ""
+    return ""
 
 
 def check_classes(spec: str, classes: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.registry import open_detector
 from tracker.core.types import Frame
-from tracker.errors import DetectionsError, DetectorError
+from tracker.errors import DetectionsError, DetectorError, TrackerError
 
 
 def frame(index):
@@ -226,3 +226,31 @@ def test_scores_in_percent_are_told(tmp_path):
     rows = csv("", lambda f, x, y, w, h: f"{f},-1,{x},{y},{w},{h},91.5,-1,-1,-1")
     assert any("percent as it seems" in w for w in open_detector(write(tmp_path, rows)).warnings)
     assert not open_detector(write(tmp_path, rows.replace("91.5", "3.2"))).warnings
+
+
+@pytest.mark.parametrize(
+    "name, text, met",
+    [("a.json", '[{"name": "f1", "labels": [{"box2d": {"x1": 1}}]}]', "no bbox, but name, labels"),
+     ("a.json", '{"annotations": [{"image_id": 1, "segmentation": [[1, 2, 3]]}]}', "no bbox, but image_id"),
+     ("a.xml", "<?xml version='1.0'?>\n<annotations><track id='0'/></annotations>", "XML of <annotations>, no network"),
+     ("voc/1.xml", "<annotation/>", r"without label files \(.txt\) but with .xml"),
+     ("a.xml", "<?xml version='1.0'?>\n<net name='yolo'/>", "an OpenVINO model")],
+)  # fmt: skip
+def test_annotations_of_other_tools_are_named(tmp_path, name, text, met):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(TrackerError, match=met):
+        open_detector(path if path.parent == tmp_path else path.parent)
+
+
+def test_a_name_tells_more_than_a_number(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("frame,xmin,ymin,xmax,ymax,confidence,class,name\n1,10,20,30,60,0.9,2,car\n")
+    assert open_detector(path).class_names == ("car",)
+
+
+def test_annotations_without_a_box_are_counted(tmp_path):
+    path, entry = tmp_path / "a.json", {"image_id": 1, "bbox": [10, 20, 30, 40], "score": 0.9}
+    path.write_text(json.dumps([entry, {"image_id": 1, "segmentation": []}]))
+    assert any("1 of 2 annotations have no bbox" in w for w in open_detector(path).warnings)
