@@ -118,8 +118,8 @@ def _run(config: RunConfig, given: dict[str, Any], signals: Signals, began_s: fl
         run.timing.began_s = began_s
         _collect()
         pipeline = Pipeline(run.streams, run.steps, threads=config.threads)
-        for text, error in run.failed:
-            warn(f"error: {shown(text)} is left out: {error}")
+        for error in run.failed:
+            warn(f"error: {error}; it is left out, the others are tracked")
         watch = _Watch(run, pipeline, quiet=quiet)
         signals.attach(pipeline)
         if serving is not None:
@@ -231,7 +231,7 @@ def _finish(
     from tracker.app.finish import finish
     from tracker.app.report import table
 
-    errors = [f"{shown(text)}: {error}" for text, error in run.failed]
+    errors = list(map(str, run.failed))
     lost = 0
     for stream in run.streams:
         warnings = finish(run, pipeline, stream, stops=signals.count, more=more)

@@ -17,6 +17,7 @@ from tracker.app.batch import command as batch
 from tracker.app.batch.command import length
 from tracker.app.config import ENCODERS, RunConfig, read_toml
 from tracker.core.command_line import Parser, did_you_mean, program
+from tracker.core.text import warn
 from tracker.errors import ConfigError
 from tracker.tracking.config import DeepSortConfig, OverlapConfig
 from tracker.tracking.trackers import TRACKERS, configure, setting_names
@@ -267,7 +268,7 @@ def _listed(sources: Sequence[str]) -> tuple[str, ...]:
     """The sources, folders and patterns of videos taken apart."""
     from tracker.video.sources import expand_source
 
-    return tuple(one for text in sources for one in expand_source(text))
+    return tuple(one for text in sources for one in expand_source(text, lambda line: warn(f"warning: {line}")))
 
 
 def build_config(given: dict[str, Any]) -> RunConfig:

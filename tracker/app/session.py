@@ -95,8 +95,8 @@ class Session:
     ----------
     streams : list[Stream]
         Those whose source could be opened.
-    failed : list[tuple[str, TrackerError]]
-        (source, error) of the others.
+    failed : list[TrackerError]
+        Errors of the others; each names its source.
     custom : bool
         The detector is a callable, which no configuration can name.
     """
@@ -119,7 +119,7 @@ class Session:
         self._files, self._custom, self._models, self._viewers = files, detector, models, viewers
         self._keeping = keeping
         self.custom = detector is not None
-        self.failed: list[tuple[str, TrackerError]] = []
+        self.failed: list[TrackerError] = []
         self.timing = Timing()
         self.encoder_name = config.encoder
         self._open = ExitStack()
@@ -160,12 +160,12 @@ class Session:
                 source = open_source(text, FrameRange(c.start, c.max_frames, c.stride), reconnect_s=c.reconnect,
                                      transport=c.rtsp_transport)  # fmt: skip
             except SourceError as e:
-                self.failed.append((text, e))
+                self.failed.append(e)
                 continue
             self._open.callback(source.close)
             opened.append((text, source))
         if not opened:
-            raise self.failed[0][1] if len(self.failed) == 1 else SourceError("; ".join(str(e) for _, e in self.failed))
+            raise self.failed[0] if len(self.failed) == 1 else SourceError("; ".join(map(str, self.failed)))
         return opened
 
     def _check_pixels(self, sources: list[tuple[str, Source]]) -> None:

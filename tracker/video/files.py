@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
@@ -89,7 +90,15 @@ class VideoFile(FrameSource):
         return [head, *(f for f in (next(self._decoded, None) for _ in range(2)) if f is not None)]
 
     def _unreadable(self, reason: str) -> SourceError:
-        if without_index(Path(self._path)):
+        path = Path(self._path)
+        if path.is_file() and not path.stat().st_size:
+            reason = "the file is empty"
+        elif path.suffix.lower()[1:] in self._av.ContainerFormat("rawvideo").extensions:
+            reason = (
+                "raw pixels, without their size and rate; convert it: ffmpeg -f rawvideo -video_size WIDTHxHEIGHT "
+                f"-framerate 25 -i {shlex.quote(path.name)} {shlex.quote(path.stem)}.mp4"
+            )
+        elif without_index(path):
             reason = (
                 "its index, moov, is missing: the recording was cut off or the download is incomplete; copy the file "
                 "again, or rebuild the index with a repair tool such as untrunc"

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from tracker.core.address import Address
-from tracker.core.interfaces import Source
+from tracker.core.interfaces import Say, Source
 from tracker.errors import SourceError
 from tracker.video.files import VideoFile
 from tracker.video.frame_source import IMAGES, VIDEOS, FrameRange
@@ -21,10 +21,15 @@ from tracker.video.sequences import open_sequence
 
 PRINTF = re.compile(r"(%0?\d*d)")
 """A frame's number in a name, as FFmpeg and OpenCV write it."""
+FRAMES_A_VIDEO = 10
+"""Images to a video of the same folder, from which on they are frames and not previews of the videos."""
 
 
-def expand_source(text: str) -> list[str]:
-    """The sources that a text names: the videos of a folder or a pattern, one by one; anything else is one source."""
+def expand_source(text: str, say: Say) -> list[str]:
+    """The sources that a text names: the videos of a folder or a pattern, one by one; anything else is one source.
+
+    A folder may hold both videos and images, and `say` is told what is left out.
+    """
     path = Path(os.path.expanduser(text))
     if os.path.isdir(path):
         inside = [] if (path / "seqinfo.ini").exists() else list(path.iterdir())
@@ -33,9 +38,15 @@ def expand_source(text: str) -> list[str]:
     else:
         return [text]
     inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
-    if any(p.suffix.lower() in IMAGES for p in inside):
-        return [text]
-    return sorted(str(p) for p in inside if p.suffix.lower() in VIDEOS) or [text]
+    videos = sorted(str(p) for p in inside if p.suffix.lower() in VIDEOS)
+    images = [p for p in inside if p.suffix.lower() in IMAGES]
+    if not videos or not images:
+        return videos or [text]
+    if len(images) < FRAMES_A_VIDEO * len(videos):
+        say(f"{text}: the {len(videos)} videos are tracked, the {len(images)} images beside them are left out")
+        return videos
+    say(f"{text}: the {len(images)} images are tracked as frames, the {len(videos)} videos beside them are left out")
+    return [text]
 
 
 def open_source(

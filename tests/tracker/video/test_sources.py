@@ -248,12 +248,35 @@ def test_a_folder_or_pattern_of_videos_is_a_list_of_sources(tmp_path):
     folder.mkdir()
     videos = [str(write_video(folder / name, 3)) for name in ("b.mp4", "a.avi")]
     (folder / "notes.txt").write_text("x")
-    assert expand_source(str(folder)) == expand_source(str(folder / "*")) == sorted(videos)
-    assert expand_source(str(folder / "*.mp4")) == [videos[0]]
-    assert expand_source(str(tmp_path / "*.mp4")) == [str(tmp_path / "*.mp4")]
+    said = []
+    assert expand_source(str(folder), said.append) == expand_source(str(folder / "*"), said.append) == sorted(videos)
+    assert expand_source(str(folder / "*.mp4"), said.append) == [videos[0]]
+    assert expand_source(str(tmp_path / "*.mp4"), said.append) == [str(tmp_path / "*.mp4")]
     images = str(images_of(folder / "b.mp4", tmp_path / "images"))
     for one in (images, f"{images}/*", videos[0], "rtsp://camera/a*", "0", str(tmp_path / "none.mp4")):
-        assert expand_source(one) == [one]
+        assert expand_source(one, said.append) == [one]
+    assert not said
+
+
+@pytest.mark.parametrize(
+    "images, taken", [(4, "the 2 videos are tracked"), (40, "the 40 images are tracked as frames")]
+)
+def test_previews_are_no_frames_and_what_is_left_out_is_told(tmp_path, images, taken):
+    videos = [str(write_video(tmp_path / name, 3)) for name in ("a.avi", "b.mp4")]
+    for k in range(images):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.zeros((8, 8, 3), np.uint8))
+    said = []
+    assert expand_source(str(tmp_path), said.append) == (videos if "videos are" in taken else [str(tmp_path)])
+    assert len(said) == 1 and taken in said[0] and "left out" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name, data, told", [("a.mp4", b"", "the file is empty"), ("a b.yuv", bytes(9000), "-i 'a b.yuv'")]
+)
+def test_why_a_file_is_no_video(tmp_path, name, data, told):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(SourceError, match=told):
+        open_source(str(tmp_path / name))
 
 
 def images_of(video, folder):
