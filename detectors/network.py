@@ -68,10 +68,12 @@ def two_at_a_time(
 ) -> list[list[Detections]]:
     """What views, cheapest first, show: inferences leave half of the processor to a run, which has not begun yet.
 
-    Views that take much memory are looked at one after the other, the others beside them.
+    Views that take much memory are looked at one after the other, the others beside them. The first one is looked at
+    alone: what a runtime makes at its first use is not made twice.
     """
+    first, *views = views
     cheap = deque(v for v in reversed(views) if v.cost <= detail.ORDINARY)
-    found: dict[View, list[Detections]] = {}
+    found: dict[View, list[Detections]] = {first: look(first)}
 
     def work(costly: Sequence[View]) -> None:
         for view in costly:
@@ -84,7 +86,7 @@ def two_at_a_time(
     with ThreadPoolExecutor(workers, "views") as pool:
         for done in [pool.submit(work, views[len(cheap) :]), *(pool.submit(work, ()) for _ in range(workers - 1))]:
             done.result()
-    return [found[v] for v in views]
+    return [found[v] for v in (first, *views)]
 
 
 class Network:

@@ -223,21 +223,23 @@ def test_views_are_looked_at_two_at_a_time_but_never_two_that_take_much_memory()
     views = free_views((1280, 720))
     costly = {v for v in views if v.cost > detail.ORDINARY}
     assert 2 <= len(costly) < len(views) - 2
-    at_work, met, together, lock = set(), [], threading.Barrier(2, timeout=20), threading.Lock()
+    at_work, met, alone, together, lock = set(), [], [], threading.Barrier(2, timeout=20), threading.Lock()
 
     def look(view):
         with lock:
             at_work.add(view)
             met.append(len(at_work & costly))
-            first = len(met) <= 2
-        if first:
+            number = len(met)
+        if number == 1:
+            alone.append(view)
+        elif number <= 3:
             together.wait()  # breaks where they are looked at one by one
         with lock:
             at_work.remove(view)
         return [view]
 
     assert two_at_a_time(look, views, workers=2) == [[v] for v in views]
-    assert max(met) == 1 and len(met) == len(views)
+    assert max(met) == 1 and len(met) == len(views) and alone == views[:1]
     assert two_at_a_time(lambda v: [v], views[:1], workers=2) == [views[:1]]
     assert two_at_a_time(lambda v: [v], views, workers=1) == [[v] for v in views]
     with pytest.raises(DetectorError, match="broken"):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from typing import Any, cast
+
+import numpy as np
+
+_FIRST = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -14,4 +19,9 @@ def import_openvino() -> Any:
     made to look so: nothing in this program may open a connection that nobody asked for.
     """
     cast("dict[str, Any]", sys.modules).setdefault("openvino_telemetry", None)
-    return importlib.import_module("openvino")
+    ov = importlib.import_module("openvino")
+    with _FIRST:
+        # What its binding makes at the first use of arrays locks threads out of the interpreter that meet there.
+        ov.Type(np.dtype(np.uint8)).to_dtype()
+        ov.Tensor(np.zeros(1, np.uint8)).data.sum()
+    return ov
