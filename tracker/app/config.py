@@ -15,6 +15,7 @@ from detectors.tiles import parse_tiles
 from tracker.answers.clock import parse_interval, parse_start
 from tracker.answers.scene import UNITS
 from tracker.core.address import Address
+from tracker.core.command_line import did_you_mean
 from tracker.core.text import label
 from tracker.errors import ConfigError, DetectorError
 from tracker.tracking.config import OverlapConfig, Settings
@@ -130,10 +131,11 @@ class RunConfig:
             family_of(self.detector)
         except DetectorError as e:
             raise ConfigError(str(e)) from None
-        if self.encoder not in ("default", "colour", "none") and not self.encoder.lower().endswith(ENCODERS):
+        names = ("default", "colour", "none")
+        if self.encoder not in names and not self.encoder.lower().endswith(ENCODERS):
             raise ConfigError(
-                f"encoder is {self.encoder!r}; expected default, colour, none, or a file that ends in "
-                f"{', '.join(ENCODERS)}"
+                f"encoder is {self.encoder!r}; expected {', '.join(names)}, or a file that ends in "
+                f"{', '.join(ENCODERS)}{did_you_mean(self.encoder, names)}"
             )
         if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", self.device):
             raise ConfigError(f"device is {self.device!r}; expected auto, cpu, gpu or gpu:N")

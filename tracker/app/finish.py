@@ -47,7 +47,10 @@ def finish(
         else:
             stream.output.discard()
             if not stops:
-                stream.ending.error = stream.ending.error or SourceError("no frame was tracked; nothing was written")
+                first = session.config.start
+                why = f": there is none from --start {first} on" if first > 1 else ""
+                nothing = SourceError(f"no frame was tracked{why}; nothing was written")
+                stream.ending.error = stream.ending.error or nothing
     except Exception as e:  # the other streams' results are written all the same
         stream.ending.error = stream.ending.error or e
     return warnings

@@ -281,6 +281,11 @@ def test_a_broken_line_of_detections(footage, tmp_path, capsys, line, part):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_start_beyond_the_end_is_told(footage, tmp_path, capsys):
+    assert run(footage, tmp_path / "out", "--start", "999") == 1
+    assert "there is none from --start 999 on" in capsys.readouterr().err
+
+
 def test_tracks_too_short_to_count_are_told_where_nothing_counts(footage, tmp_path, capsys):
     assert run(footage, tmp_path / "short", "--max-frames", "5") == 0
     assert "of 3 tracks none counts" in capsys.readouterr().out

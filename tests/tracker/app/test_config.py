@@ -125,6 +125,7 @@ def test_names_a_missing_file(tmp_path):
     [
         (["--stride", "0"], "stride is 0"),
         (["--start", "0"], "start is 0"),
+        (["--encoder", "defualt"], "did you mean 'default'"),
         (["--max-frames", "0"], "max_frames is 0"),
         (["--detect-every", "-1"], "detect_every"),
         (["--confidence", "1.5"], "confidence is 1.5"),
