@@ -40,20 +40,28 @@ class Overlay:
         scene = self._counts.scene
         for zone in scene.ignored:
             self._polygon(image, zone.points, IGNORED)
-            self._label(image, f"ignored: {zone.name}", self._upper(zone.points), IGNORED)
         if scene.ground is not None:
             self._polygon(image, scene.ground.points, GROUND)
         for zone in scene.zones:
             self._polygon(image, zone.points, ZONE)
-            self._label(image, zone.name, self._upper(zone.points), ZONE)
-        totals: Counter[tuple[str, str]] = Counter()
-        for (line_name, direction, _), count in self._counts.crossings.items():
-            totals[line_name, direction] += count
         for line in scene.lines:
             start, end = (tuple(p) for p in self._pixels(line.points))
             cv2.line(image, start, end, LINE, self._width + 1, cv2.LINE_AA)
             cv2.circle(image, start, 2 * self._width + 1, LINE, -1, cv2.LINE_AA)
             self._arrow(image, line.points * self._size)
+        self._names(image)
+
+    def _names(self, image: np.ndarray) -> None:
+        """What all is called, and the counts: over all shapes, so that none strikes a name out."""
+        scene = self._counts.scene
+        for zone in scene.ignored:
+            self._label(image, f"ignored: {zone.name}", self._upper(zone.points), IGNORED)
+        for zone in scene.zones:
+            self._label(image, zone.name, self._upper(zone.points), ZONE)
+        totals: Counter[tuple[str, str]] = Counter()
+        for (line_name, direction, _), count in self._counts.crossings.items():
+            totals[line_name, direction] += count
+        for line in scene.lines:
             told = "   ".join(f"{d}: {totals[line.name, d]}" for d in line.directions)
             self._label(image, f"{line.name}   {told}", line.points[0], LINE, away_from=line.points[1])
 

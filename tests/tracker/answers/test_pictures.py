@@ -9,7 +9,7 @@ from tests.tracker.answers.ways import SIZE, make
 from tracker.answers import pictures
 from tracker.answers.flows import Flows
 from tracker.answers.ground import GroundPlane
-from tracker.answers.overlay import LINE, Overlay
+from tracker.answers.overlay import LINE, ZONE, Overlay
 from tracker.answers.report import length, moments, plain_time
 from tracker.answers.scene import Ground
 
@@ -56,3 +56,11 @@ def test_the_name_of_a_line_hides_nothing_that_crosses_it():
     near = (image[180:196, 305:500] == LINE).all(axis=2)
     assert not near.any()  # above the line; below is the arrow
     assert (image[212:222, 380:420] == LINE).all(axis=2).any()
+
+
+def test_no_line_strikes_out_the_name_of_a_zone():
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    zoned = make(lines=("north=320,20,320,340",), zones=("square=200,120,440,120,440,300,200,300",))
+    Overlay(zoned.counts, SIZE).draw(image)
+    name = image[100:118, 300:340]
+    assert (name == ZONE).all(axis=2).mean() > 0.5 and not (name == LINE).all(axis=2).any()

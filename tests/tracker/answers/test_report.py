@@ -106,8 +106,14 @@ def test_nothing_sticks_out_sideways(run, browser, width):
     tall = browser.execute_script(
         "return Math.max(...[...document.querySelectorAll('dd,td')].map(e => e.clientHeight))"
     )
+    bars, text = browser.execute_script(
+        "return [Math.max(...[...document.querySelectorAll('figure > svg rect, figure > svg text')].map("
+        "e => e.getBoundingClientRect().right)), "
+        "document.querySelector('figure > svg text').getBoundingClientRect().height]"
+    )
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert inner == width and page <= inner and tall < 200
+    assert 0 < bars <= inner and text >= 9  # charts are seen whole, without being pushed, and can be read
 
 
 def test_dark_mode_is_dark(run):
