@@ -26,6 +26,8 @@ AROUND = np.argwhere(np.ones((3, 3))) - 1
 NEARNESS = np.exp(-(AROUND**2).sum(axis=1) / 2)
 USUAL_SHARE = 0.55
 """Mean heat around an object's peak, as a share of it: heat spreads over what is there, what stands alone is noise."""
+SLIM = 0.96
+"""An object's width as a share of its box's: mirrors, arms and bags reach out. Chosen on PETS09-S2L1 and TUD-Campus."""
 BIAS, SLOPE, GROWTH, SIDES = 1.55, 4.61, 4.27, (256, 640)
 """Log-odds that a box is right: bias + slope * log-odds of its score - growth * log of the input's longer side / 512.
 Fitted to PETS09-S2L1, TUD-Campus and CDnet-highway-A at these sides, each sequence as much as the others."""
@@ -129,7 +131,7 @@ class CenterNet(Network):
         least = score_of(confidence, side)
         seen = [decode(h, e, least) for h, e in zip(heat, extents, strict=True)]
         return [
-            replace(s, score=probability(s.score, side), class_id=self._classes[s.class_id].astype(np.int32))
+            Candidates(slim(s.xyxy), probability(s.score, side), self._classes[s.class_id].astype(np.int32))
             for s in seen
         ]
 
@@ -140,6 +142,13 @@ def _cut_beside(path: Path, classes: np.ndarray | None) -> Path:
     if not cut.exists():
         write_atomic(cut, cut_centernet(read_graph(path), classes).SerializeToString(deterministic=True))
     return cut
+
+
+def slim(xyxy: np.ndarray) -> np.ndarray:
+    """Boxes (K,4) as wide as what is in them, about the same middle."""
+    spare = (1 - SLIM) / 2 * (xyxy[:, 2] - xyxy[:, 0])
+    slimmed: np.ndarray = xyxy + np.outer(spare, (1, 0, -1, 0))
+    return slimmed
 
 
 def probability(score: np.ndarray, side: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 
 from detectors import store
 from detectors.__main__ import main
-from detectors.centernet import cut_centernet, decode, probability, score_of
+from detectors.centernet import cut_centernet, decode, probability, score_of, slim
 from detectors.registry import open_detector
 from detectors.tfjs import read_weights, to_graph
 from tracker.errors import BackendMissingError, DetectorError
@@ -218,6 +218,12 @@ def extents_of(size, box):
     rows, columns = 4 * np.mgrid[: size[0], : size[1]]
     x1, y1, x2, y2 = box
     return np.stack([columns - x1, rows - y1, x2 - columns, y2 - rows], axis=-1).astype(np.float32)
+
+
+def test_boxes_become_as_wide_as_what_is_in_them():
+    boxes = np.array([[0.2, 0.1, 0.7, 0.9], [0.98, 0, 1.08, 1]])
+    np.testing.assert_allclose(slim(boxes), [[0.21, 0.1, 0.69, 0.9], [0.982, 0, 1.078, 1]])
+    assert slim(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_peaks_become_boxes():
