@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from tracker.answers.scene import Line, Scene, Size, read_scene
 from tracker.app.run_folder import RunFolder
+from tracker.core.files import failed
 from tracker.errors import SourceError, TrackerError
 
 
@@ -40,12 +44,13 @@ def main(given: dict[str, Any]) -> int:
     Raises
     ------
     TrackerError
-        The source cannot be read, or the page cannot be served.
+        The source cannot be read, the page cannot be served, or the file cannot be written.
     """
     from tracker.answers.editor import Editor, listen
     from tracker.core.text import tell
 
     output = given.get("output", Path("scene.toml"))
+    _check_writable(output)
     picture, suggested = _seen(given["source"])
     size = (picture.shape[1], picture.shape[0])
     editor = Editor(_jpeg(picture), output, _begun(Path(given["source"]), output, size), suggested)
@@ -64,6 +69,17 @@ def main(given: dict[str, Any]) -> int:
             tell("ended")
     tell(f"saved: {output}" if editor.saved else "nothing was saved")
     return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Raise OutputError before anything is drawn that could not be saved."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as e:
+        raise failed(path, e) from None
 
 
 def _begun(source: Path, output: Path, size: Size) -> Scene:

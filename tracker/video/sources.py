@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 from urllib.request import url2pathname
@@ -66,7 +67,7 @@ def open_source(
     if os.path.isdir(path):
         if (path / "seqinfo.ini").exists():
             return open_sequence(path, span)
-        return ImageFiles(sorted_images(path.iterdir()), path.resolve().name, span, where=f"folder {path}")
+        return ImageFiles(_images(path.iterdir(), text), path.resolve().name, span, where=f"folder {path}")
     if os.path.exists(path):
         if path.suffix.lower() in IMAGES or without_times(path):
             return ImageFiles([path], path.stem, span, where=str(path))
@@ -81,6 +82,16 @@ def open_source(
     )
 
 
+def _images(found: Iterable[Path], text: str) -> list[Path]:
+    """The images among files, in their order; SourceError where there are videos alone, of which one is a source."""
+    found = list(found)
+    images = sorted_images(found)
+    videos = sorted(p for p in found if p.suffix.lower() in VIDEOS and p.is_file())
+    if videos and not images:
+        raise SourceError(f"{text}: names {len(videos)} videos; expected one of them here, such as {videos[0]}")
+    return images
+
+
 def _pattern(text: str, path: Path, span: FrameRange) -> Source:
     """The images that a pattern names: `*`, `?`, `[...]`, or a number as C writes it, such as `%05d`."""
     numbered = None
@@ -93,4 +104,4 @@ def _pattern(text: str, path: Path, span: FrameRange) -> Source:
         found = [p for p in found if numbered.fullmatch(p.name)]
     stem = re.sub(r"[*?\[\]]+", "", path.stem).strip("._- ")
     folder = next((p for p in path.parents if not glob.has_magic(p.name)), path.parent)
-    return ImageFiles(sorted_images(found), stem or folder.resolve().name, span, where=f"pattern {text}")
+    return ImageFiles(_images(found, text), stem or folder.resolve().name, span, where=f"pattern {text}")

@@ -199,6 +199,24 @@ def test_a_source_that_is_none_is_told(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.parametrize("name", ["missing/scene.toml", ".", "/proc/scene.toml"])
+def test_what_could_not_be_saved_is_told_before_anything_is_drawn(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(Editor, "serve", lambda self, listener: pytest.fail("it was drawn"))
+    video = write_video(tmp_path / "clip.mp4", 5)
+    assert main(["scene", str(video), "--no-browser", "-o", str(tmp_path / name)]) == 1
+    told = capsys.readouterr()
+    assert "cannot be written" in told.err and not told.out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.mp4"])
+def test_a_folder_of_videos_is_not_one_place(tmp_path, capsys, pattern):
+    write_video(tmp_path / "b.mp4", 5)
+    write_video(tmp_path / "a.mp4", 5)
+    assert main(["scene", f"{tmp_path}{pattern}", "--no-browser"]) == 1
+    assert f"names 2 videos; expected one of them here, such as {tmp_path / 'a.mp4'}" in capsys.readouterr().err
+
+
 def test_the_address_that_is_told_is_the_one_that_opens(tmp_path, monkeypatch, capsys):
     """With its token: whoever draws over ssh has nothing else."""
     opened = []

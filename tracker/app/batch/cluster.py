@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections import deque
@@ -24,6 +25,9 @@ STORE_BYTES = 256 << 20
 LOCAL = "auto"
 ALL_GPUS = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 """0: Ray hides no GPU from tasks that ask for none of it; ours are shared."""
+ANSWER_S = 10.0
+"""Seconds in which a cluster must answer."""
+EXPECTED = "expected auto or a running cluster's address, such as 10.0.0.1:6379 or ray://head:10001"
 Answer = Tracked | Choice | TrackerError
 """What a task gives, or why it gives nothing."""
 MEMORY_RETRIES = "RAY_task_oom_retries"
@@ -40,6 +44,18 @@ def import_ray() -> Any:
     except ImportError:
         raise BackendMissingError("batch needs Ray; pip install 'deepsort-tracker[batch]'") from None
     return ray
+
+
+def _check_address(address: str) -> None:
+    """Ask whether somebody listens there: Ray itself asks for minutes, and tells each try."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, OverflowError, UnicodeError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise ConfigError(f"--ray {address}: nobody answers ({reason}); {EXPECTED}") from None
 
 
 class Cluster:
@@ -66,13 +82,13 @@ class Cluster:
         where: dict[str, Any] = {"address": address}
         if local:
             where = {"address": "local", "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        else:
+            _check_address(address)
         where |= {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             ray.init(**where, runtime_env={"env_vars": _environment(local, workers)})
         except Exception as e:  # Ray raises many kinds
-            raise ConfigError(
-                f"--ray {address}: {first_line(e)}; expected auto or a running cluster's address"
-            ) from None
+            raise ConfigError(f"--ray {address}: {first_line(e)}; {EXPECTED}") from None
         processors = int(ray.cluster_resources().get("CPU", 1))
         self.workers = min(workers or processors, processors)
         self.nodes = sum(node["Alive"] for node in ray.nodes())

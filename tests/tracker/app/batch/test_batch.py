@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -81,6 +82,18 @@ def test_bad_input(recordings, tmp_path, capsys):
     assert "--split is 5s; expected at least 40s" in capsys.readouterr().err
     assert main(["batch", str(tmp_path / "out"), "--output", str(tmp_path / "c")]) == 1
     assert "no videos; expected files that end in" in capsys.readouterr().err
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once_in_one_line(recordings, tmp_path, capfd):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    for address in (where, f"ray://{where}", "127.0.0.1:99999"):
+        began = time.monotonic()
+        assert batch(recordings, tmp_path / "out", "--ray", address, "--overwrite", "-q") == 1
+        told = capfd.readouterr().err.splitlines()
+        assert f"error: --ray {address}: nobody answers" in told[-1] and time.monotonic() - began < 30
+        assert not any("GCS" in line for line in told)
 
 
 def test_without_ray_one_line_says_what_to_install(recordings, tmp_path, capsys, monkeypatch):
