@@ -30,6 +30,9 @@ MIN_HEIGHT, MIN_AREA, MAX_AREA = 0.033, 0.0007, 0.5
 """Limits of an object's height and box area, shares of the frame's."""
 SHARE_OF_CHANGE = 0.6
 """More foreground and shadow than this share of the frame is a change of light or of view, not objects."""
+SMALL, CONTRAST, FEWEST_PAIRS, GAINS = 0.05, 10, 100, (0.5, 2.0)
+"""Logarithm of a change of exposure that is told by one ratio; grey levels between two pixels, and so many pairs, from
+which contrast tells a larger one; the limits of a gain."""
 PATIENCE = 10
 """Frames of such a change after which the background is learned anew: the view was cut."""
 
@@ -127,7 +130,8 @@ class MotionDetector:
     def _foreground(self, image: np.ndarray) -> np.ndarray:
         """uint8 (H,W) mask of 255 where objects are, without their shadows; the background learns from the image."""
         # A camera's exposure follows what drives by: bring the picture to the background's brightness first.
-        image = cv2.convertScaleAbs(image, alpha=self._gain(image))
+        gain, offset = self._exposure(image)
+        image = cv2.LUT(image, np.clip(gain * np.arange(256) + offset, 0, 255).round().astype(np.uint8))
         mask = self._subtractor.apply(image, learningRate=1 / HISTORY)
         self._share = np.count_nonzero(mask) / mask.size
         self._frames += 1
@@ -139,12 +143,25 @@ class MotionDetector:
         self._before = solid
         return cv2.medianBlur(np.where(self._flicker < FLICKER, solid, np.uint8(0)), 5)
 
-    def _gain(self, image: np.ndarray) -> float:
-        """Factor from the image's brightness to the background's: the median ratio over a grid of pixels."""
+    def _exposure(self, image: np.ndarray) -> tuple[float, float]:
+        """Gain and offset from the image's brightness to the background's, over a grid of pixels.
+
+        The median ratio tells a small change. A large one changes dark and bright by other shares: then the gain is
+        that of contrasts, the median over pairs of pixels far from each other and unlike in the background.
+        """
         step = np.s_[::4, ::4]
         now, then = (a[step].astype(np.float32).mean(axis=2) for a in (image, self._background))
         usable = (then > 20) & (then < 235)
-        return float(np.clip(np.median(then[usable] / np.maximum(now[usable], 1)), 0.7, 1.4)) if usable.any() else 1.0
+        if not usable.any():
+            return 1.0, 0.0
+        now, then = now[usable], then[usable]
+        ratio = float(np.median(then / np.maximum(now, 1)))
+        contrast, before = (a - np.roll(a, len(a) // 2) for a in (now, then))
+        unlike = np.abs(before) > CONTRAST
+        if abs(np.log(ratio)) < SMALL or np.count_nonzero(unlike) < FEWEST_PAIRS:
+            return float(np.clip(ratio, *GAINS)), 0.0
+        gain = float(np.clip(1 / max(np.median(contrast[unlike] / before[unlike]), 0.01), *GAINS))
+        return gain, float(np.median(then - gain * now))
 
     def settings(self, size: tuple[int, int]) -> dict[str, str]:
         """Nothing to repeat."""

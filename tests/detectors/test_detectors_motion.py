@@ -20,7 +20,7 @@ def frame(index, image):
     return Frame(index, index / 25, image, (image.shape[1], image.shape[0]))
 
 
-def street(rng, objects=(), shadow=False, shift=0, gain=1.0):
+def street(rng, objects=(), shadow=False, shift=0, gain=1.0, offset=0.0):
     """A textured ground with boxes (x, y, w, h) on it, each with a shadow to its right if asked."""
     ground = cv2.GaussianBlur(np.random.default_rng(1).normal(120, 60, (HEIGHT, WIDTH + 100, 3)), (0, 0), 2)
     image = ground[:, shift : shift + WIDTH].copy()
@@ -28,7 +28,7 @@ def street(rng, objects=(), shadow=False, shift=0, gain=1.0):
         if shadow:
             image[y + h // 2 : y + h, x + w : x + 2 * w] *= 0.65
         image[y : y + h, x : x + w] = (30, 40, 220)
-    return np.clip(image * gain + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+    return np.clip(image * gain + offset + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
 
 
 def moving(i):
@@ -45,6 +45,19 @@ def test_one_box_for_each_object_from_the_first_frame_on():
         overlap = iou(truth, found.xyxy)
         assert len(found) == 2 and (overlap.max(axis=1) > 0.7).all(), i
     assert detector.warnings == []
+
+
+@pytest.mark.parametrize("gain, offset", [(1.0, -55), (0.7, -20), (1.3, 30), (0.5, 0), (1.0, 4)])
+def test_an_exposure_that_follows_what_drives_by_hides_nothing(gain, offset):
+    rng = np.random.default_rng(0)
+    detector = MotionDetector(frames=[street(rng, moving(i)) for i in range(0, 40, 3)])
+    for i in range(40):
+        part = np.clip((i - 10) / 10, 0, 1)  # it changes in ten frames and stays
+        image = street(rng, moving(i), gain=1 + part * (gain - 1), offset=part * offset)
+        found = detector(frame(i + 1, image))
+        truth = np.array([[x, y, x + w, y + h] for x, y, w, h in moving(i)], float)
+        assert found is not None and len(found) == 2, i
+        assert (iou(truth, found.xyxy).max(axis=1) > 0.7).all(), i
 
 
 def test_without_a_primer_it_warms_up_and_then_sees():
