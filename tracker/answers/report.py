@@ -329,15 +329,16 @@ def render(folder: Path, summary: dict[str, Any]) -> str:
     """
     summary = dict.fromkeys(ASKED) | summary
     it = Folder(folder, summary)
-    tables = count_tables(it)
+    tables, flows = count_tables(it), flow_table(it)
+    shown = [name for name in TITLES if flows or name != "flows.png"]  # without flows the picture says that alone
     pages = templates()
     script = pages.get_template("report.js.jinja").render()
     return pages.get_template("report.html.jinja").render(
         name=str(summary.get("source") or folder.name), summary=summary, tables=tables,
         crossings=crossing_data(it, tables), left_out=max(0, len(it.crossings) - MOST_CROSSINGS),
-        speeds=summary["speeds"] or [], unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flow_table(it),
+        speeds=summary["speeds"] or [], unit=summary["speed_unit"] or "", zones=zone_parts(it), flows=flows,
         hours=hour_chart(it), trust=trust(it), video=(folder / "tracks.mp4").is_file(),
-        pictures=[(title, data) for name, title in TITLES.items() if (data := picture(folder / name))],
+        pictures=[(TITLES[name], data) for name in shown if (data := picture(folder / name))],
         poster=picture(folder / "background.jpg", 120_000), drawn=picture(folder / "scene.jpg", 200_000),
         unnamed=any(t["direction"] in DIRECTIONS for t in tables), standing=summary["standing"] or [],
         objects=summary["objects"] or {}, script=script,

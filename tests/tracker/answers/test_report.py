@@ -4,11 +4,13 @@ import csv
 import json
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.scenes import write_detections, write_video
 from tests.tracker.answers.browser import complaints, open_browser
+from tracker.answers.files import FLOWS, OCCUPANCY, VISITS
 from tracker.answers.report import MOST_BYTES, moments, render, write_report
 from tracker.app.cli import main
 from tracker.errors import SourceError
@@ -142,6 +144,33 @@ def test_the_report_is_the_same_again(run):
 
 def test_a_run_without_anything_still_has_a_page(tmp_path):
     assert "0</b><span>objects followed" in render(tmp_path, {"source": "empty"})
+
+
+@pytest.mark.parametrize(
+    "times, told",
+    [
+        (1, "1 entry and 1 exit were seen; half of the visits took less than 1.5 s, the longest 1.5 s; at most 1 was"),
+        (
+            2,
+            "2 entries and 2 exits were seen; half of the visits took less than 1.5 s, the longest 1.5 s; at most 2 we",
+        ),
+        (0, "Nothing was inside."),
+    ],
+)
+def test_one_of_a_thing_is_told_as_one(tmp_path, times, told):
+    (tmp_path / "visits.csv").write_text(VISITS + "yard,3,car,1.000,2.500,1.500,1.000,2.500,yes,yes\n" * times)
+    (tmp_path / "occupancy.csv").write_text(OCCUPANCY + f"0.000,9.000,yard,{times},{times},0.1,{times}\n")
+    assert told in render(tmp_path, {"source": "clip", "duration_s": 9.0})
+
+
+def test_a_picture_of_no_flow_is_left_out(tmp_path):
+    for name in ("flows.png", "paths.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((36, 64, 3), np.uint8))
+    title = "where objects come from and go to"
+    for row, shown in (("", False), ("A,B,left,right,car,3\n", True)):
+        (tmp_path / "flows.csv").write_text(FLOWS + row)
+        page = render(tmp_path, {"source": "clip"})
+        assert (title in page) == shown and "The way of every object" in page
 
 
 def test_speeds_are_those_of_the_crossings(run):

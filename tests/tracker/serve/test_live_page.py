@@ -83,6 +83,9 @@ def test_the_page_shows_what_the_run_counts(run, tmp_path):
         _wait(lambda: "gate" in driver.execute_script(text.format("counts")))
         assert _wait(lambda: driver.execute_script("return document.getElementById('picture').naturalWidth")) == 320
         assert _wait(lambda: driver.execute_script("return document.querySelectorAll('#hour rect').length"))
+        assert driver.execute_script(
+            "return document.getElementById('no-lines').hidden"
+        )  # nobody who drew one is told how
         health = read(address, "health.json")[0]
         assert health["viewers"] == 1 and health["fps"] > 0 and health["delay_s"] is not None
         button = driver.find_element("id", "record")

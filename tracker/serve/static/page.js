@@ -59,6 +59,7 @@ function showCounts(rows) {
 }
 
 function showHour(ways) {
+  byId("no-lines").hidden = ways.length > 0;
   const chart = byId("hour"), legend = byId("legend"), width = 420, height = 110;
   chart.replaceChildren();
   legend.replaceChildren();
