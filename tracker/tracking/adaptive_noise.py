@@ -24,10 +24,17 @@ _STEPS = 10
 
 
 class VelocityNoise:
-    """What the standard deviation of velocities is multiplied by, from errors along x: cameras turn, objects pass."""
+    """What the standard deviation of velocities is multiplied by, from errors along x: cameras turn, objects pass.
+
+    Attributes
+    ----------
+    factor : float
+        From 1, for all runs before something was learnt, to 4.
+    """
 
     def __init__(self) -> None:
         self._log, self._pairs = 0.0, 0
+        self.factor = 1.0
 
     def learn(self, before: np.ndarray, now: np.ndarray) -> None:
         """Signs (K,) of the errors of K tracks in two frames in a row."""
@@ -35,11 +42,7 @@ class VelocityNoise:
         rate = max(_LEAST, _FIRST / (_PRIOR + self._pairs))
         moved = self._log + rate * float((before * now - _AGREEMENT).sum())
         self._log = min(max(moved, 0.0), float(np.log(_LARGEST)))
-
-    @property
-    def factor(self) -> float:
-        """From 1, for all runs before something was learnt, to 4."""
-        return float(np.exp(round(self._log * _STEPS) / _STEPS))
+        self.factor = float(np.exp(round(self._log * _STEPS) / _STEPS))
 
 
 @lru_cache

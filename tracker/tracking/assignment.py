@@ -85,7 +85,7 @@ def _chunks(end: np.ndarray) -> list[np.ndarray]:
     rows = np.arange(len(end))
     if end[-1] <= _CHUNK:
         return [rows]
-    return np.split(rows, np.flatnonzero(np.diff(end // _CHUNK)) + 1)
+    return np.split(rows, np.diff(end // _CHUNK).nonzero()[0] + 1)
 
 
 def assign_whole(pairs: Pairs, rows: np.ndarray, columns: np.ndarray, threshold: float) -> tuple[Matches, np.ndarray]:
@@ -146,14 +146,14 @@ def assign(pairs: Pairs, threshold: float) -> Matches:
     columns, c = _compact(rest.detection)
     solve = _solve_dense if len(rows) * len(columns) <= _DENSE else _solve_sparse
     taken = solve(r, c, rest.cost, (len(rows), len(columns)), threshold + 1e-5)
-    chosen = np.flatnonzero(taken[r] == c)
+    chosen = (taken[r] == c).nonzero()[0]
     return Matches(single.track, single.detection) + Matches(rest.track[chosen], rest.detection[chosen])
 
 
 def _compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct values, ascending, and the place of each value (P,) among them."""
     present = np.bincount(values) > 0
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
+    return present.nonzero()[0], (np.cumsum(present) - 1)[values]
 
 
 def solve(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

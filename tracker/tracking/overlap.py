@@ -20,6 +20,7 @@ from tracker.tracking.overlap_bank import OverlapBank
 from tracker.tracking.overlap_matching import (
     STATIONARY_HITS,
     STATIONARY_SPEED,
+    YOUNG,
     OverlapAssociation,
     Rides,
     covered,
@@ -34,8 +35,6 @@ _SIZE_INERTIA = 0.9
 """What is left per frame of the rate at which a missed track grows or shrinks."""
 _RIDE_S = 0.5
 """Seconds on a two-wheeler after which a person's track and the machine's are one."""
-_YOUNG = 2
-"""Hits of a track that has no velocity to be wrong about."""
 _REACH = 25
 """Features that the mean of a track's features reaches back."""
 
@@ -55,6 +54,8 @@ class OverlapTracker:
         self.coasting = Coasting(_LONGEST_COAST)
         self._elapsed = 0
         """Frames since detections came last, this one among them."""
+        self._passed = 0.0
+        """The same, those that were dropped counted by their time."""
 
     @property
     def kalman(self) -> PairedKalman:
@@ -65,9 +66,10 @@ class OverlapTracker:
         """Every track `dt` frames on, and with the camera where that moved."""
         bank = self.bank
         self._elapsed += 1
+        self._passed += dt
         if warp is not None:
             self._follow(warp)
-        missed = np.flatnonzero(bank.time_since_update)
+        missed = bank.time_since_update.nonzero()[0]
         if len(missed):
             bank.means[missed, :, 6:] *= _SIZE_INERTIA**dt
         bank.means[:], bank.covariances[:] = self.kalman.predict(bank.means, bank.covariances, dt)
@@ -110,7 +112,7 @@ class OverlapTracker:
         self.bank.coasting[:] = False
         rides, probability = riding(seen.xyxy, seen.class_id, self.probability(seen.score), self.classes)
         predicted = self.kalman.box(self.bank.mean)
-        matches, left = self.associate(self.bank, seen, probability, predicted)
+        matches, left = self.associate(self.bank, seen, probability, predicted, self._passed)
         self._wake(matches, seen)
         self._check_coasting(matches, seen)
         self._correct(matches, seen, rides)
@@ -118,7 +120,7 @@ class OverlapTracker:
         self._coast(frame_size)
         left = left[probability[left] >= self.config.high_score]
         self._start(self._without_parts(left, seen, rides), seen, probability)
-        self._elapsed = 0
+        self._elapsed, self._passed = 0, 0.0
 
     def _wake(self, matches: Matches, seen: Observation) -> None:
         """Tracks found stationary start again at rest: what they drifted by tells nothing of how they move."""
@@ -135,15 +137,15 @@ class OverlapTracker:
         Present are those matched when the detector last ran, and those that coast.
         """
         bank = self.bank
-        xyxy = self.kalman.box(bank.means[:, 1])
-        matched = bank.detection_index >= 0
-        xyxy[matched] = bank.observed[matched]
+        xyxy = bank.observed.copy(order="K")
+        missed = (bank.detection_index < 0).nonzero()[0]
+        xyxy[missed] = self.kalman.box(bank.means[missed, 1])
         present = (bank.confirmed & (bank.time_since_update == 0)) | bank.coasting
         return bank.snapshot(xyxy, present)
 
     def mean_features(self) -> dict[int, np.ndarray]:
         """Mean features (D,) of the live tracks that have one, by id."""
-        known = np.flatnonzero(self.bank.confirmed & (self.bank.feature_count > 0))
+        known = (self.bank.confirmed & (self.bank.feature_count > 0)).nonzero()[0]
         return dict(zip(self.bank.id[known].tolist(), self.bank.feature[known], strict=True))
 
     @property
@@ -175,7 +177,7 @@ class OverlapTracker:
         """To which side tracks (K,) were off that were matched in the frame before, too, and have a velocity."""
         bank = self.bank
         side = np.sign(measured[:, 0] - bank.mean[t, 0])
-        side[(bank.time_since_update[t] > 0) | (bank.hits[t] <= _YOUNG)] = 0
+        side[(bank.time_since_update[t] > 0) | (bank.hits[t] <= YOUNG)] = 0
         before = bank.side[t]
         both = (side != 0) & (before != 0)
         self.velocity_noise.learn(before[both], side[both])
@@ -229,7 +231,7 @@ class OverlapTracker:
         bank.time_since_update[matches.track] = 0
         missed = bank.time_since_update
         rate = self.clock.frames_per_second
-        just = np.flatnonzero(missed == self._elapsed)
+        just = (missed == self._elapsed).nonzero()[0]
         if len(just):
             stride = bank.mean[just, 4:6] / bank.mean[just, 2:4] * (1, 2)
             bank.speed[just] = np.hypot(*stride.T) * rate
@@ -245,7 +247,7 @@ class OverlapTracker:
     def _check_coasting(self, matches: Matches, seen: Observation) -> None:
         """Count how good the boxes of the tracks were that are found again."""
         missed = self.bank.time_since_update[matches.track]
-        again = np.flatnonzero(missed)
+        again = missed.nonzero()[0]
         if len(again):
             predicted = self.kalman.box(self.bank.means[matches.track[again], 1])
             self.coasting.learn(missed[again], predicted, seen.xyxy[matches.detection[again]])
@@ -253,7 +255,7 @@ class OverlapTracker:
     def _coast(self, frame_size: tuple[int, int] | None) -> None:
         """Which of the missed tracks, confirmed and wholly inside the frame, are likely where they are predicted."""
         bank = self.bank
-        rows = np.flatnonzero(bank.confirmed & (bank.time_since_update > 0) & ~bank.stationary)
+        rows = (bank.confirmed & (bank.time_since_update > 0) & ~bank.stationary).nonzero()[0]
         if frame_size is not None and len(rows):
             box = self.kalman.box(bank.means[rows, 1])
             rows = rows[(box[:, 0] >= 0) & (box[:, 2] <= frame_size[0])]

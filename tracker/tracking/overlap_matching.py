@@ -2,7 +2,8 @@
 
 What each stage takes from: ByteTrack (arXiv 2110.06864) for the second stage with low detections, C-BIoU (arXiv
 2211.14317) for the grown boxes, Hybrid-SORT (arXiv 2308.00783) for the overlap of heights. Two units are our own: looks
-weigh by what they are measured to tell (`looks`), and what stands still is remembered long (`_stationary`).
+weigh by what they are measured to tell (`looks`), and what stands still is remembered long (`_stationary`). How much
+overlap a match needs is measured on the run (`usual_overlap`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tracker.tracking.assignment import Matches, Pairs, assign, near
 from tracker.tracking.config import OverlapConfig
 from tracker.tracking.observation import ClassGroups, Observation
 from tracker.tracking.overlap_bank import OverlapBank
+from tracker.tracking.usual_overlap import UsualOverlap
 
 MIN_IOU_LOW = 0.5
 """Least IoU of a match with a detection below `high_score` (ByteTrack)."""
@@ -22,6 +24,8 @@ STATIONARY_SPEED = 1.0
 """Largest speed of a lost track that is taken to stand still, box widths per second."""
 STATIONARY_HITS = 60
 """Hits of a track that is known to stand: a moving camera makes many look so for a while."""
+YOUNG = 2
+"""Hits of a track that has no velocity to be wrong about."""
 _STATIONARY_MIN_IOU = 0.38
 """Least IoU of a stationary track with where it was last seen."""
 _LEAST_SIMILARITY = 1e-6
@@ -34,14 +38,15 @@ _NO_RIDES: Rides = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class OverlapAssociation:
-    """Matches tracks and detections of a frame; keeps what it has learnt of the run's features."""
+    """Matches tracks and detections of a frame; keeps what it has learnt of the run's features and overlaps."""
 
     def __init__(self, config: OverlapConfig, classes: ClassGroups) -> None:
         self.config, self.classes = config, classes
         self.likelihood = AppearanceLikelihood()
+        self.usual = UsualOverlap()
 
     def __call__(
-        self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray
+        self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray, passed: float
     ) -> tuple[Matches, np.ndarray]:
         """Matches, and the rows of detections left over.
 
@@ -51,34 +56,50 @@ class OverlapAssociation:
             Scores on the scale of `ScoreScale`.
         xyxy : (T,4) ndarray
             Predicted boxes, pixels.
+        passed : float
+            Frames since detections came last.
         """
         c = self.config
-        pairs, gate = self._pairs(bank, seen, probability, xyxy)
+        pairs, overlap, similarity = self._pairs(bank, seen, xyxy)
         high = probability >= c.high_score
         low = ~high & (probability >= c.low_score)
         free_track, free = ~bank.stationary, np.ones(len(seen), bool)
+        frames, followed = bank.time_since_update + passed, bank.confirmed & (bank.time_since_update == 0)
+        meets = overlap >= c.min_iou
+        across, down = np.abs(bank.mean[:, 4:6] / bank.mean[:, 2:4]).T
+        least = np.where(bank.hits > YOUNG, self.usual.least(frames, across + down), -np.inf)
+        as_usual = np.maximum(overlap, similarity) >= least[pairs.track]
         stages = (
-            (bank.confirmed, high, c.min_iou),
-            (bank.confirmed & (bank.time_since_update == 0), low, MIN_IOU_LOW),
-            (~bank.confirmed, high, c.min_iou),
+            (bank.confirmed, high, meets & as_usual),
+            (followed, low, overlap >= MIN_IOU_LOW),
+            (~bank.confirmed, high, meets),
         )
         matches = Matches.empty()
-        for track, detection, least in stages:
-            open_ = (gate >= least) & (track & free_track)[pairs.track] & (detection & free)[pairs.detection]
-            rows = np.flatnonzero(open_)
+        for track, detection, enough in stages:
+            open_ = enough & (track & free_track)[pairs.track] & (detection & free)[pairs.detection]
+            rows = open_.nonzero()[0]
             if len(rows) == 0:
                 continue
             found = assign(pairs[rows], 1.0)
             free_track[found.track], free[found.detection] = False, False
             matches += found
+        self._learn(matches, pairs, overlap, frames, followed & (bank.hits > YOUNG))
         found = self._stationary(bank, seen, free_track | bank.stationary, free & high)
         free[found.detection] = False
-        return matches + found, np.flatnonzero(free)
+        return matches + found, free.nonzero()[0]
 
-    def _pairs(
-        self, bank: OverlapBank, seen: Observation, probability: np.ndarray, xyxy: np.ndarray
-    ) -> tuple[Pairs, np.ndarray]:
-        """Tracks and detections whose grown boxes meet, at 1 - similarity squared; and their overlap (P,).
+    def _learn(
+        self, matches: Matches, pairs: Pairs, overlap: np.ndarray, frames: np.ndarray, steady: np.ndarray
+    ) -> None:
+        """What the overlaps (P,) of `steady` tracks (T,) with what they took tell of the run."""
+        took = np.full(len(steady), -1)
+        took[matches.track] = matches.detection
+        took[~steady] = -1
+        own = took[pairs.track] == pairs.detection
+        self.usual.learn(overlap[own], frames[pairs.track[own]])
+
+    def _pairs(self, bank: OverlapBank, seen: Observation, xyxy: np.ndarray) -> tuple[Pairs, np.ndarray, np.ndarray]:
+        """Tracks and detections whose grown boxes meet, at 1 - similarity squared; their overlap and similarity (P,).
 
         Squared, one sure match is worth more than two doubtful ones: a track whose object is hidden finds it harder to
         push its neighbours, one by one, to the next one's detection.
@@ -95,7 +116,7 @@ class OverlapAssociation:
         if seen.embedded.any():
             self._add_appearance(bank, seen, t, d, similarity)
         similarity = np.maximum(similarity, _LEAST_SIMILARITY)
-        return Pairs(t, d, 1 - similarity * similarity), overlap
+        return Pairs(t, d, 1 - similarity * similarity), overlap, similarity
 
     def may_take(self, bank: OverlapBank, t: np.ndarray, class_id: np.ndarray) -> np.ndarray:
         """Which tracks (P,) may take detections of classes (P,): those of their own kind, and riders' their riders'."""
@@ -108,7 +129,7 @@ class OverlapAssociation:
         self, bank: OverlapBank, seen: Observation, t: np.ndarray, d: np.ndarray, similarity: np.ndarray
     ) -> None:
         """Adds to similarities (P,) what features tell."""
-        known = np.flatnonzero(seen.embedded[d] & (bank.feature_count[t] > 0))
+        known = (seen.embedded[d] & (bank.feature_count[t] > 0)).nonzero()[0]
         cosine = np.einsum("pd,pd->p", bank.feature[t[known]], seen.feature[d[known]]).astype(np.float64)
         similarity[known] += self.config.appearance_weight * self.likelihood(cosine)
 
@@ -117,11 +138,11 @@ class OverlapAssociation:
 
         A detector may miss a person who stands among others for many seconds; one who walked is elsewhere by then.
         """
-        columns = np.flatnonzero(free)
+        columns = free.nonzero()[0]
         if len(columns) == 0:
             return Matches.empty()
         waiting = bank.confirmed & free_track & (bank.time_since_update > 0) & (bank.speed <= STATIONARY_SPEED)
-        rows = np.flatnonzero(waiting & (bank.hits >= STATIONARY_HITS))
+        rows = (waiting & (bank.hits >= STATIONARY_HITS)).nonzero()[0]
         if len(rows) == 0:
             return Matches.empty()
         t, d = touching(bank.observed[rows], seen.xyxy[columns])
@@ -154,7 +175,7 @@ def riding(
     A detector that sees a rider and a machine, each in doubt, has seen one object, of the vehicle's class, twice: the
     machine is as probable as that it or those who ride it are right.
     """
-    person, machine = np.flatnonzero(classes.people(class_id)), np.flatnonzero(classes.two_wheelers(class_id))
+    person, machine = classes.people(class_id).nonzero()[0], classes.two_wheelers(class_id).nonzero()[0]
     if len(person) == 0 or len(machine) == 0:
         return _NO_RIDES, probability
     who, what = riders(xyxy[person], xyxy[machine])
@@ -171,10 +192,10 @@ def covered(xyxy: np.ndarray) -> np.ndarray:
     """Largest share (N,) of each box (N,4) that one other box covers."""
     share = np.zeros(len(xyxy))
     a, b = touching(xyxy, xyxy)
-    others = np.flatnonzero(a != b)
+    others = (a != b).nonzero()[0]
     if len(others):
         a, b = a[others], b[others]
-        first = np.flatnonzero(np.concatenate(([True], a[1:] != a[:-1])))
+        first = np.concatenate(([True], a[1:] != a[:-1])).nonzero()[0]
         inter = boxes.intersection_of_pairs(boxes.take(xyxy, a), boxes.take(xyxy, b))
         share[a[first]] = np.maximum.reduceat(inter, first)
         share /= boxes.area(xyxy)
@@ -190,6 +211,6 @@ def touching(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         meet &= right >= x1
         meet &= top <= y2
         meet &= bottom >= y1
-        return np.divmod(np.flatnonzero(meet), max(len(b), 1))
+        return np.divmod(meet.ravel().nonzero()[0], max(len(b), 1))
     largest = (b[:, 2:] - b[:, :2]).max(axis=0, initial=0)
     return near((a[:, :2] + a[:, 2:]) / 2, (a[:, 2:] - a[:, :2] + largest) / 2, (b[:, :2] + b[:, 2:]) / 2)

@@ -16,6 +16,7 @@ from tracker.tracking.config import OverlapConfig
 from tracker.tracking.kalman_xywh import KalmanXYWH, PairedKalman
 from tracker.tracking.observation import ClassGroups, observe
 from tracker.tracking.trackers import open_tracker
+from tracker.tracking.usual_overlap import UsualOverlap
 
 PERSON = np.array([100.0, 100, 140, 200])
 
@@ -80,6 +81,48 @@ def test_the_velocity_noise_is_measured_on_the_run(acceleration, raised):
         tracker.predict(1.0, None)
         tracker.step(observe(box, np.zeros((1, 0), np.float32), np.zeros(1, bool), tracker.kalman), None)
     assert (tracker.velocity_noise.factor > 2) == raised
+
+
+def test_the_least_overlap_follows_how_much_matches_overlap():
+    rng, still = np.random.default_rng(0), np.zeros(3)
+    steady, shaky, exact = UsualOverlap(), UsualOverlap(), UsualOverlap()
+    assert steady.least(np.ones(3), still).max() < 0, "nothing is known yet"
+    steady.learn(1 - np.abs(rng.normal(0, 0.05, 300)), np.ones(300))
+    shaky.learn(1 - np.abs(rng.normal(0, 0.4, 300)), np.ones(300))
+    exact.learn(np.ones(300), np.ones(300))
+    once, twice, often = steady.least(np.array([1, 2, 25]), still)
+    assert 0.8 > once > twice > 0 > often and shaky.least(np.ones(3), still).max() < 0
+    assert exact.least(np.ones(3), np.array([0, 0.1, 0.3])).tolist() == [0.8, 0.8, 0.4], "what moves may stop"
+
+
+def crowd(tracker, jitter, frames=30):
+    """Ten people who stand far apart, their boxes off by some pixels; returns the boxes and the first one's number."""
+    rng, people = np.random.default_rng(0), PERSON + 100 * np.array([[i, 0, i, 0] for i in range(10)])
+    for t in range(frames):
+        tracks = feed(tracker, people + rng.normal(0, jitter, (10, 2))[:, [0, 1, 0, 1]], time_s=t / 10)
+    return people, int(tracks.id[0])
+
+
+@pytest.mark.parametrize("jitter, frames_later, kept", [(1, 1, False), (9, 1, True), (1, 6, True)])
+def test_a_box_far_off_the_usual_is_another_ones(jitter, frames_later, kept):
+    tracker = DeepSort.from_preset("default")
+    people, first = crowd(tracker, jitter)
+    beside = people + np.array([24.0, 0, 24, 0]) * (np.arange(10) == 0)[:, None]
+    tracks = feed(tracker, beside, time_s=2.9 + frames_later / 10)
+    taken = tracks.id[tracks.detection_index == 0]
+    assert (taken == first).all() == kept, (
+        "what looks like a leap is one where boxes are steady and no frame is missing"
+    )
+
+
+@pytest.mark.parametrize("path", [lambda t: 24 * t, lambda t: t**2 / 2, lambda t: 14 * np.minimum(t, 12)])
+def test_what_moves_among_many_that_stand_keeps_its_number(path):
+    tracker = DeepSort.from_preset("default")
+    people, _ = crowd(tracker, 1)
+    for t in range(20):
+        mover = PERSON + np.array([path(t), 300, path(t), 300])
+        tracks = feed(tracker, np.vstack([people, mover]), time_s=(30 + t) / 10)
+    assert tracks.id[tracks.detection_index == 10] == 11
 
 
 @pytest.mark.parametrize("rate", [7, 30])
