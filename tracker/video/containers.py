@@ -41,7 +41,8 @@ def open_file(path: str | Path) -> Any:
     """
     import av
 
-    given: dict[str, Any] = {"metadata_errors": "replace"}
+    newer = int(av.__version__.partition(".")[0]) >= 19  # keeps undecodable metadata, and has no option for it
+    given: dict[str, Any] = {} if newer else {"metadata_errors": "replace"}
     whole = ",".join(sorted(av.formats_available - ELSEWHERE - {PLAYLIST}))
     try:
         return av.open(local(path), **given, options={"format_whitelist": whole})
