@@ -283,7 +283,7 @@ class Network:
             whole, *tiled = fixed_views(frame, self._size)
             return tiled[-1] if tiled and detail != "fast" and self._options.tiles != "off" else whole
         views = free_views(frame)
-        side = {"fast": FAST, "auto": max(self._size), "fine": max(frame)}[detail]
+        side = {"fast": min(FAST, *self._size), "auto": max(self._size), "fine": max(frame)}[detail]
         return next((v for v in views if v.size and max(v.size) >= side), views[-1])
 
     def choose_view(self, frames: Sequence[Frame]) -> str:

@@ -124,6 +124,11 @@ def test_eight_bits_see_the_same():
     np.testing.assert_allclose(coarse.score[overlap.argmax(axis=1)], exact.score[best], atol=0.1)
 
 
+def test_less_detail_costs_less():
+    costs = [open_detector("ssdlite", detail=d, device="cpu").view((1280, 720)).cost for d in ("fast", "auto", "fine")]
+    assert costs[0] <= costs[1] < costs[2]
+
+
 ERROR = """
 import numpy as np
 from detectors.options import NetworkOptions
