@@ -21,7 +21,7 @@ def add_commands(commands: Any, scene_options: Any) -> None:
     count = commands.add_parser(
         "count", help="count on a finished run", argument_default=argparse.SUPPRESS,
         description="Count crossings and visits on a finished run, as if it had been run with this scene. "
-        "Without lines and zones the run's own scene is counted again.",
+        "Without lines and zones the run's own scene is counted again, with what else is given.",
     )  # fmt: skip
     count.add_argument("run", metavar="RUN", type=Path, help="folder that a run wrote")
     scene_options(count.add_argument_group("what is asked"))
@@ -77,15 +77,15 @@ def _export(given: dict[str, Any]) -> int:
 
 
 def _scene(run: RunFolder, given: dict[str, Any]) -> Scene:
-    """The scene of the options, else the run's own."""
-    file = Path(given["scene"]) if "scene" in given else None
+    """The scene of the options; where these name no lines and zones the run's own, with what they name besides."""
+    file, own = Path(given["scene"]) if "scene" in given else None, run.path / "scene.toml"
+    if file is None and not given.get("line") and not given.get("zone") and own.is_file():
+        file = own
     options = SceneOptions(
         file, given.get("line", ()), given.get("zone", ()), given.get("ignore", ()), given.get("ground"),
         given.get("unit"),
     )  # fmt: skip
-    scene = options.scene(run.size)
-    own = run.path / "scene.toml"
-    return scene if scene or not own.is_file() else read_scene(own)
+    return options.scene(run.size)
 
 
 def _objects(folder: Path) -> bytes | None:

@@ -242,3 +242,21 @@ def test_blurred_objects_are_blurred_in_the_video(footage, tmp_path):
     assert (np.abs(pictures["plain"] - pictures["nobody"]) > 40).mean() == 0  # the scene's blocks are no persons
     different = np.abs(pictures["plain"] - pictures["blurred"]).max(axis=3) > 40
     assert different[5:].any(axis=(1, 2)).all() and different.mean() < 0.2
+
+
+FLOOR = ["--ground", "32x24=0,0,159,0,159,119,0,119"]
+
+
+@pytest.mark.parametrize("more", [[], ["--ignore", "post=1,1,9,1,9,9,1,9"], FLOOR, [*FLOOR, "--unit", "mph"]])
+def test_what_is_given_besides_lines_and_zones_comes_to_the_run_s_own_scene(footage, tmp_path, more):
+    """As the hint says to do with what never moved, and the export of paths with the ground."""
+    assert run(footage, tmp_path / "run", *SCENE) == 0
+    before = [(c["time_s"], c["line"], c["direction"]) for c in table(tmp_path / "run" / "crossings.csv")]
+    assert main(["count", str(tmp_path / "run"), *more, "-q"]) == 0
+    after = table(tmp_path / "run" / "crossings.csv")
+    assert before and [(c["time_s"], c["line"], c["direction"]) for c in after] == before
+    assert table(tmp_path / "run" / "visits.csv")
+    told = (tmp_path / "run" / "scene.toml").read_text()
+    assert ("post" in told) == ("--ignore" in more) and ("[ground]" in told) == ("--ground" in more)
+    assert main(["count", str(tmp_path / "run"), "--line", "other=80,10,80,110", "-q"]) == 0
+    assert {c["line"] for c in table(tmp_path / "run" / "crossings.csv")} == {"other"}
