@@ -116,6 +116,8 @@ class Network:
     """Default least scores: of boxes that are objects as a rule, and of those that only a tracker with a second stage
     of association, which gives weak boxes to old tracks alone, has use for."""
     NMS = 0.5
+    OWN_TILES = False
+    """Tiles are best shown at the size that the network was trained with, whatever their shape."""
     PROBABLE = False
     """Scores are probabilities: those of classes that are taken for each other tell of one object together."""
 
@@ -276,7 +278,10 @@ class Network:
     def _asked(self, frame: Size) -> View | None:
         """The view that the options leave no choice about."""
         options = self._options
-        return asked_view(frame, options.tiles, self._input_size, self._size, free=self._free, band=self._band)
+        return asked_view(
+            frame, options.tiles, self._input_size, self._size,
+            free=self._free, band=self._band, own_tiles=self.OWN_TILES,
+        )  # fmt: skip
 
     def _usual(self, frame: Size, detail: str) -> View:
         if not self._free or self._size is None:

@@ -54,6 +54,8 @@ class TFObjectDetector(Network):
         Run the whole graph as it is, in a TF session.
     """
 
+    OWN_TILES = True
+
     def __init__(
         self,
         path: Path,

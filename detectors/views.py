@@ -156,6 +156,7 @@ def asked_view(
     *,
     free: bool,
     band: Band | None = None,
+    own_tiles: bool = False,
 ) -> View | None:
     """The view that the options leave no choice about, or None.
 
@@ -173,6 +174,8 @@ def asked_view(
         The network takes other sizes, too.
     band : Band, optional
         As asked for beside `input_size`.
+    own_tiles : bool
+        Tiles are shown at `own`, whatever their shape.
     """
     grid = parse_tiles(tiles)
     if grid is None and input_size is None:
@@ -183,7 +186,7 @@ def asked_view(
         return View(_whole(frame), input_size or own, band=band)
     rects = tile_rects(*frame, *grid)
     tile = rects[0, 2:] - rects[0, :2]
-    size = fitted((int(tile[0]), int(tile[1])), max(own)) if free and own else own
+    size = fitted((int(tile[0]), int(tile[1])), max(own)) if free and own and not own_tiles else own
     return View(rects, input_size or size, grid)
 
 

@@ -58,6 +58,8 @@ def test_what_options_leave_no_choice_about():
     assert asked_view(frame, "auto", (640, 384), (512, 512), free=True).size == (640, 384)
     tiled = asked_view(frame, "2x1", None, (512, 512), free=True)
     assert len(tiled.rects) == 3 and tiled.size == (512, 512)
+    assert asked_view((640, 480), "2x1", None, (512, 512), free=True).size == (384, 512)
+    assert asked_view((640, 480), "2x1", None, (300, 300), free=True, own_tiles=True).size == (300, 300)
 
 
 class Eye(Network):
