@@ -219,12 +219,9 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
         view = view[file.write(view) :]
 
 
-def failed(path: Path, error: Exception) -> OutputError:
+def failed(path: Path, error: Exception, remedy: str = "free space or choose another --output folder") -> OutputError:
     """The error that says a path cannot be written, why, and what to do."""
-    return OutputError(
-        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); "
-        "free space or choose another --output folder"
-    )
+    return OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {remedy}")
 
 
 def vanished(folder: Path) -> OutputError:
