@@ -211,8 +211,8 @@ class AnswerWriter:
             )
         if counts.uncounted and not counts.objects and not counts.standing:
             found.append(
-                f"of {counts.uncounted} tracks none counts: an object is one that is seen for {LEAST_LIFE_S:g} s and "
-                f"in {LEAST_SEEN:.0%} of the frames of its life"
+                f"too short to count: {counts.uncounted} (an object is seen for {LEAST_LIFE_S:g} s and "
+                f"in {LEAST_SEEN:.0%} of the frames of its life)"
             )
         return found
 

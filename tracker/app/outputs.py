@@ -27,6 +27,8 @@ from tracker.video.sinks import CsvSink, MotSink, WindowSink
 from tracker.video.writer import NoVideoError, VideoSink
 
 FILES = ("tracks.mp4", "tracks.txt", "tracks.csv", "tracks_smooth.txt", "summary.json", "config.toml", *WRITTEN)
+RUNS = Path("runs")
+"""Where results go that nobody gave a folder for."""
 
 
 def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> Path:
@@ -40,7 +42,7 @@ def claim_folder(wanted: Path | None, name: str, *, overwrite: bool = False) -> 
     if wanted is None:
         number = 1
         while True:
-            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            folder = RUNS / (name if number == 1 else f"{name}-{number}")
             try:
                 folder.mkdir(parents=True)
                 return folder

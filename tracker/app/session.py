@@ -20,7 +20,7 @@ from tracker.app.config import AUTO, RunConfig
 from tracker.app.encoders import encoder_request, why_no_gpu
 from tracker.app.gaps import Gaps
 from tracker.app.models import Models
-from tracker.app.outputs import FILES, StreamOutput, Viewer, claim_folder, release_folder
+from tracker.app.outputs import FILES, RUNS, StreamOutput, Viewer, claim_folder, release_folder
 from tracker.app.pace import Pace
 from tracker.app.segments import Keeping, Segments, finish_cut_off, set_aside
 from tracker.app.smoothing import smooth_file
@@ -190,6 +190,8 @@ class Session:
         for source in sources:
             name = unique(source.info.name, taken)
             wanted = output if output is None or len(self.config.sources) == 1 else output / name
+            if output is None and overwrite:
+                wanted = RUNS / name
             folder = claim_folder(wanted, source.info.name, overwrite=overwrite or self._keeping is not None)
             self._open.callback(release_folder, folder)
             self._open.callback(FolderLock(folder).release)

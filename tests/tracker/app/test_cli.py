@@ -281,6 +281,14 @@ def test_a_broken_line_of_detections(footage, tmp_path, capsys, line, part):
     assert not (tmp_path / "out").exists()
 
 
+def test_overwrite_replaces_the_results_of_the_default_folder_too(footage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = words(footage / "clip.mp4", footage / "det.txt", "x")[:-2]
+    for more, folders in (((), ["clip"]), (("--overwrite",), ["clip"]), ((), ["clip", "clip-2"])):
+        assert main([*given, "--no-video", "-q", *more]) == 0
+        assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == folders
+
+
 def test_a_start_beyond_the_end_is_told(footage, tmp_path, capsys):
     assert run(footage, tmp_path / "out", "--start", "999") == 1
     assert "there is none from --start 999 on" in capsys.readouterr().err
@@ -288,9 +296,9 @@ def test_a_start_beyond_the_end_is_told(footage, tmp_path, capsys):
 
 def test_tracks_too_short_to_count_are_told_where_nothing_counts(footage, tmp_path, capsys):
     assert run(footage, tmp_path / "short", "--max-frames", "5") == 0
-    assert "of 3 tracks none counts" in capsys.readouterr().out
+    assert "too short to count: 3 (" in capsys.readouterr().out
     assert run(footage, tmp_path / "whole") == 0
-    assert "none counts" not in capsys.readouterr().out
+    assert "too short" not in capsys.readouterr().out
 
 
 def test_nan_and_inverted_boxes_are_dropped_and_counted(footage, tmp_path, capsys):
