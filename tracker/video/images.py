@@ -96,3 +96,8 @@ class ImageFiles(FrameSource):
             )
             self._bad = []
         super().report()
+
+    def close(self) -> None:
+        """Free the file and report what was counted."""
+        super().close()
+        self._pages.close()

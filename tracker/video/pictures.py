@@ -133,3 +133,8 @@ class Pages:
             return self._pages[number] if number < len(self._pages) else None
         except (cv2.error, IndexError, UnicodeError, MemoryError):
             return None
+
+    def close(self) -> None:
+        """Close the file whose pages they are, where one is open."""
+        if self._open is not None:
+            self._open.close()
