@@ -156,10 +156,13 @@ class MotionDetector:
             return 1.0, 0.0
         now, then = now[usable], then[usable]
         ratio = float(np.median(then / np.maximum(now, 1)))
+        by_ratio = float(np.clip(ratio, *GAINS)), 0.0
+        if abs(np.log(ratio)) < SMALL:
+            return by_ratio
         contrast, before = (a - np.roll(a, len(a) // 2) for a in (now, then))
         unlike = np.abs(before) > CONTRAST
-        if abs(np.log(ratio)) < SMALL or np.count_nonzero(unlike) < FEWEST_PAIRS:
-            return float(np.clip(ratio, *GAINS)), 0.0
+        if np.count_nonzero(unlike) < FEWEST_PAIRS:
+            return by_ratio
         gain = float(np.clip(1 / max(np.median(contrast[unlike] / before[unlike]), 0.01), *GAINS))
         return gain, float(np.median(then - gain * now))
 

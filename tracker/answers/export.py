@@ -121,7 +121,7 @@ def parquet(folder: Path, size: Size, scene: Scene, name: str, frames: int) -> P
         with replacing(path) as beside:
             files.write_table(table, beside)
     except OSError as e:
-        raise failed(path, e, "free space, or allow writing to the run's folder") from None
+        raise failed(path, e) from None
     return path
 
 

@@ -25,7 +25,6 @@ def finish(
     ----------
     stops : int, optional
         How often the run was asked to end before its time: after the second request no pictures are made.
-
     more : dict, optional
         What `summary.json` holds besides.
 

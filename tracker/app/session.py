@@ -189,9 +189,10 @@ class Session:
         taken: set[str] = set()
         for source in sources:
             name = unique(source.info.name, taken)
-            wanted = output if output is None or len(self.config.sources) == 1 else output / name
-            if output is None and overwrite:
-                wanted = RUNS / name
+            if output is None:
+                wanted = RUNS / name if overwrite else None  # None: the first that is free
+            else:
+                wanted = output if len(self.config.sources) == 1 else output / name
             folder = claim_folder(wanted, source.info.name, overwrite=overwrite or self._keeping is not None)
             self._open.callback(release_folder, folder)
             self._open.callback(FolderLock(folder).release)

@@ -219,9 +219,12 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
         view = view[file.write(view) :]
 
 
-def failed(path: Path, error: Exception, remedy: str = "free space or choose another --output folder") -> OutputError:
-    """The error that says a path cannot be written, why, and what to do."""
-    return OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {remedy}")
+def failed(path: Path, error: Exception) -> OutputError:
+    """The error that says a path cannot be written, why, and what to do, whichever command writes it."""
+    return OutputError(
+        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); "
+        "free space, allow writing there, or choose another folder"
+    )
 
 
 def vanished(folder: Path) -> OutputError:
